@@ -1,0 +1,50 @@
+# Three doors to the same code: `make`, `snakemake` and `crossmod`. Only Python >= 3.11 and make are assumed.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+SCALE ?= laptop
+STUDY ?= renal
+
+# A machine's own pip configuration may offer a CPU build of torch: uv must look where pip looks.
+export UV_FIND_LINKS := $(or $(UV_FIND_LINKS),$(PIP_FIND_LINKS))
+export UV_COMPILE_BYTECODE := 1
+export MLFLOW_DISABLE_TELEMETRY := true
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: help env reproduce test lint ui lock clean
+
+help:  ## list the targets
+	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' Makefile
+
+env: $(STAMP)  ## set everything up in .venv (idempotent)
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit(f"crossmod needs Python 3.11 or newer; $(PYTHON) is {v.major}.{v.minor}. Name another one: make PYTHON=python3.12")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep '^uv==' requirements.lock)"
+	$(BIN)/uv pip install --python $(BIN)/python --quiet -r requirements.lock
+	$(BIN)/uv pip install --python $(BIN)/python --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+reproduce: env  ## the whole study, from scans to p-values
+	snakemake --cores --config study=$(STUDY) scale=$(SCALE)
+
+test: env lint  ## every test
+	pytest
+
+lint: env  ## style of Python and Snakemake files
+	ruff check . && ruff format --check .
+	snakefmt --check Snakefile workflow
+	snakemake --lint
+
+ui: env  ## browse the runs of a study (loopback only)
+	crossmod ui --study $(STUDY)
+
+lock:  ## resolve the versions anew: uv.lock, then requirements.lock
+	$(BIN)/uv lock --quiet
+	$(BIN)/uv export --quiet --no-hashes --no-emit-project --all-groups --prune torch --no-annotate --no-header -o requirements.lock
+	echo "torch==$$(sed -n '/^name = "torch"$$/{n;s/version = "\(.*\)"/\1/p;}' uv.lock)" >> requirements.lock
+
+clean:  ## remove the environment (results stay)
+	rm -rf $(VENV)

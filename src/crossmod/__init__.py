@@ -1,0 +1,1 @@
+"""Reproducible studies of segmentation across CT and MR."""

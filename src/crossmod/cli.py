@@ -1,0 +1,126 @@
+"""The command line: every step by itself, and what a user does without a study."""
+
+import importlib
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from crossmod.job import Job, UserError, write_json
+
+app = typer.Typer(
+    name="crossmod",
+    help="Does annotated data of one modality help segment another? Reproducible CT/MR segmentation studies.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+STEPS = {
+    "cohort": ("crossmod.cohort", "run", "Draw, convert or list the cases of a cohort, and check each of them."),
+    "cohort.check": ("crossmod.cohort", "run_check", ""),
+    "prepare": ("crossmod.prepare", "run", "Orient, resample and normalise the scans of a cohort, once."),
+    "split": ("crossmod.split", "run", "Draw patient-disjoint training arms and validation sites, and audit them."),
+    "split.audit": ("crossmod.split", "run_audit", ""),
+    "train": ("crossmod.train", "run", "Train one stage of one arm with one seed."),
+    "predict": ("crossmod.predict", "run", "Segment a site with one arm, masks in the scans' own space."),
+    "evaluate": ("crossmod.evaluate", "run", "Compare masks with references: one row per case and target."),
+    "analyse": ("crossmod.analyse", "run", "Test what the rows say: ANOVA, post-hoc, volume agreement."),
+    "report": ("crossmod.report", "run", "Write the page that reports a study; execute its notebooks."),
+    "report.notebook": ("crossmod.report", "run_notebook", ""),
+    "track": ("crossmod.tracking", "run", "Create the MLflow store; add results to the runs of a training."),
+    "track.store": ("crossmod.tracking", "run_store", ""),
+}
+
+
+def run_job(step: str, source: str, threads: int) -> None:
+    """Run a job of a step and save its description beside its outputs.
+
+    Raises:
+        UserError: if the job is of another step.
+    """
+    job = Job.load(source, threads)
+    if job.step.split(".")[0] != step or job.step not in STEPS:
+        raise UserError(f"This job belongs to `crossmod {job.step.split('.')[0]}`, not to `crossmod {step}`.")
+    module, function, _ = STEPS[job.step]
+    getattr(importlib.import_module(module), function)(job)
+    if "job" in job.outputs:
+        import json
+
+        write_json(job.outputs["job"], json.loads(job.to_json()))
+
+
+def _command(step: str) -> None:
+    def command(
+        job: Annotated[str, typer.Argument(help="A job file (saved beside every output), or the job itself as JSON.")],
+        threads: Annotated[int, typer.Option(min=1, help="Processes or threads at most.")] = 1,
+    ) -> None:
+        run_job(step, job, threads)
+
+    app.command(step, help=STEPS[step][2] + " Any job of a study can be repeated by hand from its job file.")(command)
+
+
+for _step in [name for name in STEPS if "." not in name]:
+    _command(_step)
+
+
+@app.command()
+def config(
+    overrides: Annotated[list[str] | None, typer.Argument(help="Hydra overrides, e.g. scale=smoke seeds=[0,1]")] = None,
+) -> None:
+    """Print a study's composed and validated config."""
+    import yaml
+
+    from crossmod.config import compose
+
+    typer.echo(yaml.safe_dump(compose(overrides or []), sort_keys=False), nl=False)
+
+
+@app.command()
+def measure(
+    scan: Annotated[Path, typer.Argument(help="NIfTI, NRRD or MHA file, or a folder with one DICOM series.")],
+    out: Annotated[Path | None, typer.Option(help="Folder for mask, JSON and overlay; default: beside the scan.")] = None,
+    model: Annotated[
+        Path | None, typer.Option(help="Folder of a trained arm; default: the deployed arm of the latest renal study.")
+    ] = None,
+    modality: Annotated[str, typer.Option(help="CT, MR, or auto (CT where the scan has values of air in HU).")] = "auto",
+    seed: Annotated[int, typer.Option(help="Which training of the arm.")] = 0,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 2,
+) -> None:
+    """Measure the volumes of the renal parenchyma on a scan of your own."""
+    from crossmod.measure import measure_scan
+
+    measure_scan(scan, out, model, modality, seed, threads)
+
+
+@app.command()
+def ui(
+    study: Annotated[str, typer.Option(help="Name of the study.")] = "renal",
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 5000,
+) -> None:
+    """Browse a study's runs in the MLflow UI, on this machine only."""
+    from crossmod.tracking import serve
+
+    serve(Path("results") / study / "mlflow", port)
+
+
+def main() -> None:
+    """Entry point: a user's mistake is one clear message, not a traceback."""
+    try:
+        app()
+    except UserError as error:
+        from rich.console import Console
+
+        Console(stderr=True, soft_wrap=True).print(f"[bold red]crossmod:[/bold red] {_escape(str(error))}", highlight=False)
+        sys.exit(2)
+
+
+def _escape(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,47 @@
+"""Cohort: a simulator, a public data set or a folder of scans → a checked table of cases."""
+
+from importlib import import_module
+from pathlib import Path
+
+from crossmod.job import Job, UserError, whole
+
+SOURCES = ("simulated", "folder", "kits23", "amos22", "chaos", "totalsegmentator")
+
+
+def run(job: Job) -> None:
+    """Write the folder of one cohort, whole or not at all, and look at every case in it.
+
+    outputs: ``folder``. settings: ``name``, ``source`` (one of ``SOURCES``), and those of the source
+    (see ``write_cohort`` of its module).
+
+    Raises:
+        UserError: if the source is unknown, or cannot be made into a table of cases.
+    """
+    from crossmod.cohort.check import write_check
+    from crossmod.cohort.table import nearest, read_cohort
+
+    settings = dict(job.settings)
+    name, source = settings.pop("name"), settings.pop("source")
+    if source not in SOURCES:
+        raise UserError(f"Cohort '{name}': no source '{source}'{nearest(source, SOURCES)}")
+    module = import_module(f"crossmod.cohort.{source}")
+    with whole(job.outputs["folder"]) as folder:
+        Path(folder).mkdir()
+        module.write_cohort(name, folder, settings, job.threads)
+        write_check(folder, read_cohort(folder), job.threads)
+
+
+def run_check(job: Job) -> None:
+    """Check several cohorts together: list every fault in one table, then stop if any is an error.
+
+    inputs: ``cohorts`` (folders). outputs: ``check`` (CSV).
+
+    Raises:
+        UserError: listing every error.
+    """
+    from crossmod.cohort.check import check_cohorts, refuse_errors
+
+    faults = check_cohorts([Path(folder) for folder in job.inputs["cohorts"]])
+    with whole(job.outputs["check"]) as partial:
+        faults.to_csv(partial, index=False, lineterminator="\n")
+    refuse_errors(faults)

@@ -1,0 +1,117 @@
+"""The user's own scans: a CSV with one row per scan.
+
+Patients' numbers become pseudonyms in the order of the table (``<cohort>-P0001``, …), so no identifier reaches a result.
+A hash would not do: hospital numbers are few enough to be found by trying them all. To notice a patient who is in two
+tables, the joint check reads both tables again and compares the numbers in memory.
+"""
+
+import difflib
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from crossmod.cohort.table import COLUMNS, refuse, write_table
+from crossmod.job import UserError
+
+REQUIRED = ("case", "patient", "modality", "image", "label")
+_IDENTIFYING = re.compile(
+    r"(patient_?)?(first_?|last_?|sur|full_?)?name|(date_of_birth|dob|birth_?(date|day))|mrn|ssn|(patient_)?(address|phone|email)"
+    r"|accession(_?(number|no))?|(insurance|social_security)_?(number|no)?",
+    re.IGNORECASE,
+)
+
+
+def write_cohort(name: str, folder: Path, settings: dict[str, Any], threads: int = 1) -> None:
+    """Make a cohort of the user's table; scans stay where they are.
+
+    Args:
+        name: of the cohort.
+        folder: existing folder to write into.
+        settings: ``table`` (CSV; columns case, patient, modality, image, label must be there, label may be empty; sequence,
+            site, tumour_side, sex, age are optional; further columns are kept), ``labels`` (value → structure) and
+            optionally ``root`` (folder that paths are relative to; by default the table's own).
+        threads: unused, nothing is converted.
+
+    Raises:
+        UserError: listing everything that is wrong with the table.
+    """
+    table = Path(settings["table"])
+    root = Path(settings.get("root") or table.parent)
+    if not root.is_dir():
+        raise UserError(f"Cohort '{name}': root is '{root}', which is no folder.")
+    cases = read_user_table(table)
+    order = {patient: number for number, patient in enumerate(cases["patient"].map(_folded).unique(), start=1)}
+    cases["patient"] = [f"{name}-P{order[_folded(patient)]:04d}" for patient in cases["patient"]]
+    write_table(
+        folder,
+        name=name,
+        source="folder",
+        root=reference(root, folder),
+        labels={int(value): structure for value, structure in settings["labels"].items()},
+        cases=cases,
+        extra={"table": reference(table, folder)},
+    )
+
+
+def read_user_table(path: Path) -> pd.DataFrame:
+    """Read the user's CSV (comma or semicolon), all text, blanks trimmed.
+
+    Raises:
+        UserError: if it cannot be read, or listing all faults of its columns and empty patients.
+    """
+    if not path.is_file():
+        raise UserError(f"{path}: no such table. Give a CSV with the columns {', '.join(REQUIRED)}.")
+    try:
+        header = path.read_text(encoding="utf-8-sig").split("\n", 1)[0]
+        separator = ";" if header.count(";") > header.count(",") else ","
+        cases = pd.read_csv(path, dtype=str, keep_default_na=False, sep=separator, encoding="utf-8-sig")
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: cannot be read as CSV ({error}). Save it as comma-separated UTF-8.") from error
+    cases.columns = [str(column).strip() for column in cases.columns]
+    refuse(_column_problems(list(cases.columns)), str(path))
+    cases = cases.apply(lambda column: column.str.strip())
+    empty = [f"row {number}: patient is empty" for number, who in enumerate(cases["patient"], start=1) if not who]
+    refuse(empty, str(path))
+    return cases
+
+
+def identities(folder: Path, record: dict[str, Any]) -> dict[str, str] | None:
+    """Case → the patient's own number, read again from the user's table; never to be written or shown.
+
+    Returns:
+        None if the cohort does not come from a user's table.
+
+    Raises:
+        UserError: if the table is gone or no longer holds the cohort's cases.
+    """
+    if "table" not in record:
+        return None
+    cases = read_user_table((folder / record["table"]).resolve())
+    return {case: _folded(patient) for case, patient in zip(cases["case"], cases["patient"], strict=True)}
+
+
+def reference(path: Path, folder: Path) -> str:
+    """How a cohort's files name a path outside: absolute if the user did so, else relative to the cohort's folder."""
+    return str(path) if path.is_absolute() else os.path.relpath(path.resolve(), folder.resolve())
+
+
+def _folded(patient: str) -> str:
+    return patient.strip().casefold()
+
+
+def _column_problems(columns: list[str]) -> list[str]:
+    problems = [f"column '{column}' occurs twice" for column in sorted({c for c in columns if columns.count(c) > 1})]
+    missing = [column for column in COLUMNS if column not in columns]
+    for column in [c for c in columns if c not in COLUMNS]:
+        meant = difflib.get_close_matches(column.casefold(), missing, n=1, cutoff=0.75)
+        if meant:
+            problems.append(f"column '{column}' is unknown; did you mean '{meant[0]}'?")
+            missing.remove(meant[0])
+        elif _IDENTIFYING.fullmatch(column):
+            problems.append(f"column '{column}' looks identifying; remove it (further columns are kept in the results)")
+    found = ", ".join(columns)
+    problems += [f"column '{column}' is missing; found: {found}" for column in REQUIRED if column in missing]
+    return problems

@@ -1,0 +1,223 @@
+"""Scans in and out: the one place where image files are read and written.
+
+NIfTI through nibabel, NRRD and MetaImage through SimpleITK, DICOM series folders through
+:mod:`crossmod.cohort.dicom`. Only voxels and geometry are kept: no header field that could name a patient.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from numpy.typing import NDArray
+
+from crossmod.job import UserError
+
+NIFTI = (".nii", ".nii.gz")
+ITK = (".nrrd", ".nhdr", ".mha", ".mhd")
+# ITK's first two axes point to the patient's left and back (LPS+), ours to the right and front (RAS+).
+_LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+
+class ScanError(UserError):
+    """A scan that cannot be used: which file, what is wrong, the offending value, and the cure."""
+
+    def __init__(self, file: Path | str, problem: str, value: str, cure: str):
+        super().__init__(f"{file}: {problem} ({value}). {cure}" if value else f"{file}: {problem}. {cure}")
+        self.file, self.problem, self.value, self.cure = str(file), problem, value, cure
+
+
+@dataclass(frozen=True, eq=False)
+class Scan:
+    """Voxels and where they lie.
+
+    Attributes:
+        array: (X, Y, Z); intensities after the header's rescaling, integer types as stored, floats as float32.
+        affine: (4, 4) voxel index → RAS+ millimetres: x grows towards the patient's right.
+        codes: NIfTI's sform and qform code; (1, 0) for scans of other formats.
+    """
+
+    array: NDArray
+    affine: NDArray[np.float64]
+    codes: tuple[int, int] = (1, 0)
+
+    @property
+    def spacing_mm(self) -> NDArray[np.float64]:
+        """(3,) voxel edge lengths along the array axes."""
+        return np.linalg.norm(self.affine[:3, :3], axis=0)
+
+
+def read_scan(path: str | Path) -> Scan:
+    """Read a NIfTI, NRRD or MetaImage file, or a folder holding one DICOM series.
+
+    A fourth axis of length one is dropped. Nothing about orientation is assumed: a file that does not state it is refused.
+
+    Raises:
+        ScanError: if the file is missing, broken, of another kind, not a single grey-level volume, or without orientation.
+    """
+    path = Path(path)
+    if path.is_dir():
+        from crossmod.cohort.dicom import read_series
+
+        return read_series(path)
+    if not path.exists():
+        raise ScanError(path, "no such file", "", "Mend the path in the table, or put the file there.")
+    name = path.name.lower()
+    if name.endswith(NIFTI):
+        scan = _read_nifti(path)
+    elif name.endswith(ITK):
+        scan = _read_itk(path)
+    else:
+        cure = f"Give one of {', '.join(NIFTI + ITK)}, or the folder of a DICOM series."
+        raise ScanError(path, "unknown kind of file", path.suffix or "no suffix", cure)
+    return _checked(path, scan)
+
+
+def write_scan(path: str | Path, scan: Scan) -> None:
+    """Write a scan as NIfTI: equal scans give equal bytes (no time and no name in the gzip header).
+
+    Raises:
+        UserError: if the path does not end in .nii or .nii.gz, or the scan is not three-dimensional.
+    """
+    path = Path(path)
+    if not path.name.lower().endswith(NIFTI):
+        raise UserError(f"{path}: images are written as NIfTI; let the name end in .nii.gz.")
+    if scan.array.ndim != 3:
+        raise UserError(f"{path}: expected a three-dimensional array, not one of shape {scan.array.shape}.")
+    image = nib.Nifti1Image(scan.array, scan.affine, dtype=scan.array.dtype)
+    sform_code, qform_code = scan.codes
+    # With neither code the file would state no orientation.
+    image.set_sform(scan.affine, sform_code or (0 if qform_code else 1))
+    image.set_qform(scan.affine, qform_code)
+    image.header.set_xyzt_units("mm")
+    nib.save(image, path)
+
+
+def write_mask(path: str | Path, array: NDArray, affine: NDArray, codes: tuple[int, int] = (1, 0)) -> None:
+    """Write a mask or label map as 8-bit NIfTI in the scan's own space.
+
+    Args:
+        path: ends in .nii.gz.
+        array: (X, Y, Z) booleans or integers from 0 to 255.
+        affine: (4, 4) RAS+ millimetres, of the scan.
+        codes: sform and qform code, of the scan.
+
+    Raises:
+        UserError: if the values do not fit.
+    """
+    if array.dtype.kind not in "bui" or (array.size and not 0 <= array.min() <= array.max() <= 255):
+        raise UserError(f"{path}: a mask holds whole numbers from 0 to 255, not {array.dtype} values.")
+    write_scan(path, Scan(np.asarray(array, dtype=np.uint8), affine, codes))
+
+
+def itk_affine(spacing_mm: tuple, origin_mm: tuple, direction: tuple) -> NDArray[np.float64]:
+    """(4, 4) RAS+ affine of ITK's spacing, origin and row-major direction cosines (LPS+)."""
+    lps = np.eye(4)
+    lps[:3, :3] = np.reshape(direction, (3, 3)) * np.asarray(spacing_mm)
+    lps[:3, 3] = origin_mm
+    return _LPS_TO_RAS @ lps
+
+
+def native(array: NDArray) -> NDArray:
+    """Integers as stored (machine byte order), everything else as float32."""
+    if array.dtype.kind in "ui":
+        return np.ascontiguousarray(array.astype(array.dtype.newbyteorder("="), copy=False))
+    return np.ascontiguousarray(array.astype(np.float32, copy=False))
+
+
+def _read_nifti(path: Path) -> Scan:
+    try:
+        image = nib.load(path)
+        codes = (int(image.header["sform_code"]), int(image.header["qform_code"]))
+        dtype = image.get_data_dtype()
+        _refuse_colour(path, dtype.names is not None or dtype.kind == "c", str(dtype))
+        array = np.asanyarray(image.dataobj)
+    except ScanError:
+        raise
+    except Exception as error:  # nibabel raises many kinds, down to zlib's own
+        raise _unreadable(path, error) from error
+    if codes == (0, 0):
+        raise ScanError(
+            path,
+            "the header states no orientation",
+            "sform_code and qform_code are 0",
+            "Right and left would be a guess: convert the scan again from its DICOM files, or set the sform.",
+        )
+    if all(codes):
+        _refuse_contradiction(path, image.get_sform(), image.get_qform())
+    return Scan(array, np.asarray(image.affine, dtype=float), codes)
+
+
+def _refuse_contradiction(path: Path, sform: NDArray, qform: NDArray) -> None:
+    axes = ["".join(map(str, nib.aff2axcodes(affine))) for affine in (sform, qform)]
+    if axes[0] != axes[1]:
+        raise ScanError(
+            path,
+            "the header contradicts itself about orientation",
+            f"sform says {axes[0]}, qform says {axes[1]}",
+            "Find out which is true and set both to it (or the other's code to 0).",
+        )
+
+
+def _read_itk(path: Path) -> Scan:
+    import SimpleITK as sitk
+
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    try:
+        reader.ReadImageInformation()
+        stated = _states_orientation(path, reader)
+        image = reader.Execute()
+    except (RuntimeError, OSError) as error:
+        raise _unreadable(path, error) from error
+    _refuse_colour(path, image.GetNumberOfComponentsPerPixel() > 1, image.GetPixelIDTypeAsString())
+    if image.GetDimension() == 4 and image.GetSize()[3] == 1:
+        image = image[:, :, :, 0]
+    if image.GetDimension() != 3:
+        raise _not_a_volume(path, image.GetSize())
+    if not stated:
+        cure = "Right and left would be a guess: convert the scan again from its DICOM files."
+        raise ScanError(path, "the header states no orientation", "no patient space", cure)
+    affine = itk_affine(image.GetSpacing(), image.GetOrigin(), image.GetDirection())
+    return Scan(sitk.GetArrayFromImage(image).transpose(2, 1, 0), affine)
+
+
+def _states_orientation(path: Path, reader) -> bool:
+    """Whether an NRRD names its space, or a MetaImage its axes; ITK would silently take the identity."""
+    if path.suffix.lower() in (".nrrd", ".nhdr"):
+        return "NRRD_space" in reader.GetMetaDataKeys()
+    # ASSUME: a MetaImage's axes are those of ITK (LPS+), as every writer in use has it.
+    with path.open("rb") as file:
+        header = file.read(4096)
+    return any(key in header for key in (b"TransformMatrix", b"Rotation", b"Orientation"))
+
+
+def _checked(path: Path, scan: Scan) -> Scan:
+    array = scan.array
+    while array.ndim > 3 and array.shape[-1] == 1:
+        array = array[..., 0]
+    if array.ndim != 3 or 0 in array.shape:
+        raise _not_a_volume(path, array.shape)
+    if not np.isfinite(scan.affine).all() or abs(np.linalg.det(scan.affine[:3, :3])) < 1e-9:
+        value = np.array2string(scan.affine[:3], precision=3, separator=",").replace("\n", "")
+        raise ScanError(path, "the affine cannot be inverted", value, "Convert the scan again from its DICOM files.")
+    return Scan(native(array), scan.affine, scan.codes)
+
+
+def _refuse_colour(path: Path, colour: bool, kind: str) -> None:
+    if colour:
+        cure = "Give the grey-level volume itself, not a screenshot or a fused picture."
+        raise ScanError(path, "not a grey-level image", kind, cure)
+
+
+def _not_a_volume(path: Path, shape: tuple) -> ScanError:
+    size = "×".join(str(n) for n in shape)
+    cure = "One scan per file: split time points, echoes or phases, and name each as a case of its own."
+    return ScanError(path, "not one three-dimensional volume", f"{size} voxels", cure)
+
+
+def _unreadable(path: Path, error: Exception) -> ScanError:
+    reason = str(error).strip().splitlines()
+    value = f"{type(error).__name__}: {reason[-1].strip()}" if reason else type(error).__name__
+    value = value.replace(str(path), path.name)
+    return ScanError(path, "the file cannot be read", value, "Copy or convert it again; it may be cut short.")

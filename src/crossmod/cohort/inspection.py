@@ -1,0 +1,205 @@
+"""Everything that can be said about one case by looking at its files: facts and faults."""
+
+import hashlib
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from crossmod.cohort.grids import labels_on_image_grid, match_grids, whole_labels
+from crossmod.cohort.images import Scan, ScanError, read_scan
+from crossmod.cohort.sides import tumour_side
+from crossmod.job import UserError
+
+FACTS = (
+    "case",
+    "image_sha256",
+    *(f"shape_{axis}" for axis in "xyz"),
+    *(f"spacing_{axis}_mm" for axis in "xyz"),
+    "min",
+    "max",
+    "mean",
+    "label_values",
+)
+FAULTS = ("cohort", "case", "severity", "file", "problem", "value", "cure")
+# ASSUME: no MR intensity falls to -500; a CT of a body shows air below it. (Some MR reconstructions go slightly negative.)
+_AIR_HU = -500.0
+# ASSUME: metal and dense contrast stay below 40000 HU even on an extended scale.
+_DENSE_HU = 40000.0
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Something wrong with a case.
+
+    Attributes:
+        cohort, case: whose.
+        severity: ``error`` stops a study, ``warning`` does not.
+        file: the file concerned, as the table writes it.
+        problem, value, cure: what is wrong, the offending value, the way out.
+    """
+
+    cohort: str
+    case: str
+    severity: str
+    file: str
+    problem: str
+    value: str
+    cure: str
+
+
+def faults_table(faults: list[Fault]) -> pd.DataFrame:
+    """One row per fault, columns ``FAULTS``."""
+    return pd.DataFrame([asdict(fault) for fault in faults], columns=list(FAULTS))
+
+
+def inspect_case(
+    cohort: str, root: Path, labels: dict[int, str], row: dict[str, Any]
+) -> tuple[dict[str, Any], list[Fault]]:
+    """Read the files of one case and judge them.
+
+    Args:
+        cohort: its name.
+        root: folder that paths are relative to.
+        labels: label value → structure.
+        row: the case's row of the table.
+
+    Returns:
+        The row of ``facts.csv`` (empty entries where a file could not be read), and all faults.
+    """
+    facts: dict[str, Any] = dict.fromkeys(FACTS, "") | {"case": row["case"]}
+    faults: list[Fault] = []
+
+    def note(severity: str, file: str, problem: str, value: str, cure: str) -> None:
+        faults.append(Fault(cohort, row["case"], severity, file, problem, value, cure))
+
+    image = _read(root, row["image"], note)
+    if image is not None:
+        facts |= _image_facts(image)
+        for problem in image_problems(image.array, row["modality"]):
+            note("error", row["image"], *problem)
+    if not row["label"]:
+        return facts, faults
+    label = _read(root, row["label"], note)
+    if label is not None:
+        facts["label_values"] = _inspect_label(label, image, labels, row, note)
+    return facts, faults
+
+
+def image_problems(array: NDArray, modality: str) -> list[tuple[str, str, str]]:
+    """(problem, value, cure) of voxels that no image of the modality has."""
+    finite = np.isfinite(array)
+    if not finite.all():
+        value = f"{int((~finite).sum())} voxels are NaN or infinite"
+        return [
+            ("the image has voxels without a number", value, "Convert the scan again, or set them to the background.")
+        ]
+    low, high = float(array.min()), float(array.max())
+    if low == high:
+        return [("the image is constant", f"every voxel is {low:g}", "Export the scan again; its voxels are lost.")]
+    span = f"values from {low:g} to {high:g}"
+    if modality == "MR" and low <= _AIR_HU:
+        return [("called MR, but the values look like Hounsfield units", span, "Set modality to CT in the table.")]
+    if modality == "CT" and low >= 0:
+        cure = "Set modality to MR, or apply the rescale intercept (stored values are not Hounsfield units)."
+        return [("called CT, but nothing is below 0 HU", span, cure)]
+    if modality == "CT" and (high > _DENSE_HU or high <= 0):
+        cure = "Apply the rescale slope and intercept, or correct the modality."
+        return [("called CT, but the values are not Hounsfield units", span, cure)]
+    return []
+
+
+def _read(root: Path, file: str, note) -> Scan | None:
+    try:
+        return read_scan(root / file)
+    except ScanError as error:
+        note("error", file, error.problem, error.value, error.cure)
+    return None
+
+
+def _image_facts(image: Scan) -> dict[str, Any]:
+    return {
+        "image_sha256": image_digest(image),
+        **{f"shape_{axis}": n for axis, n in zip("xyz", image.array.shape, strict=True)},
+        **{f"spacing_{axis}_mm": float(mm) for axis, mm in zip("xyz", image.spacing_mm, strict=True)},
+        "min": float(image.array.min()),
+        "max": float(image.array.max()),
+        "mean": float(image.array.mean(dtype=np.float64)),
+    }
+
+
+def image_digest(image: Scan) -> str:
+    """SHA-256 of decoded voxels and geometry: the same for one scan stored as another file type or number type.
+
+    Voxels are taken as float32 in R-A-S order and positions to a hundredth of a millimetre, so neither compression nor
+    the order in which a file stores its axes hides a copy.
+    """
+    import nibabel as nib
+
+    orientation = nib.io_orientation(image.affine)
+    array = nib.apply_orientation(image.array, orientation)
+    affine = image.affine @ nib.orientations.inv_ornt_aff(orientation, image.array.shape)
+    digest = hashlib.sha256(repr((array.shape, (np.round(affine, 2) + 0.0).tolist())).encode())
+    for plane in np.moveaxis(array, 2, 0):
+        # Adding zero turns -0.0 into 0.0.
+        digest.update(np.ascontiguousarray(plane, dtype="<f4") + np.float32(0))
+    return digest.hexdigest()
+
+
+def _inspect_label(label: Scan, image: Scan | None, labels: dict[int, str], row: dict[str, Any], note) -> str:
+    """Judge a label map; its values, space separated."""
+    file = row["label"]
+    try:
+        array = whole_labels(label.array)
+    except UserError as error:
+        note("error", file, "not a label map", str(error).rstrip("."), "Give the label map, not an image or a probability map.")
+        return ""
+    values = _values(array)
+    present = [value for value in values if value]
+    listed = " ".join(map(str, values))
+    unknown = [value for value in present if value not in labels]
+    if not present:
+        note("error", file, "the label map is empty", "every voxel is 0", "Give the right file, or leave label empty.")
+    if unknown:
+        declared = ", ".join(f"{value} {name}" for value, name in sorted(labels.items()))
+        more = f" and {len(unknown) - 8} more" if len(unknown) > 8 else ""
+        value = f"{', '.join(map(str, unknown[:8]))}{more}; declared: {declared}"
+        cure = "Name them under labels (what the study does not need may be called 'other'), or correct the label map."
+        note("error", file, "label values without a name", value, cure)
+    if image is not None:
+        match = match_grids(label, image)
+        if match.grade == "rounding":
+            note("warning", file, "label and image headers differ by rounding", match.value, "Nothing to do.")
+        elif match.grade == "fixable":
+            cure = "Nothing to do: the label will be resampled onto the image. Look at one case to be sure."
+            note("warning", file, "the label is on another grid over the same space", match.value, cure)
+        elif match.grade == "fatal":
+            cure = "Give the label that was drawn on this image, or restore the label's header from it."
+            note("error", file, "the label lies in another space than its image", match.value, cure)
+            return listed
+        array = labels_on_image_grid(label, image)
+    if present and not unknown:
+        _inspect_side(array, image or label, labels, row, note)
+    return listed
+
+
+def _values(array: NDArray) -> list[int]:
+    """The values of a label map, plane by plane: sorting a whole scan would take seconds and its size again."""
+    found: set[int] = set()
+    for plane in np.moveaxis(array, 2, 0):
+        found.update(np.unique(plane).tolist())
+    return sorted(found)
+
+
+def _inspect_side(array: NDArray, frame: Scan, labels: dict[int, str], row: dict[str, Any], note) -> None:
+    stated = row["tumour_side"]
+    if stated == "unknown":
+        return
+    found = tumour_side(array, labels, frame.affine)
+    if found not in ("unknown", stated):
+        cure = "Correct tumour_side, or check that right and left are not swapped in the label map or the header."
+        value = f"the table says {stated}, the label map says {found}"
+        note("error", row["label"], "tumour_side contradicts the labels", value, cure)

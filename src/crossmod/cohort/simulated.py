@@ -1,0 +1,161 @@
+"""A cohort of simulated patients, written as NIfTI with a table of cases."""
+
+import gzip
+import io
+import multiprocessing
+import os
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from crossmod.job import UserError, write_json
+from crossmod.phantom import LABELS, Recipe, parse_recipe, simulate
+
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+class CohortSettings(BaseModel):
+    """What to simulate."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    cases: int = Field(ge=1, le=100_000, description="number of patients")
+    seed: int = Field(ge=0, lt=2**32, description="the cohort's seed; case k of two cohorts of one seed is one body")
+    site: str = Field(pattern=r"^[A-Za-z0-9_.-]+$", description="name of the hospital or scanner")
+    recipe: dict[str, Any] = Field(
+        default_factory=dict, description="how patients are scanned; see crossmod.phantom.Recipe"
+    )
+
+
+@dataclass(frozen=True)
+class _Task:
+    case: str
+    seed: int
+    recipe: Recipe
+    site: str
+    folder: Path
+
+
+def write_cohort(name: str, folder: Path, settings: dict[str, Any], threads: int) -> None:
+    """Simulate a cohort into a folder: images/, labels/, cases.csv and cohort.json.
+
+    Args:
+        name: the cohort's name; cases are called `<name>-0001` and so on.
+        folder: where to write; made if absent.
+        settings: keys cases, seed, site, recipe (see `CohortSettings`).
+        threads: worker processes. The files do not depend on it.
+
+    Raises:
+        UserError: if a setting or the recipe is wrong, naming the key and its range.
+    """
+    plan = _checked(name, settings, threads)
+    recipe = parse_recipe(plan.recipe)
+    for part in ("images", "labels"):
+        (folder / part).mkdir(parents=True, exist_ok=True)
+    tasks = [
+        _Task(f"{name}-{index + 1:04d}", case_seed(plan.seed, index), recipe, plan.site, folder)
+        for index in range(plan.cases)
+    ]
+    rows = {}
+    started = time.monotonic()
+    for done, row in enumerate(_worked(tasks, threads), start=1):
+        rows[row["case"]] = row
+        _tell(name, done, len(tasks), started)
+    table = pd.DataFrame([rows[task.case] for task in tasks])
+    table.to_csv(folder / "cases.csv", index=False, lineterminator="\n")
+    write_json(
+        folder / "cohort.json",
+        {
+            "name": name,
+            "source": "simulated",
+            "simulated": True,
+            "root": ".",
+            "labels": {str(value): label for value, label in LABELS.items()},
+        },
+    )
+
+
+def case_seed(seed: int, index: int) -> int:
+    """Seed of the case at a place in a cohort: a longer cohort begins with the same cases."""
+    return int(np.random.SeedSequence([seed, index]).generate_state(1, np.uint64)[0] >> 1)
+
+
+def _checked(name: str, settings: dict[str, Any], threads: int) -> CohortSettings:
+    if threads < 1:
+        raise UserError(f"cohort {name}: threads = {threads}: at least one worker is needed")
+    try:
+        return CohortSettings.model_validate(settings)
+    except ValidationError as error:
+        lines = [f"{'.'.join(map(str, fault['loc']))} = {fault['input']!r}: {fault['msg']}" for fault in error.errors()]
+        raise UserError(f"cohort {name} cannot be simulated:\n  " + "\n  ".join(lines)) from error
+
+
+def _worked(tasks: list[_Task], threads: int) -> Iterator[dict[str, Any]]:
+    """Rows of the tasks in the order they finish."""
+    if threads == 1 or len(tasks) == 1:
+        yield from map(_write_case, tasks)
+        return
+    kept = {key: os.environ.get(key) for key in _THREAD_VARIABLES}
+    os.environ.update(dict.fromkeys(_THREAD_VARIABLES, "1"))  # read by the workers as they start
+    try:
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(min(threads, len(tasks)), mp_context=context) as pool:
+            for future in as_completed([pool.submit(_write_case, task) for task in tasks]):
+                yield future.result()
+    finally:
+        for key, value in kept.items():
+            os.environ.pop(key, None) if value is None else os.environ.update({key: value})
+
+
+def _write_case(task: _Task) -> dict[str, Any]:
+    """Simulate one case, write its two files, and return its row of cases.csv."""
+    patient = simulate(task.seed, task.recipe)
+    image, label = f"images/{task.case}.nii.gz", f"labels/{task.case}.nii.gz"
+    write_nifti(task.folder / image, patient.image, patient.affine)
+    write_nifti(task.folder / label, patient.labels, patient.affine)
+    facts = patient.facts
+    first = ("tumour_side", "sex", "age")
+    return {
+        "case": task.case,
+        "patient": task.case,
+        "modality": task.recipe.modality,
+        "sequence": task.recipe.sequence,
+        "site": task.site,
+        "image": image,
+        "label": label,
+        **{key: facts[key] for key in first},
+        **{key: value for key, value in facts.items() if key not in first},
+    }
+
+
+def write_nifti(path: Path, volume: np.ndarray, affine: np.ndarray) -> None:
+    """Write a volume as gzipped NIfTI whose bytes depend on nothing but its content (no name, no time)."""
+    picture = nib.Nifti1Image(volume, affine)
+    picture.set_sform(affine, code=1)
+    picture.set_qform(affine, code=1)
+    picture.header.set_xyzt_units("mm")
+    packed = io.BytesIO()
+    with gzip.GzipFile(filename="", mode="wb", compresslevel=1, fileobj=packed, mtime=0) as stream:
+        stream.write(picture.to_bytes())
+    path.write_bytes(packed.getvalue())
+
+
+def _tell(name: str, done: int, total: int, started: float) -> None:
+    """A line of progress at about every tenth of the work."""
+    if done * 10 // total == (done - 1) * 10 // total and done != total:
+        return
+    left = (time.monotonic() - started) / done * (total - done)
+    print(
+        f"cohort {name}: {done} of {total} cases, {int(left) // 60}:{int(left) % 60:02d} left",
+        file=sys.stderr,
+        flush=True,
+    )

@@ -1,0 +1,36 @@
+"""The ellipsoid formula: how kidney volume is estimated where nobody segments."""
+
+import math
+
+import numpy as np
+
+from crossmod.evaluate.metrics import Mask, bounding_box
+
+
+def ellipsoid_ml(mask: Mask, spacing_mm: tuple[float, float, float]) -> float:
+    """Volume by the ellipsoid formula, π/6 · length · width · thickness, as read off with callipers.
+
+    The axes are the principal axes of the mask's voxels in mm. The extent along an axis is the range of the
+    voxel centres projected onto it, plus half a voxel. (The surface lies up to one voxel beyond the
+    outermost centres where the axis follows the grid, hardly beyond them where it is oblique; with a half,
+    digitised ellipsoids of a kidney's size come out within 3 % on a 2 mm grid when tilted, within 5 % when
+    aligned.)
+
+    Args:
+        mask: (X, Y, Z) boolean mask.
+        spacing_mm: voxel spacing along each array axis.
+
+    Returns:
+        Volume in ml; NaN for an empty mask.
+    """
+    if not mask.any():
+        return float("nan")
+    spacing = np.asarray(spacing_mm, dtype=float)
+    points = np.argwhere(mask[bounding_box(mask)]) * spacing
+    points -= points.mean(axis=0)
+    axes = np.linalg.eigh(points.T @ points)[1]  # columns
+    projected = points @ axes
+    # ASSUME: along an oblique axis a voxel is as large as the axis' direction scaled by the spacing.
+    voxel_mm = np.linalg.norm(axes * spacing[:, None], axis=0)
+    extents_mm = projected.max(axis=0) - projected.min(axis=0) + voxel_mm / 2
+    return float(math.pi / 6 * np.prod(extents_mm) / 1000)

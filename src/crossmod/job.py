@@ -1,0 +1,115 @@
+"""A job is one unit of work of one step: what it reads, what it writes, and its settings, as plain values.
+
+The same record travels through all three doors: Snakemake hands it to ``crossmod STEP`` as JSON, the command saves it
+beside its outputs, and ``crossmod STEP path/to/job.json`` repeats that very job by hand.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+Plain = dict[str, Any]
+
+
+class UserError(ValueError):
+    """A mistake the user can mend; the command line prints its message without a traceback."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One unit of work. All values are plain JSON; paths are relative to the working folder."""
+
+    step: str
+    inputs: Plain
+    outputs: Plain
+    settings: Plain
+    threads: int = field(default=1, compare=False)
+
+    def to_json(self) -> str:
+        """Canonical JSON: equal jobs give equal text."""
+        return canonical(
+            {"step": self.step, "inputs": self.inputs, "outputs": self.outputs, "settings": self.settings}
+        )
+
+    @classmethod
+    def from_json(cls, text: str, threads: int = 1) -> "Job":
+        """Read a job from JSON text.
+
+        Raises:
+            UserError: if the text is not a job.
+        """
+        try:
+            record = json.loads(text)
+            return cls(record["step"], record["inputs"], record["outputs"], record["settings"], threads)
+        except (json.JSONDecodeError, KeyError, TypeError) as error:
+            raise UserError(
+                f"Not a job description ({error!r}): expected JSON with the keys step, inputs, outputs, "
+                "settings, as saved beside every output of a study."
+            ) from error
+
+    @classmethod
+    def load(cls, source: str | Path, threads: int = 1) -> "Job":
+        """Read a job from a file, or from JSON text that starts with a brace.
+
+        Raises:
+            UserError: if there is no such file, or it holds no job.
+        """
+        text = str(source)
+        if not text.lstrip().startswith("{"):
+            path = Path(source)
+            if not path.is_file():
+                raise UserError(
+                    f"{path}: no such job file. Each output of a study has one beside it (*.json)."
+                )
+            text = path.read_text(encoding="utf-8")
+        return cls.from_json(text, threads)
+
+
+def canonical(value: Any) -> str:
+    """JSON with sorted keys: the same value always gives the same text."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def digest(value: Any, length: int = 12) -> str:
+    """Short SHA-256 of a plain value, independent of key order."""
+    return hashlib.sha256(canonical(value).encode()).hexdigest()[:length]
+
+
+@contextlib.contextmanager
+def whole(path: str | Path) -> Iterator[Path]:
+    """Write a file or folder under a temporary name; it takes its own name only when complete.
+
+    Yields:
+        The temporary path. Create a file there, or ``mkdir()`` it and fill the folder.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # The suffixes stay at the end: writers such as nibabel choose the format by them.
+    partial = path.with_name(f".partial-{os.getpid()}-{path.name}")
+    _remove(partial)
+    try:
+        yield partial
+        if path.is_dir():
+            _remove(path)
+        partial.replace(path)
+    finally:
+        _remove(partial)
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """Write a plain value as readable JSON, whole or not at all."""
+    with whole(path) as partial:
+        partial.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

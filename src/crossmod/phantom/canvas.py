@@ -1,0 +1,199 @@
+"""A volume being painted with tissues, in warped millimetres, each shape only inside its own box."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from crossmod.phantom.field import Axes, random_field
+from crossmod.phantom.tissue import Tissue, table
+
+Box = tuple[slice, slice, slice]
+
+# The warp is also kept at these nodes, to bound it locally; between nodes it can exceed them by the slack.
+_NODE_MM, _SLACK_MM = 20.0, 1.5
+_NODES = (np.arange(-260.0, 261.0, _NODE_MM),) * 3
+
+
+@dataclass(frozen=True)
+class Pose:
+    """How the body lies in the scanner, and how it departs from its ideal shapes: small turns and a smooth warp."""
+
+    roll_rad: float
+    yaw_rad: float
+    warp: tuple
+    nodes: np.ndarray
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator) -> "Pose":
+        """Draw a pose: a few degrees of turn, ~4 mm of slow warp and ~1 mm of fast warp along each axis."""
+        roll, yaw = np.clip(rng.normal(0.0, 0.03, 2), -0.08, 0.08)
+        slow = tuple(random_field(rng, 70.0, 4.5) for _ in range(3))
+        fast = tuple(random_field(rng, 26.0, 1.0) for _ in range(3))
+        nodes = np.stack([slow[axis].on(_NODES) + fast[axis].on(_NODES) for axis in range(3)])
+        return cls(float(roll), float(yaw), (slow, fast), nodes)
+
+    def warp_range(self, low_mm: np.ndarray, high_mm: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Least and greatest warp (3,) along each axis between two corners of the scanner space, mm."""
+        first = np.clip(np.floor((low_mm - _NODES[0][0]) / _NODE_MM).astype(int), 0, len(_NODES[0]) - 1)
+        last = np.clip(np.ceil((high_mm - _NODES[0][0]) / _NODE_MM).astype(int), 0, len(_NODES[0]) - 1)
+        part = self.nodes[(slice(None), *(slice(a, b + 1) for a, b in zip(first, last, strict=True)))]
+        return part.min((1, 2, 3)) - _SLACK_MM, part.max((1, 2, 3)) + _SLACK_MM
+
+    @property
+    def turn(self) -> np.ndarray:
+        """Rotation from scanner to body, 3x3."""
+        cr, sr, cy, sy = (
+            np.cos(self.roll_rad),
+            np.sin(self.roll_rad),
+            np.cos(self.yaw_rad),
+            np.sin(self.yaw_rad),
+        )
+        roll = np.array([[cr, sr, 0], [-sr, cr, 0], [0, 0, 1]])
+        yaw = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
+        return roll @ yaw
+
+    def coordinates(self, axes: Axes) -> list[np.ndarray]:
+        """Body coordinates x, y, z in mm of every grid point, float32."""
+        line = [np.asarray(axis, dtype=np.float32) for axis in axes]
+        line = [line[0][:, None, None], line[1][None, :, None], line[2][None, None, :]]
+        out = []
+        for axis in range(3):
+            value = self.warp[0][axis].on(axes)
+            value += self.warp[1][axis].on(axes)
+            row = self.turn[axis].astype(np.float32)
+            value += row[0] * line[0] + row[1] * line[1] + row[2] * line[2]
+            out.append(value)
+        return out
+
+
+@dataclass
+class Canvas:
+    """Body coordinates (mm) of a grid, and what has been painted there so far."""
+
+    axes: Axes
+    pose: Pose
+    xyz: list[np.ndarray]
+    tissue: np.ndarray
+    label: np.ndarray
+    push: "Push | None" = field(default=None)
+
+    @classmethod
+    def blank(cls, axes: Axes, pose: Pose) -> "Canvas":
+        """Air everywhere."""
+        xyz = pose.coordinates(axes)
+        return cls(axes, pose, xyz, np.zeros(xyz[0].shape, np.uint8), np.zeros(xyz[0].shape, np.uint8))
+
+    def box(self, centre_mm: np.ndarray, radius_mm: float | np.ndarray) -> Box | None:
+        """Index box that surely holds every grid point within `radius_mm` of a body point; None if outside."""
+        # The turn is an isometry, so a ball of the body is a ball of the scanner, up to the warp.
+        reach = np.broadcast_to(np.asarray(radius_mm, float), 3)
+        if not np.all(reach == reach[0]):
+            reach = np.abs(self.pose.turn.T) @ reach
+        if self.push is not None:
+            reach = reach + self.push.reach(centre_mm, float(np.linalg.norm(reach)))
+        middle = self.pose.turn.T @ np.asarray(centre_mm, float)
+        low, high = self.pose.warp_range(middle - reach - _NODE_MM, middle + reach + _NODE_MM)
+        slices = []
+        for axis in range(3):
+            first = int(np.searchsorted(self.axes[axis], middle[axis] - reach[axis] - high[axis]))
+            last = int(np.searchsorted(self.axes[axis], middle[axis] + reach[axis] - low[axis], side="right"))
+            if first >= last:
+                return None
+            slices.append(slice(first, last))
+        return tuple(slices)
+
+    def offsets(self, box: Box, centre_mm: np.ndarray) -> list[np.ndarray]:
+        """Body coordinates in a box relative to a centre, mm."""
+        return [value[box] - np.float32(c) for value, c in zip(self.xyz, centre_mm, strict=True)]
+
+    def paint(
+        self,
+        box: Box,
+        mask: np.ndarray,
+        tissue: Tissue,
+        over: np.ndarray | None = None,
+        label: int | None = None,
+    ) -> np.ndarray:
+        """Paint a mask in a box with a tissue (and label); `over` is a table of tissues that may be overwritten.
+
+        Returns:
+            The mask actually painted.
+        """
+        here = self.tissue[box]
+        if over is not None:
+            mask = mask & over[here]
+        here[mask] = tissue
+        if label is not None:
+            self.label[box][mask] = label
+        return mask
+
+    def ball_chain(
+        self,
+        points_mm: np.ndarray,
+        radius_mm: np.ndarray,
+        tissue: Tissue,
+        over: tuple[Tissue, ...] | None = None,
+    ) -> None:
+        """Paint a tube: balls of `radius_mm` (n,) around `points_mm` (n, 3), closely spaced."""
+        allowed = None if over is None else table(over)
+        for point, radius in zip(points_mm, np.broadcast_to(radius_mm, len(points_mm)), strict=True):
+            box = self.box(point, float(radius))
+            if box is not None:
+                x, y, z = self.offsets(box, point)
+                self.paint(box, x * x + y * y + z * z < np.float32(radius) ** 2, tissue, allowed)
+
+    def ellipsoid(
+        self,
+        centre_mm: np.ndarray,
+        semi_mm: np.ndarray,
+        tissue: Tissue,
+        over: tuple[Tissue, ...] | None = None,
+        turn: np.ndarray | None = None,
+    ) -> None:
+        """Paint an ellipsoid with semi-axes `semi_mm` (3,) along the rows of `turn` (3x3, default the body's axes)."""
+        turn = np.eye(3) if turn is None else turn
+        box = self.box(centre_mm, np.sqrt((turn.T**2) @ np.square(semi_mm)))
+        if box is None:
+            return
+        x, y, z = self.offsets(box, centre_mm)
+        total = np.zeros_like(x)
+        for row, semi in zip(
+            (turn / np.asarray(semi_mm, float)[:, None]).astype(np.float32), semi_mm, strict=True
+        ):
+            part = row[0] * x + row[1] * y + row[2] * z if semi else x
+            total += part * part
+        self.paint(box, total < 1, tissue, None if over is None else table(over))
+
+
+@dataclass(frozen=True)
+class Push:
+    """Mass effect: a growth of `radius_mm` at `centre_mm` displaces soft tissue outwards, keeping volumes.
+
+    A point that was at distance s from the centre moves to cbrt(s^3 + share * radius^3).
+    ASSUME: growth is spherical and the share not displaced has been invaded.
+    """
+
+    centre_mm: np.ndarray
+    radius_mm: float
+    share: float
+
+    def reach(self, centre_mm: np.ndarray, radius_mm: float) -> float:
+        """No point within `radius_mm` of a body point has moved further than this."""
+        nearest = max(0.0, float(np.linalg.norm(np.asarray(centre_mm) - self.centre_mm)) - radius_mm)
+        return float(np.cbrt(nearest**3 + self.share * self.radius_mm**3)) - nearest
+
+    def apply(self, canvas: Canvas) -> None:
+        """Change the canvas' coordinates so that shapes painted from now on are pushed aside."""
+        box = canvas.box(self.centre_mm, 3.0 * self.radius_mm)
+        canvas.push = self
+        if box is None:
+            return
+        parts = canvas.offsets(box, self.centre_mm)
+        distance = np.sqrt(sum(part * part for part in parts)) + np.float32(1e-3)
+        cube = distance**3 - np.float32(self.share * self.radius_mm**3)
+        # Inside, where nothing came from, points map towards the centre; the growth is painted over them.
+        source = np.cbrt(np.maximum(cube, 0)) + np.float32(0.05) * np.minimum(cube, 0) / distance**2
+        fade = np.clip((3.0 * self.radius_mm - distance) / self.radius_mm, 0, 1)
+        scale = 1 - fade * (1 - np.maximum(source, 0) / distance)
+        for value, part, c in zip(canvas.xyz, parts, self.centre_mm, strict=True):
+            value[box] = part * scale + np.float32(c)

@@ -1,0 +1,146 @@
+"""A recipe says how a simulated patient is scanned. It never touches the anatomy: that hangs on the seed alone."""
+
+from typing import Any, Literal, Self
+
+import nibabel as nib
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from crossmod.job import UserError
+
+Positive3 = tuple[float, float, float]
+
+
+class _Closed(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class CTSettings(_Closed):
+    """Scanner and contrast of a CT."""
+
+    kernel_fwhm_mm: float = Field(
+        1.8, ge=0.0, le=6.0, description="in-plane blur of the kernel, full width at half maximum"
+    )
+    sharpening: float = Field(0.0, ge=0.0, le=1.5, description="edge enhancement of the kernel (0 none)")
+    noise_hu: float = Field(
+        11.0, ge=0.0, le=80.0, description="mean noise standard deviation in the body's middle"
+    )
+    noise_fwhm_mm: float = Field(3.0, ge=0.0, le=8.0, description="in-plane grain of the noise; 0 is white")
+    enhancement: float = Field(
+        1.0, ge=0.0, le=1.6, description="contrast uptake relative to a usual nephrographic phase"
+    )
+    enhancement_sd: float = Field(
+        0.14, ge=0.0, le=0.4, description="between-patient spread of the uptake (log scale)"
+    )
+    phase: float = Field(
+        0.9,
+        ge=0.0,
+        le=1.0,
+        description="0 corticomedullary (cortex alone enhances) to 1 nephrographic (cortex = medulla)",
+    )
+    phase_sd: float = Field(0.07, ge=0.0, le=0.4, description="between-patient spread of the phase")
+    excretion: float = Field(
+        0.15, ge=0.0, le=1.0, description="share of patients with contrast in the collecting system"
+    )
+    oral_contrast: float = Field(
+        0.2, ge=0.0, le=1.0, description="share of patients with positive contrast in the bowel"
+    )
+    table: bool = Field(True, description="whether the patient's table is in the picture")
+
+
+class MRSettings(_Closed):
+    """Scanner and sequence of a spin-echo MR."""
+
+    field_t: Literal[1.5, 3.0] = Field(1.5, description="main field, tesla")
+    repetition_time_ms: float = Field(2000.0, ge=200.0, le=20000.0, description="TR")
+    echo_time_ms: float = Field(72.0, ge=5.0, le=300.0, description="effective TE")
+    timing_sd: float = Field(
+        0.12, ge=0.0, le=0.5, description="between-patient spread of TR and TE (log scale)"
+    )
+    fat_suppression: float = Field(
+        0.87, ge=0.0, le=1.0, description="share of the fat signal removed; 0 leaves fat alone"
+    )
+    fat_failure: float = Field(
+        0.35, ge=0.0, le=1.0, description="how strongly suppression fails where the field is uneven"
+    )
+    bias: float = Field(
+        0.22, ge=0.0, le=0.8, description="spread of the receive field across the picture (log scale)"
+    )
+    noise: float = Field(
+        0.025, ge=0.0, le=0.3, description="Rician noise per channel relative to the renal cortex"
+    )
+    noise_sd: float = Field(
+        0.3, ge=0.0, le=1.0, description="between-patient spread of the noise (log scale)"
+    )
+    psf_fwhm_mm: float = Field(1.8, ge=0.0, le=6.0, description="in-plane blur, full width at half maximum")
+    relaxation_sd: float = Field(
+        0.08, ge=0.0, le=0.3, description="between-patient spread of T1, T2, PD (log scale)"
+    )
+
+
+class Recipe(_Closed):
+    """How one cohort of simulated patients is scanned. Defaults: the internal nephrographic CT."""
+
+    modality: Literal["CT", "MR"] = Field("CT", description="what kind of scanner")
+    sequence: str = Field(
+        "nephrographic", pattern=r"^[a-z0-9-]+$", description="phase or sequence, as cases.csv states it"
+    )
+    spacing_mm: Positive3 = Field(
+        (2.0, 2.0, 2.5), description="voxel spacing along the three native axes, 0.5 to 12"
+    )
+    field_of_view_mm: Positive3 = Field(
+        (400.0, 320.0, 240.0), description="extent along the native axes, 96 to 520"
+    )
+    orientation: str = Field(
+        "LPS", description="where the native axes point, e.g. LPS or RAS; the third axis is across slices"
+    )
+    slice_thickness_mm: float | None = Field(
+        None, gt=0.0, le=15.0, description="excited or reconstructed thickness; empty means the third spacing"
+    )
+    position_sd_mm: float = Field(
+        6.0, ge=0.0, le=25.0, description="spread of the patient's place in the field of view"
+    )
+    ct: CTSettings = Field(default_factory=CTSettings, description="used when modality is CT")
+    mr: MRSettings = Field(default_factory=MRSettings, description="used when modality is MR")
+
+    @model_validator(mode="after")
+    def _ranges(self) -> Self:
+        for axis, (spacing, extent) in enumerate(zip(self.spacing_mm, self.field_of_view_mm, strict=True)):
+            if not 0.5 <= spacing <= 12.0:
+                raise ValueError(f"spacing_mm[{axis}] = {spacing}: must lie in 0.5 to 12 mm")
+            if not 96.0 <= extent <= 520.0:
+                raise ValueError(f"field_of_view_mm[{axis}] = {extent}: must lie in 96 to 520 mm")
+        pairs = ({"L", "R"}, {"P", "A"}, {"I", "S"})
+        if len(self.orientation) != 3 or any(len(pair & set(self.orientation)) != 1 for pair in pairs):
+            raise ValueError(
+                f"orientation = {self.orientation!r}: three letters, one each of L/R, P/A and I/S"
+            )
+        return self
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Native grid size in voxels."""
+        return tuple(
+            max(1, round(f / s)) for f, s in zip(self.field_of_view_mm, self.spacing_mm, strict=True)
+        )
+
+    @property
+    def ras_axes(self) -> tuple[int, int, int]:
+        """World axis (0 x, 1 y, 2 z) of each native axis."""
+        return tuple(int(axis) for axis, _ in nib.orientations.axcodes2ornt(tuple(self.orientation)))
+
+
+def parse_recipe(settings: dict[str, Any]) -> Recipe:
+    """Read a recipe from plain settings.
+
+    Raises:
+        UserError: naming every bad key, its value, and the range it must keep.
+    """
+    try:
+        return Recipe.model_validate(settings)
+    except ValidationError as error:
+        lines = []
+        for fault in error.errors():
+            key = ".".join(["recipe", *(str(part) for part in fault["loc"])])
+            value = "" if fault["type"] in ("extra_forbidden", "value_error") else f" = {fault['input']!r}"
+            lines.append(f"{key}{value}: {fault['msg']}")
+        raise UserError("This recipe cannot be simulated:\n  " + "\n  ".join(lines)) from error

@@ -1,0 +1,67 @@
+"""The tissues of a simulated patient, and the values of the reference labels."""
+
+from enum import IntEnum
+
+import numpy as np
+
+
+class Tissue(IntEnum):
+    """What one point of a simulated patient is made of."""
+
+    AIR = 0
+    SKIN = 1
+    SUBCUTANEOUS_FAT = 2
+    MUSCLE = 3
+    VISCERAL_FAT = 4
+    BONE_CORTEX = 5
+    BONE_MARROW = 6
+    DISC = 7
+    CSF = 8
+    CORD = 9
+    LUNG = 10
+    LIVER = 11
+    LIVER_VESSEL = 12
+    GALLBLADDER = 13
+    SPLEEN = 14
+    BOWEL_WALL = 15
+    BOWEL_FLUID = 16
+    BOWEL_STOOL = 17
+    BOWEL_GAS = 18
+    PANCREAS = 19
+    ADRENAL = 20
+    ARTERY = 21
+    VEIN = 22
+    PLAQUE = 23
+    CORTEX = 24
+    MEDULLA = 25
+    SINUS_FAT = 26
+    URINE = 27
+    CYST = 28
+    TUMOUR = 29
+    NECROSIS = 30
+    HAEMORRHAGE = 31
+
+
+# Values of the label maps. `None` stands for "not a renal structure".
+LABELS = {
+    1: "right_parenchyma",
+    2: "left_parenchyma",
+    3: "right_sinus",
+    4: "left_sinus",
+    5: "right_tumour",
+    6: "left_tumour",
+    7: "right_cyst",
+    8: "left_cyst",
+}
+VALUES = {name: value for value, name in LABELS.items()}
+
+BONES = (Tissue.BONE_CORTEX, Tissue.BONE_MARROW, Tissue.DISC, Tissue.CSF, Tissue.CORD)
+SHELL = (Tissue.AIR, Tissue.SKIN, Tissue.SUBCUTANEOUS_FAT)
+FATS = (Tissue.SUBCUTANEOUS_FAT, Tissue.VISCERAL_FAT, Tissue.SINUS_FAT)
+
+
+def table(tissues: tuple[Tissue, ...]) -> np.ndarray:
+    """Boolean look-up table over all tissues, (len(Tissue),), true for those named."""
+    mask = np.zeros(len(Tissue), dtype=bool)
+    mask[list(tissues)] = True
+    return mask

@@ -1,0 +1,128 @@
+"""The cascade on one scan: kidneys on the whole image, then parenchyma inside the box of each kidney."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy import ndimage
+
+from crossmod.cohort.images import Scan
+from crossmod.cohort.kidneys import MASK_VALUES, assign_sides
+from crossmod.predict.network import TrainedStage
+from crossmod.prepare.arrays import normalise
+from crossmod.prepare.geometry import Grid, resample
+from crossmod.prepare.window import window
+
+Plain = dict[str, Any]
+
+# ASSUME: what is kept as a kidney is at least this large; the smallest adult kidneys (atrophy) have about 20 ml.
+SMALLEST_KIDNEY_ML = 5.0
+
+
+@dataclass(frozen=True)
+class OnGrid:
+    """A scan made ready for the cascade: one normalised array per stage.
+
+    Attributes:
+        images: stage name → (X, Y, Z) array, R-A-S.
+        grids: stage name → grid of that array.
+        background: value outside the field of view.
+    """
+
+    images: dict[str, np.ndarray]
+    grids: dict[str, Grid]
+    background: float
+
+
+def on_grids(scan: Scan, modality: str, stages: Plain, normalisation: Plain) -> OnGrid:
+    """Orient, normalise and resample a scan for every stage, exactly as the prepare step does."""
+    normal = normalise(scan, modality, normalisation)
+    found = {name: normal.on_grid(stage["spacing_mm"]) for name, stage in stages.items()}
+    images = {name: image for name, (image, _) in found.items()}
+    return OnGrid(images, {name: grid for name, (_, grid) in found.items()}, normal.background)
+
+
+def segment_kidneys(scan: OnGrid, name: str, stage: TrainedStage, native: Grid) -> np.ndarray:
+    """Kidneys of the whole image in native space: uint8, 1 right, 2 left.
+
+    The largest components are kept, sides follow from the patient's geometry.
+    """
+    probability = stage.probability(scan.images[name])
+    grid = scan.grids[name]
+    kept = _largest(probability >= 0.5, stage.stage["components"], SMALLEST_KIDNEY_ML, grid)
+    mask = resample(probability * kept, grid.affine, native) >= 0.5
+    return assign_sides(mask, native.affine)
+
+
+def segment_parenchyma(
+    scan: OnGrid,
+    name: str,
+    stage: TrainedStage,
+    native: Grid,
+    boxes: dict[str, tuple[np.ndarray, np.ndarray]],
+) -> np.ndarray:
+    """Parenchyma inside the box of each kidney in native space: uint8, 1 right, 2 left.
+
+    Args:
+        scan: the scan on the stages' grids.
+        name: of the stage.
+        stage: the trained stage.
+        native: grid of the scan itself.
+        boxes: side → (low, high) corners in voxels of the stage's grid, high exclusive.
+    """
+    result = np.zeros(native.shape, dtype=np.uint8)
+    for side, (low, high) in boxes.items():
+        probability, window = _in_box(scan, name, stage, np.asarray(low), np.asarray(high))
+        kept = _largest(probability >= 0.5, stage.stage["components"], 0.0, window)
+        where, part = _native_part(native, window)
+        found = resample(probability * kept, window.affine, part) >= 0.5
+        # Where the windows of two kidneys meet, a voxel stays with the first: sides never overlap.
+        target = result[where]
+        target[found & (target == 0)] = MASK_VALUES[side]
+    return result
+
+
+def kidney_boxes(mask: np.ndarray, native: Grid, grid: Grid) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """The box of each kidney of a native mask (1 right, 2 left) in voxels of a stage's grid."""
+    boxes = {}
+    for side, value in MASK_VALUES.items():
+        index = np.argwhere(mask == value)
+        if len(index):
+            low, high = index.min(axis=0) - 0.5, index.max(axis=0) + 0.5
+            corners = np.array(np.meshgrid(*zip(low, high, strict=True), indexing="ij")).reshape(3, 8).T
+            inside = grid.to_index(native.to_mm(corners))
+            boxes[side] = (np.floor(inside.min(axis=0) + 0.5), np.ceil(inside.max(axis=0) + 0.5))
+    return boxes
+
+
+def _in_box(
+    scan: OnGrid, name: str, stage: TrainedStage, low: np.ndarray, high: np.ndarray
+) -> tuple[np.ndarray, Grid]:
+    """Probability in a window around a box: at least a training patch, more where the kidney with its margin needs it."""
+    margin = stage.stage["margin_mm"] / np.array(stage.stage["spacing_mm"])
+    size = np.maximum(np.ceil(high - low + 2 * margin), stage.stage["patch"]).astype(int)
+    start = np.round((low + high) / 2).astype(int) - size // 2
+    image = window(scan.images[name], start, size, scan.background)
+    return stage.probability(image), scan.grids[name].crop(start, tuple(size))
+
+
+def _largest(mask: np.ndarray, count: int, smallest_ml: float, grid: Grid) -> np.ndarray:
+    """The largest connected components (26 neighbours), at most ``count``, none below ``smallest_ml``."""
+    parts, found = ndimage.label(mask, np.ones((3, 3, 3)))
+    if not found:
+        return mask
+    sizes = np.bincount(parts.ravel())[1:]
+    voxel_ml = float(np.prod(grid.spacing_mm)) / 1000
+    order = np.argsort(-sizes, kind="stable")[:count]
+    keep = [int(i) + 1 for i in order if sizes[i] * voxel_ml >= smallest_ml]
+    # A probability of exactly one half at the rim must survive interpolation: keep a voxel of margin.
+    return ndimage.binary_dilation(np.isin(parts, keep)) & ~(np.isin(parts, keep, invert=True) & mask)
+
+
+def _native_part(native: Grid, window: Grid) -> tuple[tuple[slice, ...], Grid]:
+    """The part of the native grid that a window covers: slices, and the grid of that part."""
+    corners = np.array(np.meshgrid(*[(-0.5, n - 0.5) for n in window.shape], indexing="ij")).reshape(3, 8).T
+    index = native.to_index(window.to_mm(corners))
+    low = np.clip(np.floor(index.min(axis=0)), 0, np.array(native.shape) - 1).astype(int)
+    high = np.clip(np.ceil(index.max(axis=0)) + 1, low + 1, native.shape).astype(int)
+    return tuple(slice(a, b) for a, b in zip(low, high, strict=True)), native.crop(low, tuple(high - low))

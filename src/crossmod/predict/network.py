@@ -1,0 +1,54 @@
+"""A trained stage: probabilities of an array on the stage's grid."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from monai.inferers import SlidingWindowInferer
+
+from crossmod.models.build import build, load_weights
+
+
+@dataclass(frozen=True)
+class TrainedStage:
+    """A stage's network with its config as it was trained.
+
+    Attributes:
+        stage: config of the stage.
+        network: in evaluation mode, on ``device``.
+    """
+
+    stage: dict[str, Any]
+    network: torch.nn.Module
+    device: torch.device
+
+    @classmethod
+    def load(cls, weights: Path, stage: dict[str, Any], model: dict[str, Any]) -> "TrainedStage":
+        """Build the network and load its weights.
+
+        Raises:
+            UserError: if the weights are missing or do not fit.
+        """
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return cls(stage, load_weights(build(model), weights).to(device), device)
+
+    def probability(self, image: np.ndarray) -> np.ndarray:
+        """Foreground probability: (X, Y, Z) normalised image → (X, Y, Z) float32.
+
+        Windows of the training patch's size, half overlapping, are blended by a Gaussian (nnU-Net's inference).
+        """
+        x = torch.from_numpy(np.asarray(image, dtype=np.float32))[None, None].to(self.device)
+        inferer = SlidingWindowInferer(
+            self.stage["patch"],
+            sw_batch_size=2,
+            overlap=0.5,
+            mode="gaussian",
+            sigma_scale=0.125,
+            padding_mode="replicate",
+        )
+        with torch.inference_mode():
+            logits = inferer(x, self.network)
+            # Of two classes: the softmax is a sigmoid of the difference.
+            return torch.sigmoid((logits[0, 1] - logits[0, 0]).float()).cpu().numpy()

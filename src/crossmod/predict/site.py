@@ -1,0 +1,84 @@
+"""All cases of a site, one after another; memory is that of one scan."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from crossmod.cohort.images import read_scan, write_mask
+from crossmod.cohort.table import read_cohort
+from crossmod.job import Job, whole
+from crossmod.predict.cascade import OnGrid, kidney_boxes, segment_kidneys, segment_parenchyma
+from crossmod.predict.network import TrainedStage
+from crossmod.prepare.arrays import Prepared, read_prepared
+from crossmod.prepare.geometry import Grid
+from crossmod.progress import Progress
+
+Plain = dict[str, Any]
+
+
+def predict_site(job: Job) -> None:
+    """Write ``index.csv`` and up to three native masks per case; see :func:`crossmod.predict.run` for the job."""
+    settings = job.settings
+    torch.set_num_threads(settings["threads"])
+    stages = {
+        name: TrainedStage.load(Path(job.inputs["weights"][name]), stage, settings["model"])
+        for name, stage in settings["stages"].items()
+    }
+    splits = json.loads(Path(job.inputs["splits"]).read_text(encoding="utf-8"))
+    placed = splits["arms"][settings["arm"]["name"]]["sites"][settings["site"]]
+    cohorts = {cohort.name: cohort for cohort in map(read_cohort, map(Path, job.inputs["cohorts"]))}
+    prepared = {Path(folder).name: Path(folder) for folder in job.inputs["prepared"]}
+
+    total = sum(len(cases) for cases in placed.values())
+    progress = Progress(
+        f"predict {settings['arm']['name']} on {settings['site']}", total, "cases", every_s=20
+    )
+    rows = []
+    with whole(job.outputs["folder"]) as folder:
+        folder.mkdir()
+        for cohort_name, cases in placed.items():
+            cohort = cohorts[cohort_name]
+            files = cohort.cases.set_index("case")
+            arrays = {name: _prepared(prepared[cohort_name], name, cases) for name in stages}
+            for case in cases:
+                scan = read_scan(cohort.root / files.loc[case, "image"])
+                native = Grid(scan.array.shape, scan.affine)
+                on_grid = {name: found[case] for name, found in arrays.items() if case in found}
+                masks = _segment(on_grid, stages, native)
+                row = {"cohort": cohort_name, "case": case, "reference": files.loc[case, "label"]}
+                for kind, mask in masks.items():
+                    row[kind] = f"{case}.{kind}.nii.gz"
+                    write_mask(folder / row[kind], mask, scan.affine)
+                rows.append(row)
+                progress.advance()
+        columns = ["cohort", "case", "reference", "kidney", "parenchyma", "parenchyma_reference_box"]
+        pd.DataFrame(rows).reindex(columns=columns).to_csv(
+            folder / "index.csv", index=False, lineterminator="\n"
+        )
+
+
+def _prepared(folder: Path, stage: str, cases: list[str]) -> dict[str, Prepared]:
+    return {case.case: case for case in read_prepared(folder, stage, cases)}
+
+
+def _segment(
+    arrays: dict[str, Prepared], stages: dict[str, TrainedStage], native: Grid
+) -> dict[str, np.ndarray]:
+    """The cascade end to end, and its second stage on the reference's boxes."""
+    first, second = stages
+    some = next(iter(arrays.values()))
+    scan = OnGrid(
+        {name: case.image for name, case in arrays.items()},
+        {name: case.grid for name, case in arrays.items()},
+        some.background,
+    )
+    masks = {"kidney": segment_kidneys(scan, first, stages[first], native)}
+    predicted = kidney_boxes(masks["kidney"], native, scan.grids[second])
+    reference = {side: (np.array(low), np.array(high)) for side, (low, high) in arrays[second].boxes.items()}
+    for kind, boxes in (("parenchyma", predicted), ("parenchyma_reference_box", reference)):
+        masks[kind] = segment_parenchyma(scan, second, stages[second], native, boxes)
+    return masks

@@ -1,0 +1,23 @@
+"""Prepare: scans → oriented, resampled, normalised arrays, once, shared by all trainings."""
+
+from crossmod.job import Job
+
+
+def run(job: Job) -> None:
+    """Prepare one cohort.
+
+    inputs: ``cohort`` (folder). settings: ``stages``, ``normalisation``. outputs: ``folder``.
+    """
+    from pathlib import Path
+
+    from crossmod.cohort.table import read_cohort
+    from crossmod.prepare.pool import prepare_cohort
+
+    cohort = read_cohort(Path(job.inputs["cohort"]))
+    prepare_cohort(
+        cohort,
+        job.settings["stages"],
+        job.settings["normalisation"],
+        Path(job.outputs["folder"]),
+        job.threads,
+    )

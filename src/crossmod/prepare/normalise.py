@@ -1,0 +1,93 @@
+"""Modality-wise intensity normalisation. The network never sees which modality it looks at."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from crossmod.job import UserError
+
+
+@dataclass(frozen=True)
+class Window:
+    """Intensities are clipped to [low, high], then shifted and scaled to mean 0 and SD 1 of the body."""
+
+    low: float
+    high: float
+    mean: float
+    sd: float
+
+    def apply(self, array: np.ndarray) -> np.ndarray:
+        """Normalise an array of any shape; float32."""
+        clipped = np.clip(np.asarray(array, dtype=np.float32), self.low, self.high)
+        return (clipped - np.float32(self.mean)) / np.float32(self.sd)
+
+
+def body_mask(array: np.ndarray, modality: str) -> np.ndarray:
+    """Where the body is, roughly: (X, Y, Z) boolean.
+
+    Raises:
+        UserError: if the modality is neither CT nor MR.
+    """
+    if modality == "CT":
+        # ASSUME: the body is what is denser than lung; -300 HU lies between lung and fat.
+        return array > -300
+    if modality == "MR":
+        # ASSUME: the body is what is brighter than the scan's mean, TorchIO's convention for z-scoring MR.
+        return array > array.mean()
+    raise UserError(f"modality is '{modality}': expected CT or MR.")
+
+
+def body_box(array: np.ndarray, modality: str) -> tuple[np.ndarray, np.ndarray]:
+    """The box that holds the body: low and high (exclusive) voxel indices, (3,) each; the whole array if there is none.
+
+    A plane belongs to the body when at least one voxel in two hundred does, so that noise and the table's rim do not
+    stretch the box.
+    """
+    mask = body_mask(array, modality)
+    low, high = np.zeros(3, dtype=int), np.array(mask.shape)
+    for axis in range(3):
+        # ASSUME: 0.5 % of a plane.
+        inside = np.flatnonzero(mask.mean(axis=tuple(a for a in range(3) if a != axis)) >= 0.005)
+        if inside.size:
+            low[axis], high[axis] = inside[0], inside[-1] + 1
+    return low, high
+
+
+def fit_window(
+    array: np.ndarray,
+    modality: str,
+    ct_window_hu: tuple[float, float],
+    mr_percentiles: tuple[float, float],
+) -> Window:
+    """Measure the window of one scan.
+
+    Args:
+        array: (X, Y, Z) intensities; HU for CT.
+        modality: ``CT`` or ``MR``.
+        ct_window_hu: HU are clipped to these.
+        mr_percentiles: MR intensities are clipped to these percentiles of the body.
+
+    Raises:
+        UserError: if the modality is neither, or the body has no contrast.
+    """
+    array = np.asarray(array, dtype=np.float32)
+    if modality == "CT":
+        low, high = ct_window_hu
+        # ASSUME: the body is what is denser than lung; -300 HU lies between lung and fat.
+        body = array[array > -300]
+    elif modality == "MR":
+        # ASSUME: the body is what is brighter than the scan's mean, TorchIO's convention for z-scoring MR.
+        body = array[array > array.mean()]
+        low, high = (
+            (float(value) for value in np.percentile(body, mr_percentiles)) if body.size else (0.0, 0.0)
+        )
+    else:
+        raise UserError(f"modality is '{modality}': expected CT or MR.")
+    clipped = np.clip(body, low, high)
+    sd = float(clipped.std(dtype=np.float64)) if clipped.size else 0.0
+    if not sd > 0:
+        raise UserError(
+            f"The {modality} scan has no contrast inside the body (clipped to {low:g}…{high:g}): is it empty, or is the "
+            "modality wrong? CT must be in HU."
+        )
+    return Window(float(low), float(high), float(clipped.mean(dtype=np.float64)), sd)

@@ -1,0 +1,77 @@
+"""A cohort prepared case by case in a few processes: memory is that of the cases in flight, told beforehand."""
+
+import os
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+
+from crossmod.cohort.table import Cohort
+from crossmod.job import UserError, whole
+from crossmod.prepare.arrays import prepare_case
+from crossmod.progress import Progress
+
+Plain = dict[str, Any]
+
+# Measured: a case in flight holds its scan as float32 about five times (read, clipped, low-passed, resampled, masks),
+# beside the interpreter with its libraries.
+COPIES_IN_FLIGHT = 5
+INTERPRETER_BYTES = 160e6
+
+
+def prepare_cohort(cohort: Cohort, stages: Plain, normalisation: Plain, folder: Path, threads: int) -> None:
+    """Write ``index.csv`` and the arrays of every labelled case; the folder appears whole.
+
+    Raises:
+        UserError: if a case cannot be prepared, or no case has labels a stage can learn from.
+    """
+    cases = (
+        cohort.cases[cohort.cases["label"].astype(str).str.len() > 0].sort_values("case").to_dict("records")
+    )
+    if not cases:
+        raise UserError(f"cohort {cohort.name}: no case has a label, nothing to prepare.")
+    processes = _processes(cohort, cases, threads)
+    progress = Progress(f"prepare {cohort.name}", len(cases), "cases")
+    with whole(folder) as partial_folder:
+        partial_folder.mkdir()
+        work = partial(
+            prepare_case, cohort, stages=stages, normalisation=normalisation, folder=partial_folder
+        )
+        rows: list[Plain] = []
+        # Spawned, not forked: threads of numerical libraries do not survive a fork.
+        with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+            for found in pool.map(work, cases):
+                rows += found
+                progress.advance()
+        if not rows:
+            raise UserError(
+                f"cohort {cohort.name}: its labels {sorted(set(cohort.labels.values()))} contain no structure of any stage."
+            )
+        pd.DataFrame(rows).to_csv(partial_folder / "index.csv", index=False, lineterminator="\n")
+
+
+def _processes(cohort: Cohort, cases: list[Plain], threads: int) -> int:
+    """Tell the peak memory before the work starts, and use fewer processes where it would not fit."""
+    largest = max(cases, key=lambda case: (cohort.root / case["image"]).stat().st_size)
+    bytes_in_flight = INTERPRETER_BYTES + COPIES_IN_FLIGHT * 4 * _voxels(cohort.root / largest["image"])
+    installed = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    processes = int(max(1, min(threads, len(cases), 0.8 * installed // bytes_in_flight)))
+    print(
+        f"prepare {cohort.name}: {len(cases)} cases, {processes} at a time, peak memory about "
+        f"{processes * bytes_in_flight / 1e9:.1f} GB of {installed / 1e9:.0f} GB",
+        file=sys.stderr,
+    )
+    return processes
+
+
+def _voxels(path: Path) -> int:
+    """Voxels of a scan from its header where it is NIfTI, else from its file size (two bytes a voxel, compressed by half)."""
+    if path.name.endswith((".nii", ".nii.gz")):
+        return int(np.prod(nib.load(path).shape))
+    return path.stat().st_size

@@ -1,0 +1,134 @@
+"""A study's tables and files as the report reads them: in the order of the design, with names for readers."""
+
+import json
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from crossmod.job import UserError
+
+Plain = dict[str, Any]
+
+# Ids are text: a case called 001 is not 1, and one called NA is not missing.
+TEXT = ("arm", "site", "target", "region", "metric", "case", "patient", "subject", "side", "arms", "subset")
+
+TARGETS = {
+    "kidney": "Kidney",
+    "parenchyma_with_tumour": "Parenchyma, with tumour",
+    "parenchyma_without_tumour": "Parenchyma, without tumour",
+}
+REGIONS = {
+    "image": "whole image",
+    "predicted_box": "end to end",
+    "reference_box": "in reference boxes",
+}
+# What the figures show: the cascade as a user gets it, each stage fed by the one before.
+END_TO_END = ("image", "predicted_box")
+STRATEGIES = {"ct": "CT only", "pure": "MR only (pure)", "mixed": "CT + MR (mixed)"}
+
+
+@dataclass(frozen=True)
+class Results:
+    """The results folder of a study at one scale.
+
+    Attributes:
+        root: ``results/<study>/<scale>``, with the folders of the steps.
+        study: the study's config; only gives sites their titles here, may be empty.
+    """
+
+    root: Path
+    study: Plain = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "root", Path(self.root))
+
+    def table(self, name: str) -> pd.DataFrame:
+        """A table of the analyse step, arms, sites and targets as ordered categories.
+
+        Raises:
+            UserError: if the analyse step has not written it.
+        """
+        table = self._read(f"analyse/{name}.csv")
+        for column, order in (("arm", self.arms), ("site", self.sites), ("target", self.targets)):
+            if column in table:
+                table[column] = pd.Categorical(table[column], categories=order, ordered=True)
+        return table
+
+    @cached_property
+    def notes(self) -> Plain:
+        """What the analyse step wants a reader to know."""
+        return self._json("analyse/notes.json")
+
+    @cached_property
+    def splits(self) -> Plain:
+        """Which cases train and validate each arm."""
+        return self._json("split/splits.json")
+
+    @cached_property
+    def design(self) -> pd.DataFrame:
+        """One row per arm in the order of the design: arm, strategy, amount, subset."""
+        columns = ["arm", "strategy", "amount", "subset"]
+        return self._dsc[columns].drop_duplicates().reset_index(drop=True)
+
+    @cached_property
+    def arms(self) -> list[str]:
+        """Arms that have scores, in the order of the design."""
+        return self.design["arm"].tolist()
+
+    @cached_property
+    def sites(self) -> list[str]:
+        """Sites that have scores, in the order of the design."""
+        return list(dict.fromkeys([*self.study.get("sites", {}), *self._dsc["site"]]))
+
+    @cached_property
+    def targets(self) -> list[str]:
+        """Targets that have scores, in the order of the design."""
+        return [target for target in TARGETS if target in set(self._dsc["target"])]
+
+    @cached_property
+    def deployed(self) -> pd.DataFrame:
+        """The arms a user would choose: mixed, with the most annotated patients, one per subset."""
+        mixed = self.design[self.design["strategy"] == "mixed"]
+        return mixed[mixed["amount"] == mixed["amount"].max()]
+
+    def site_title(self, site: str) -> str:
+        """The name of a site for readers; says so where its patients are simulated."""
+        title = self.study.get("sites", {}).get(site, {}).get("title", site.replace("_", " "))
+        return f"{title} (simulated)" if self.notes["simulated"].get(site) else title
+
+    @cached_property
+    def simulated(self) -> bool:
+        """Whether any number of the study comes from simulated patients."""
+        return any(self.notes["simulated"].values())
+
+    @cached_property
+    def provenance(self) -> str:
+        """One sentence for every caption: whose numbers these are."""
+        flags = self.notes["simulated"]
+        if all(flags.values()):
+            return "All patients are simulated."
+        real = ", ".join(self.site_title(site) for site, simulated in flags.items() if not simulated)
+        return f"Simulated patients, except at {real}." if any(flags.values()) else "Real patients."
+
+    @cached_property
+    def _dsc(self) -> pd.DataFrame:
+        return self._read("analyse/dsc.csv")
+
+    def _read(self, name: str) -> pd.DataFrame:
+        path = self._existing(name)
+        header = pd.read_csv(path, nrows=0).columns
+        kinds = {column: str for column in TEXT if column in header}
+        table = pd.read_csv(path, dtype=kinds, keep_default_na=False, na_values={c: [""] for c in header if c not in kinds})
+        return table
+
+    def _json(self, name: str) -> Plain:
+        return json.loads(self._existing(name).read_text(encoding="utf-8"))
+
+    def _existing(self, name: str) -> Path:
+        path = self.root / name
+        if not path.is_file():
+            raise UserError(f"{path}: no such file; run the step '{name.split('/')[0]}' of this study first.")
+        return path

@@ -1,0 +1,140 @@
+"""Who trains and who validates: drawn by patient, seeded, nested."""
+
+import zlib
+from typing import Any
+
+import numpy as np
+
+from crossmod.cohort.table import Cohort
+from crossmod.job import UserError
+
+Plain = dict[str, Any]
+
+
+def draw_training(arms: Plain, cohorts: dict[str, Cohort], seed: int) -> Plain:
+    """Draw the training patients of the assisting pool and of every half and amount of the graded pool.
+
+    Smaller amounts are the beginning of larger ones, so 40 ⊂ 80 ⊂ 120, and halves share no patient.
+
+    Args:
+        arms: the section ``arms`` of the study's config.
+        cohorts: name → cohort.
+        seed: of the shuffling; each cohort has its own stream, so one never changes another.
+
+    Returns:
+        ``{"seed", "assist": {cohort: cases}, "subsets": {name: {amount: {cohort: cases}}},
+        "halves": {name: cases}, "cohorts": {cohort: patients in order}}``; cases are names.
+
+    Raises:
+        UserError: if a cohort has too few patients, naming the numbers.
+    """
+    assist, graded = arms["assist"], arms["graded"]
+    order = {name: _shuffled_patients(cohorts[name], seed) for name in {assist["cohort"], graded["cohort"]}}
+    _require_enough(assist, graded, order)
+
+    pool = order[graded["cohort"]]
+    size = len(pool) // len(graded["subsets"])
+    halves = {name: pool[i * size : (i + 1) * size] for i, name in enumerate(graded["subsets"])}
+    graded_cohort = cohorts[graded["cohort"]]
+    return {
+        "seed": seed,
+        "assist": {
+            assist["cohort"]: _cases_of(
+                cohorts[assist["cohort"]], order[assist["cohort"]][: assist["patients"]]
+            )
+        },
+        "subsets": {
+            name: {
+                str(amount): {graded["cohort"]: _cases_of(graded_cohort, patients[:amount])}
+                for amount in graded["amounts"]
+            }
+            for name, patients in halves.items()
+        },
+        "halves": {name: _cases_of(graded_cohort, patients) for name, patients in halves.items()},
+    }
+
+
+def training_cases(training: Plain, arm: Plain) -> dict[str, list[str]]:
+    """The training cases of one arm: cohort → case names."""
+    cases: dict[str, list[str]] = {}
+    if arm["strategy"] in ("ct", "mixed"):
+        cases |= training["assist"]
+    if arm["strategy"] in ("pure", "mixed"):
+        cases |= training["subsets"][arm["subset"]][str(arm["amount"])]
+    return cases
+
+
+def draw_sites(training: Plain, arms: list[Plain], sites: list[Plain], cohorts: dict[str, Cohort]) -> Plain:
+    """The cases every arm is validated on, per site.
+
+    Args:
+        training: what :func:`draw_training` returned.
+        arms: arm records (see :meth:`crossmod.design.Arm.record`).
+        sites: site records with name, cohort and part.
+        cohorts: name → cohort.
+
+    Returns:
+        ``{"seed", "subsets": {name: cases}, "arms": {arm: {"training": {cohort: cases}, "sites": {site: {cohort: cases}}}}}``.
+
+    Raises:
+        UserError: if a site would be empty.
+    """
+    splits: Plain = {"seed": training["seed"], "subsets": training["halves"], "arms": {}}
+    for arm in arms:
+        placed = {}
+        for site in sites:
+            cases = _site_cases(site, arm, training, cohorts[site["cohort"]])
+            if not cases:
+                raise UserError(
+                    f"Site '{site['name']}' has no case for arm '{arm['name']}': cohort '{site['cohort']}' has "
+                    f"{len(cohorts[site['cohort']].cases)} labelled cases and part is '{site['part']}'. Give the cohort "
+                    "more patients, train on fewer, or remove the site."
+                )
+            placed[site["name"]] = {site["cohort"]: cases}
+        splits["arms"][arm["name"]] = {"training": training_cases(training, arm), "sites": placed}
+    return splits
+
+
+def _site_cases(site: Plain, arm: Plain, training: Plain, cohort: Cohort) -> list[str]:
+    everyone = _labelled(cohort)
+    if site["part"] == "all":
+        return everyone
+    if site["part"] == "held_out":
+        pool = set(training["assist"].get(site["cohort"], []))
+        return [case for case in everyone if case not in pool]
+    # other_half: an arm that used no graded case may be validated on all of them (both halves).
+    return [case for name, half in training["halves"].items() if name != arm["subset"] for case in half]
+
+
+def _labelled(cohort: Cohort) -> list[str]:
+    return sorted(cohort.cases.loc[cohort.cases["label"].astype(str).str.len() > 0, "case"])
+
+
+def _shuffled_patients(cohort: Cohort, seed: int) -> list[str]:
+    labelled = cohort.cases[cohort.cases["label"].astype(str).str.len() > 0]
+    patients = sorted(labelled["patient"].unique())
+    rng = np.random.default_rng([seed, zlib.crc32(cohort.name.encode())])
+    return [patients[i] for i in rng.permutation(len(patients))]
+
+
+def _cases_of(cohort: Cohort, patients: list[str]) -> list[str]:
+    return sorted(cohort.cases.loc[cohort.cases["patient"].isin(patients), "case"])
+
+
+def _require_enough(assist: Plain, graded: Plain, order: dict[str, list[str]]) -> None:
+    faults = []
+    have = len(order[assist["cohort"]])
+    if have < assist["patients"]:
+        faults.append(
+            f"arms.assist.patients is {assist['patients']}, cohort '{assist['cohort']}' has {have} patients"
+        )
+    have, parts = len(order[graded["cohort"]]), len(graded["subsets"])
+    if have // parts < max(graded["amounts"]):
+        faults.append(
+            f"arms.graded.amounts go up to {max(graded['amounts'])} in each of {parts} disjoint subsets, cohort "
+            f"'{graded['cohort']}' has {have} patients ({have // parts} per subset)"
+        )
+    if assist["cohort"] == graded["cohort"]:
+        faults.append(f"arms.assist and arms.graded draw from the same cohort '{assist['cohort']}'")
+    if faults:
+        raise UserError("The arms cannot be drawn:\n" + "\n".join(f"  {fault}" for fault in faults))

@@ -1,0 +1,147 @@
+"""MLflow watches: one experiment per study on SQLite, one flat run per training. Analyses never read it."""
+
+import os
+import subprocess
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_DISABLE_AGENT_TRACING", "true")
+
+from filelock import FileLock
+
+from crossmod.job import Job, Plain, canonical, digest, write_json
+
+DATABASE = "mlflow.db"
+
+
+def uri(store: str | Path) -> str:
+    """The tracking URI of a store folder."""
+    return f"sqlite:///{Path(store) / DATABASE}"
+
+
+def run_store(job: Job) -> None:
+    """Create the database and the study's experiment. settings: ``study``. outputs: ``store`` (JSON beside the database).
+
+    Several processes on a fresh database break its migration, so it is made once, under a lock, before any training.
+    """
+    folder = Path(job.outputs["store"]).parent
+    client, experiment = _experiment(folder, job.settings["study"])
+    write_json(job.outputs["store"], {"experiment": job.settings["study"], "experiment_id": experiment})
+
+
+def _experiment(folder: Path, study: str) -> tuple[Any, str]:
+    from mlflow import MlflowClient
+
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / ".lock"):
+        client = MlflowClient(uri(folder))
+        found = client.get_experiment_by_name(study)
+        if found is None:
+            # A relative artifact folder keeps machine paths out of the store.
+            experiment = client.create_experiment(study, artifact_location=str(folder / "artifacts" / study))
+        else:
+            experiment = found.experiment_id
+    return client, experiment
+
+
+class TrainingRun:
+    """The MLflow run of one training; a resumed training goes on with its run.
+
+    Args:
+        store: the JSON that :func:`run_store` wrote.
+        name: of the run.
+        settings: of the training job.
+        memory: file that keeps the run id between interruptions.
+    """
+
+    def __init__(self, store: str | Path, name: str, settings: Plain, memory: Path) -> None:
+        self.folder, self.name, self.settings, self.memory = Path(store).parent, name, settings, memory
+        self.run_id = ""
+
+    def __enter__(self) -> Self:
+        from mlflow.exceptions import MlflowException
+
+        self.client, experiment = _experiment(self.folder, self.settings["tags"]["study"])
+        if self.memory.is_file():
+            try:
+                self.run_id = self.client.get_run(self.memory.read_text()).info.run_id
+                self.client.update_run(self.run_id, status="RUNNING")
+                return self
+            except MlflowException:
+                pass  # The store was thrown away meanwhile; it is disposable.
+        self.run_id = self.client.create_run(experiment, run_name=self.name, tags=self._tags()).info.run_id
+        self.client.log_dict(self.run_id, self.settings, "config.json")
+        self._log_params()
+        self.memory.write_text(self.run_id)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.client.set_terminated(self.run_id, "FINISHED" if kind is None else "FAILED")
+
+    def log(self, row: Mapping[str, float]) -> None:
+        """Log one point of the training curve."""
+        for key, value in row.items():
+            if key != "step":
+                self.client.log_metric(self.run_id, f"train_{key}", value, step=int(row["step"]))
+
+    def finish(self, rows: list[dict[str, float]]) -> None:
+        """Log what the training ended with."""
+        if rows:
+            self.client.log_metric(self.run_id, "final_train_loss", rows[-1]["loss"])
+
+    def _tags(self) -> dict[str, str]:
+        arm = self.settings["arm"]
+        return {
+            **{key: str(value) for key, value in self.settings["tags"].items()},
+            "arm": arm["name"],
+            "strategy": arm["strategy"],
+            "amount": str(arm["amount"]),
+            "subset": arm["subset"],
+            "stage": self.settings["stage"],
+            "seed": str(self.settings["seed"]),
+            "config_hash": digest(self.settings),
+            "git_commit": git_commit(),
+        }
+
+    def _log_params(self) -> None:
+        stage = self.settings["stages"][self.settings["stage"]]
+        sections = {"model": self.settings["model"], "training": self.settings["training"], "stage": stage}
+        for section, values in sections.items():
+            for key, value in values.items():
+                text = value if isinstance(value, str) else canonical(value)
+                self.client.log_param(self.run_id, f"{section}.{key}", text[:500])
+
+
+def log_results(
+    store: str | Path, run_id: str, metrics: Mapping[str, float], pictures: Iterable[Path]
+) -> None:
+    """Add the final metrics and pictures to a finished run."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(uri(Path(store).parent))
+    for key, value in metrics.items():
+        client.log_metric(run_id, key, value)
+    for picture in pictures:
+        client.log_artifact(run_id, str(picture), "worst_cases")
+
+
+def git_commit() -> str:
+    """The commit of the code that runs, with ``-dirty`` where files differ; ``unknown`` outside a checkout."""
+    folder = Path(__file__).resolve().parent
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(
+            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=True
+        ).stdout.strip()
+
+    try:
+        return git("rev-parse", "--short=12", "HEAD") + (
+            "-dirty" if git("status", "--porcelain", "-uno") else ""
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"

@@ -1,0 +1,114 @@
+"""Reading score files: order, ids, and what is refused."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from crossmod.analyse import IncompleteDesignError
+from crossmod.analyse.scores import COLUMNS, Plan, read_scores
+from crossmod.job import UserError
+
+CASES = {"mr": 4, "ct": 3}
+
+
+@pytest.fixture
+def rows(study) -> pd.DataFrame:
+    return study.rows(CASES)
+
+
+def read(study, rows: pd.DataFrame, **changes) -> pd.DataFrame:
+    job = study.job(rows, **changes)
+    return read_scores(job.inputs["scores"], Plan.of(job.settings))
+
+
+def test_rows_stand_in_the_order_of_the_design_whatever_the_order_of_files(study, rows):
+    job = study.job(rows)
+    plan = Plan.of(job.settings)
+    forward = read_scores(job.inputs["scores"], plan)
+    backward = read_scores(job.inputs["scores"][::-1], plan)
+    pd.testing.assert_frame_equal(forward, backward)
+    assert list(forward["arm"].unique()) == [arm["name"] for arm in plan.arms]
+    assert list(forward["site"].unique()) == ["mr", "ct"]
+    assert len(forward) == len(rows)
+
+
+def test_ids_stay_text_and_are_told_apart_between_sites(study, rows):
+    rows["case"] = rows["case"].replace({"000": "NA"})
+    found = read(study, rows)
+    assert {"NA", "001"} <= set(found["case"])
+    assert {"mr/NA/both", "ct/NA/both"} <= set(found["subject"])
+
+
+def test_infinite_and_empty_numbers_are_read(study, rows):
+    rows.loc[rows.index[0], "hd95_mm"] = np.inf
+    rows.loc[rows.index[1], "dsc"] = np.nan
+    found = read(study, rows)
+    assert np.isinf(found["hd95_mm"]).sum() == 1
+    assert found["dsc"].isna().sum() == 1
+
+
+def test_duplicates_are_refused_with_their_keys(study, rows):
+    twice = pd.concat([rows, rows[(rows.arm == "mrA040") & (rows.site == "ct")].head(1)])
+    with pytest.raises(IncompleteDesignError, match=r"1 keys .*mrA040/0/ct/000/both/kidney/image"):
+        read(study, twice)
+
+
+@pytest.mark.parametrize(("column", "value"), [("arm", "ct999"), ("site", "mars"), ("target", "liver"), ("side", "up")])
+def test_unknown_names_are_refused(study, rows, column, value):
+    rows.loc[0, column] = value
+    with pytest.raises(UserError, match=f"unknown {column} '{value}'"):
+        read(study, rows)
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "message"),
+    [
+        ("dsc", "high", "case '000' has dsc 'high'"),
+        ("tumour", "maybe", "tumour 'maybe'"),
+        ("patient", "", "line 2 lacks one of"),
+    ],
+)
+def test_unreadable_values_are_refused_with_their_place(study, rows, column, value, message):
+    rows[column] = rows[column].astype(object)
+    rows.loc[0, column] = value
+    with pytest.raises(UserError, match=message):
+        read(study, rows)
+
+
+@pytest.mark.parametrize("name", ["volume_reference_ml", "ellipsoid_ml"])
+def test_one_unit_has_one_reference(study, rows, name):
+    chosen = rows.index[(rows.site == "ct") & (rows.side == "left")][0]
+    rows.loc[chosen, name] *= 1.01
+    with pytest.raises(UserError, match=f"{name} differs .*ct/000/left"):
+        read(study, rows)
+
+
+def test_absent_files_and_columns_are_named(study, rows, tmp_path):
+    plan = Plan.of(study.settings())
+    with pytest.raises(UserError, match=r"gone\.csv: no such score file"):
+        read_scores([tmp_path / "gone.csv"], plan)
+    with pytest.raises(UserError, match="lists no file"):
+        read_scores([], plan)
+    (tmp_path / "odd.csv").write_text("arm,dsc\n")
+    with pytest.raises(UserError, match=r"odd\.csv: no column 'seed'"):
+        read_scores([tmp_path / "odd.csv"], plan)
+    (tmp_path / "empty.csv").write_text(",".join(COLUMNS) + "\n")
+    with pytest.raises(UserError, match="nothing was evaluated"):
+        read_scores([tmp_path / "empty.csv"], plan)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"alpha": 5}, "settings.alpha is 5"),
+        ({"confidence": 95}, "settings.confidence is 95"),
+        ({"reference_error_ml": 12.0}, "reference_error_source"),
+        ({"reference_error_ml": -1.0, "reference_error_source": "a paper"}, "must be positive"),
+        ({"sites": [{"title": "MR"}]}, "'name'"),
+        ({"margin": 3}, "margin"),
+        ({"arms": [{"name": "a", "strategy": "ct", "amount": 0, "subset": "none"}] * 2}, "stands twice"),
+    ],
+)
+def test_settings_are_checked(study, changes, message):
+    with pytest.raises(UserError, match=message):
+        Plan.of(study.settings(**changes))

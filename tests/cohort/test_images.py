@@ -1,0 +1,171 @@
+"""Scans in and out."""
+
+import itertools
+
+import nibabel as nib
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from crossmod.cohort.images import Scan, ScanError, read_scan, write_mask, write_scan
+from crossmod.job import UserError
+
+ORIENTATIONS = [
+    "".join(axes)
+    for order in itertools.permutations("RAS")
+    for axes in itertools.product(*[{"R": "RL", "A": "AP", "S": "SI"}[axis] for axis in order])
+]
+
+
+@given(
+    codes=st.sampled_from(ORIENTATIONS),
+    spacing=st.tuples(*[st.floats(0.4, 8.0)] * 3),
+    origin=st.tuples(*[st.floats(-500, 500)] * 3),
+    angle=st.floats(-0.5, 0.5),
+)
+@settings(max_examples=25, deadline=None)
+def test_every_orientation_comes_back(tmp_path_factory, codes, spacing, origin, angle):
+    path = tmp_path_factory.mktemp("scan") / "mask.nii.gz"
+    turn = np.array([[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1]])
+    affine = np.eye(4)
+    axes = nib.orientations.inv_ornt_aff(nib.orientations.axcodes2ornt(codes), (4, 5, 6))[:3, :3]
+    affine[:3, :3] = turn @ np.linalg.inv(axes) @ np.diag(spacing)
+    affine[:3, 3] = origin
+    mask = np.random.default_rng(3).integers(0, 3, (4, 5, 6)).astype(np.uint8)
+    write_mask(path, mask, affine)
+    scan = read_scan(path)
+    np.testing.assert_array_equal(scan.array, mask)
+    np.testing.assert_allclose(scan.affine, affine, atol=1e-4)
+    # Another library places the same voxel at the same point (LPS).
+    other = sitk.ReadImage(str(path))
+    point = np.array(other.TransformIndexToPhysicalPoint((3, 1, 4))) * (-1, -1, 1)
+    np.testing.assert_allclose(affine @ [3, 1, 4, 1], [*point, 1], atol=1e-3)
+
+
+@pytest.mark.parametrize("suffix", [".nrrd", ".mha", ".nii.gz"])
+def test_formats_agree_about_voxels_and_places(tmp_path, suffix):
+    image = sitk.GetImageFromArray(np.arange(60, dtype=np.int16).reshape(3, 4, 5))
+    image.SetSpacing((1.0, 2.0, 3.0))
+    image.SetOrigin((10.0, 20.0, 30.0))
+    image.SetDirection((0, 1, 0, -1, 0, 0, 0, 0, 1))
+    sitk.WriteImage(image, str(tmp_path / f"scan{suffix}"))
+    scan = read_scan(tmp_path / f"scan{suffix}")
+    assert scan.array.shape == (5, 4, 3)
+    assert scan.array[4, 1, 2] == image.GetPixel((4, 1, 2))
+    point = image.TransformIndexToPhysicalPoint((4, 1, 2))
+    np.testing.assert_allclose(scan.affine @ [4, 1, 2, 1], [-point[0], -point[1], point[2], 1], atol=1e-5)
+
+
+def test_writing_twice_gives_the_same_bytes(tmp_path, affine, kidneys):
+    write_mask(tmp_path / "a.nii.gz", kidneys, affine)
+    write_mask(tmp_path / "b.nii.gz", kidneys, affine)
+    assert (tmp_path / "a.nii.gz").read_bytes() == (tmp_path / "b.nii.gz").read_bytes()
+
+
+@pytest.mark.parametrize("codes", [(1, 0), (2, 1), (0, 1), (4, 4)])
+def test_a_mask_keeps_the_codes_of_its_scan(tmp_path, affine, kidneys, codes):
+    write_mask(tmp_path / "mask.nii.gz", kidneys, affine, codes)
+    scan = read_scan(tmp_path / "mask.nii.gz")
+    assert scan.codes == codes
+    np.testing.assert_allclose(scan.affine, affine, atol=1e-4)
+
+
+def test_the_rescale_slope_is_honoured(tmp_path, affine):
+    image = nib.Nifti1Image(np.arange(24, dtype=np.int16).reshape(2, 3, 4), affine)
+    image.header.set_slope_inter(2.0, -1024.0)
+    nib.save(image, tmp_path / "scaled.nii.gz")
+    scan = read_scan(tmp_path / "scaled.nii.gz")
+    # nibabel scales while saving, so what comes back is what was given.
+    assert scan.array.dtype == np.float32
+    np.testing.assert_allclose(scan.array.ravel(), np.arange(24), atol=1.0)
+    raw = nib.load(tmp_path / "scaled.nii.gz").dataobj
+    np.testing.assert_allclose(scan.array, raw.get_unscaled() * raw.slope + raw.inter)
+
+
+def test_big_endian_becomes_native(tmp_path, affine):
+    image = nib.Nifti1Image(np.arange(24, dtype=np.int16).reshape(2, 3, 4), affine)
+    nib.save(
+        image.__class__(image.get_fdata().astype(">i2"), affine, image.header.as_byteswapped(">")), tmp_path / "b.nii"
+    )
+    assert read_scan(tmp_path / "b.nii").array.dtype == np.dtype("int16")
+    assert read_scan(tmp_path / "b.nii").array.dtype.isnative
+
+
+def test_a_fourth_axis_of_one_is_dropped(tmp_path, save):
+    save(tmp_path / "four.nii.gz", np.zeros((4, 5, 6, 1), dtype=np.uint8))
+    assert read_scan(tmp_path / "four.nii.gz").array.shape == (4, 5, 6)
+
+
+def test_real_time_series_are_refused(tmp_path, save):
+    save(tmp_path / "four.nii.gz", np.zeros((4, 5, 6, 2), dtype=np.uint8))
+    with pytest.raises(ScanError, match="4×5×6×2 voxels.*One scan per file"):
+        read_scan(tmp_path / "four.nii.gz")
+
+
+def test_colour_is_refused(tmp_path, affine):
+    colour = np.zeros((3, 3, 3), dtype=[("R", "u1"), ("G", "u1"), ("B", "u1")])
+    nib.save(nib.Nifti1Image(colour, affine), tmp_path / "colour.nii.gz")
+    with pytest.raises(ScanError, match="not a grey-level image"):
+        read_scan(tmp_path / "colour.nii.gz")
+    vector = sitk.GetImageFromArray(np.zeros((3, 3, 3, 3), dtype=np.uint8), isVector=True)
+    sitk.WriteImage(vector, str(tmp_path / "colour.mha"))
+    with pytest.raises(ScanError, match="not a grey-level image"):
+        read_scan(tmp_path / "colour.mha")
+
+
+def test_a_header_without_orientation_is_refused(tmp_path, affine):
+    image = nib.Nifti1Image(np.zeros((3, 3, 3), dtype=np.uint8), None)
+    image.header["sform_code"] = image.header["qform_code"] = 0
+    nib.save(image, tmp_path / "nowhere.nii.gz")
+    with pytest.raises(ScanError, match="states no orientation.*sform_code and qform_code are 0.*would be a guess"):
+        read_scan(tmp_path / "nowhere.nii.gz")
+    header = b"NRRD0004\ntype: uint8\ndimension: 3\nsizes: 2 2 2\nspacings: 1 1 1\nencoding: raw\n\n"
+    (tmp_path / "nowhere.nrrd").write_bytes(header + bytes(8))
+    with pytest.raises(ScanError, match="states no orientation"):
+        read_scan(tmp_path / "nowhere.nrrd")
+
+
+def test_contradicting_orientations_are_refused(tmp_path, affine):
+    image = nib.Nifti1Image(np.zeros((3, 3, 3), dtype=np.uint8), affine)
+    image.set_sform(affine, 1)
+    image.set_qform(affine @ np.diag([-1.0, 1, 1, 1]), 1)
+    nib.save(image, tmp_path / "both.nii.gz")
+    with pytest.raises(ScanError, match="sform says RAS, qform says LAS"):
+        read_scan(tmp_path / "both.nii.gz")
+
+
+def test_broken_and_missing_files_say_so(tmp_path, save, ct):
+    whole = save(tmp_path / "ct.nii.gz", ct).read_bytes()
+    (tmp_path / "cut.nii.gz").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ScanError, match=r"cut\.nii\.gz: the file cannot be read.*cut short"):
+        read_scan(tmp_path / "cut.nii.gz")
+    (tmp_path / "text.nrrd").write_text("no scan")
+    with pytest.raises(ScanError, match=r"text\.nrrd: the file cannot be read"):
+        read_scan(tmp_path / "text.nrrd")
+    with pytest.raises(ScanError, match="no such file"):
+        read_scan(tmp_path / "absent.nii.gz")
+    (tmp_path / "scan.jpg").write_bytes(b"x")
+    with pytest.raises(ScanError, match=r"unknown kind of file \(\.jpg\).*\.nrrd"):
+        read_scan(tmp_path / "scan.jpg")
+
+
+def test_an_affine_without_inverse_is_refused(tmp_path, affine):
+    flat = affine.copy()
+    flat[2, 2] = 0
+    image = nib.Nifti1Image(np.zeros((3, 3, 3), dtype=np.uint8), None)
+    image.header.set_sform(flat, code=1)
+    nib.save(image, tmp_path / "flat.nii.gz")
+    with pytest.raises(ScanError, match="affine cannot be inverted"):
+        read_scan(tmp_path / "flat.nii.gz")
+
+
+def test_masks_hold_small_whole_numbers_only(tmp_path, affine):
+    for array in (np.full((2, 2, 2), 0.5), np.full((2, 2, 2), 256), np.full((2, 2, 2), -1)):
+        with pytest.raises(UserError, match="whole numbers from 0 to 255"):
+            write_mask(tmp_path / "mask.nii.gz", array, affine)
+    with pytest.raises(UserError, match=r"\.nii\.gz"):
+        write_mask(tmp_path / "mask.png", np.zeros((2, 2, 2), dtype=bool), affine)
+    with pytest.raises(UserError, match="three-dimensional"):
+        write_scan(tmp_path / "mask.nii.gz", Scan(np.zeros((2, 2), dtype=np.uint8), affine))

@@ -1,0 +1,48 @@
+# What all rules share: the composed study, its folders, and how a job is handed to `crossmod STEP`.
+import re
+
+from crossmod import design
+from crossmod.config import compose, overrides_from_snakemake
+from crossmod.job import Job, UserError
+from crossmod.source import source_digest
+from snakemake.exceptions import WorkflowError
+
+try:
+    STUDY = compose(overrides_from_snakemake(config))
+except UserError as error:
+    raise WorkflowError(str(error)) from None
+
+R = f"results/{STUDY['study']}/{STUDY['scale']}"
+STORE = f"results/{STUDY['study']}/mlflow/store.json"
+LOGS = f"{R}/logs"
+
+ARMS = {arm.name: arm.record() for arm in design.arms(STUDY)}
+SITES = design.site_records(STUDY)
+COHORTS = list(STUDY["cohorts"])
+TRAINING_COHORTS = design.training_cohorts(STUDY)
+SITE_COHORTS = {site["name"]: [site["cohort"]] for site in SITES}
+STAGES = list(STUDY["stages"])
+SEEDS = STUDY["seeds"]
+
+
+wildcard_constraints:
+    arm="|".join(re.escape(arm) for arm in ARMS),
+    cohort="|".join(re.escape(cohort) for cohort in COHORTS),
+    site="|".join(re.escape(site["name"]) for site in SITES),
+    stage="|".join(re.escape(stage) for stage in STAGES),
+    seed=r"\d+",
+
+
+def job(step, inputs, outputs, settings):
+    """A job as canonical JSON: plain text is the only parameter whose every change Snakemake sees."""
+    return Job(step, inputs, outputs, settings).to_json()
+
+
+def section(*keys):
+    """The parts of the study's config that a step depends on, and no more."""
+    return {key: STUDY[key] for key in keys}
+
+
+def folders(step, cohorts):
+    """The folders of some cohorts, as one step wrote them."""
+    return [f"{R}/{step}/{cohort}" for cohort in cohorts]

@@ -1,0 +1,35 @@
+# prepare: scans → oriented, resampled, normalised arrays, once, shared by all trainings.
+GRIDS = {
+    name: {key: stage[key] for key in ("structures", "spacing_mm")} for name, stage in STUDY["stages"].items()
+}
+
+
+def prepare_job(wildcards):
+    return job(
+        "prepare",
+        {"cohort": f"{R}/cohort/{wildcards.cohort}"},
+        {"folder": f"{R}/prepare/{wildcards.cohort}", "job": f"{R}/prepare/{wildcards.cohort}.job.json"},
+        {"stages": GRIDS, **section("normalisation")},
+    )
+
+
+rule prepare:
+    input:
+        cohort=f"{R}/cohort/{{cohort}}",
+        # Order, not content: nothing is prepared before every cohort is found faultless.
+        check=ancient(f"{R}/cohort/check.csv"),
+    output:
+        folder=directory(f"{R}/prepare/{{cohort}}"),
+        job=f"{R}/prepare/{{cohort}}.job.json",
+    params:
+        job=prepare_job,
+        code=source_digest("crossmod.prepare"),
+    log:
+        f"{LOGS}/prepare/{{cohort}}.log",
+    conda:
+        "../../environment.yml"
+    threads: workflow.cores
+    message:
+        "prepare {wildcards.cohort}: orienting, resampling and normalising its scans"
+    shell:
+        "crossmod prepare {params.job:q} --threads {threads} 2>&1 | tee {log}"

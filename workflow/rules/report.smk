@@ -1,0 +1,72 @@
+# report: tables → figures, executed notebooks, one HTML page.
+NOTEBOOKS = ["01_cohort", "02_dsc", "03_learning_curves", "04_volumes", "05_overlays"]
+
+
+def notebook_job(wildcards):
+    stem = f"{R}/report/notebooks/{wildcards.notebook}"
+    return job(
+        "report.notebook",
+        {"notebook": f"notebooks/{wildcards.notebook}.ipynb", "results": R},
+        {"notebook": f"{stem}.ipynb", "figures": f"{R}/report/figures/{wildcards.notebook}", "job": f"{stem}.job.json"},
+        {"default_arms": DEFAULT_ARMS, "sites": SITES},
+    )
+
+
+DEFAULT_ARMS = [
+    arm["name"]
+    for arm in ARMS.values()
+    if arm["strategy"] == "mixed" and arm["amount"] == max(STUDY["arms"]["graded"]["amounts"])
+]
+
+
+rule notebook:
+    input:
+        notebook=f"notebooks/{{notebook}}.ipynb",
+        analyse=f"{R}/analyse",
+        splits=f"{R}/split/splits.json",
+    output:
+        notebook=f"{R}/report/notebooks/{{notebook}}.ipynb",
+        figures=directory(f"{R}/report/figures/{{notebook}}"),
+        job=f"{R}/report/notebooks/{{notebook}}.job.json",
+    params:
+        job=notebook_job,
+        code=source_digest("crossmod.report"),
+    log:
+        f"{LOGS}/report/{{notebook}}.log",
+    conda:
+        "../../environment.yml"
+    message:
+        "report: executing the notebook {wildcards.notebook}"
+    shell:
+        "crossmod report {params.job:q} 2>&1 | tee {log}"
+
+
+rule report:
+    input:
+        analyse=f"{R}/analyse",
+        notebooks=expand(f"{R}/report/notebooks/{{notebook}}.ipynb", notebook=NOTEBOOKS),
+        figures=expand(f"{R}/report/figures/{{notebook}}", notebook=NOTEBOOKS),
+    output:
+        page=f"{R}/report/index.html",
+        job=f"{R}/report/index.job.json",
+    params:
+        job=job(
+            "report",
+            {
+                "analyse": f"{R}/analyse",
+                "figures": expand(f"{R}/report/figures/{{notebook}}", notebook=NOTEBOOKS),
+                "split": f"{R}/split",
+                "results": R,
+            },
+            {"page": f"{R}/report/index.html", "job": f"{R}/report/index.job.json"},
+            {"study": STUDY},
+        ),
+        code=source_digest("crossmod.report"),
+    log:
+        f"{LOGS}/report/page.log",
+    conda:
+        "../../environment.yml"
+    message:
+        "report: writing the page"
+    shell:
+        "crossmod report {params.job:q} 2>&1 | tee {log}"

@@ -1,0 +1,54 @@
+# split: tables of cases → patient-disjoint training arms and validation sites.
+rule split:
+    input:
+        cohorts=folders("cohort", TRAINING_COHORTS),
+        check=ancient(f"{R}/cohort/check.csv"),
+    output:
+        training=f"{R}/split/training.json",
+        job=f"{R}/split/training.job.json",
+    params:
+        job=job(
+            "split",
+            {"cohorts": folders("cohort", TRAINING_COHORTS)},
+            {"training": f"{R}/split/training.json", "job": f"{R}/split/training.job.json"},
+            {"arms": STUDY["arms"], "seed": STUDY["split_seed"]},
+        ),
+        code=source_digest("crossmod.split"),
+    log:
+        f"{LOGS}/split/training.log",
+    conda:
+        "../../environment.yml"
+    message:
+        "split: drawing the training patients of every arm"
+    shell:
+        "crossmod split {params.job:q} 2>&1 | tee {log}"
+
+
+rule audit:
+    input:
+        training=f"{R}/split/training.json",
+        cohorts=folders("cohort", COHORTS),
+    output:
+        splits=f"{R}/split/splits.json",
+        audit=f"{R}/split/audit.csv",
+        job=f"{R}/split/splits.job.json",
+    params:
+        job=job(
+            "split.audit",
+            {"training": f"{R}/split/training.json", "cohorts": folders("cohort", COHORTS)},
+            {
+                "splits": f"{R}/split/splits.json",
+                "audit": f"{R}/split/audit.csv",
+                "job": f"{R}/split/splits.job.json",
+            },
+            {"arms": list(ARMS.values()), "sites": SITES},
+        ),
+        code=source_digest("crossmod.split"),
+    log:
+        f"{LOGS}/split/audit.log",
+    conda:
+        "../../environment.yml"
+    message:
+        "split: placing every case at its site, and looking for leaks between training and validation"
+    shell:
+        "crossmod split {params.job:q} 2>&1 | tee {log}"
