@@ -248,6 +248,10 @@ def validate(values: Plain) -> Plain:
     Raises:
         UserError: listing every fault with its full key.
     """
+    missing = [path for path, value in _leaves(values) if value == "???"]
+    if missing:
+        lines = "\n".join(f'  {path}: must be given, e.g. override="{path}=..."' for path in missing)
+        raise UserError(f"The config is not complete:\n{lines}")
     try:
         study = Study.model_validate(values)
     except ValidationError as error:
@@ -293,6 +297,13 @@ def _refuse_unknown_keys(overrides: Sequence[str], base: Plain) -> None:
             faults.append(f"  {key}: unknown key{_nearest(key, known)}")
     if faults:
         raise UserError("The config has no such key:\n" + "\n".join(faults))
+
+
+def _leaves(values: Plain, prefix: str = "") -> list[tuple[str, Any]]:
+    found: list[tuple[str, Any]] = []
+    for key, value in values.items():
+        found += _leaves(value, f"{prefix}{key}.") if isinstance(value, dict) else [(f"{prefix}{key}", value)]
+    return found
 
 
 def _paths(values: Plain, prefix: str = "") -> list[str]:

@@ -77,11 +77,8 @@ def test_the_rescale_slope_is_honoured(tmp_path, affine):
     image.header.set_slope_inter(2.0, -1024.0)
     nib.save(image, tmp_path / "scaled.nii.gz")
     scan = read_scan(tmp_path / "scaled.nii.gz")
-    # nibabel scales while saving, so what comes back is what was given.
     assert scan.array.dtype == np.float32
-    np.testing.assert_allclose(scan.array.ravel(), np.arange(24), atol=1.0)
-    raw = nib.load(tmp_path / "scaled.nii.gz").dataobj
-    np.testing.assert_allclose(scan.array, raw.get_unscaled() * raw.slope + raw.inter)
+    np.testing.assert_allclose(scan.array.ravel(), 2.0 * np.arange(24) - 1024.0)
 
 
 def test_big_endian_becomes_native(tmp_path, affine):
@@ -100,18 +97,18 @@ def test_a_fourth_axis_of_one_is_dropped(tmp_path, save):
 
 def test_real_time_series_are_refused(tmp_path, save):
     save(tmp_path / "four.nii.gz", np.zeros((4, 5, 6, 2), dtype=np.uint8))
-    with pytest.raises(ScanError, match="4×5×6×2 voxels.*One scan per file"):
+    with pytest.raises(ScanError, match=r"4×5×6×2 voxels.*One scan per file"):
         read_scan(tmp_path / "four.nii.gz")
 
 
 def test_colour_is_refused(tmp_path, affine):
     colour = np.zeros((3, 3, 3), dtype=[("R", "u1"), ("G", "u1"), ("B", "u1")])
     nib.save(nib.Nifti1Image(colour, affine), tmp_path / "colour.nii.gz")
-    with pytest.raises(ScanError, match="not a grey-level image"):
+    with pytest.raises(ScanError, match=r"not a grey-level image"):
         read_scan(tmp_path / "colour.nii.gz")
     vector = sitk.GetImageFromArray(np.zeros((3, 3, 3, 3), dtype=np.uint8), isVector=True)
     sitk.WriteImage(vector, str(tmp_path / "colour.mha"))
-    with pytest.raises(ScanError, match="not a grey-level image"):
+    with pytest.raises(ScanError, match=r"not a grey-level image"):
         read_scan(tmp_path / "colour.mha")
 
 
@@ -119,11 +116,11 @@ def test_a_header_without_orientation_is_refused(tmp_path, affine):
     image = nib.Nifti1Image(np.zeros((3, 3, 3), dtype=np.uint8), None)
     image.header["sform_code"] = image.header["qform_code"] = 0
     nib.save(image, tmp_path / "nowhere.nii.gz")
-    with pytest.raises(ScanError, match="states no orientation.*sform_code and qform_code are 0.*would be a guess"):
+    with pytest.raises(ScanError, match=r"states no orientation.*sform_code and qform_code are 0.*would be a guess"):
         read_scan(tmp_path / "nowhere.nii.gz")
     header = b"NRRD0004\ntype: uint8\ndimension: 3\nsizes: 2 2 2\nspacings: 1 1 1\nencoding: raw\n\n"
     (tmp_path / "nowhere.nrrd").write_bytes(header + bytes(8))
-    with pytest.raises(ScanError, match="states no orientation"):
+    with pytest.raises(ScanError, match=r"states no orientation"):
         read_scan(tmp_path / "nowhere.nrrd")
 
 
@@ -132,7 +129,7 @@ def test_contradicting_orientations_are_refused(tmp_path, affine):
     image.set_sform(affine, 1)
     image.set_qform(affine @ np.diag([-1.0, 1, 1, 1]), 1)
     nib.save(image, tmp_path / "both.nii.gz")
-    with pytest.raises(ScanError, match="sform says RAS, qform says LAS"):
+    with pytest.raises(ScanError, match=r"sform says RAS, qform says LAS"):
         read_scan(tmp_path / "both.nii.gz")
 
 
@@ -144,7 +141,7 @@ def test_broken_and_missing_files_say_so(tmp_path, save, ct):
     (tmp_path / "text.nrrd").write_text("no scan")
     with pytest.raises(ScanError, match=r"text\.nrrd: the file cannot be read"):
         read_scan(tmp_path / "text.nrrd")
-    with pytest.raises(ScanError, match="no such file"):
+    with pytest.raises(ScanError, match=r"no such file"):
         read_scan(tmp_path / "absent.nii.gz")
     (tmp_path / "scan.jpg").write_bytes(b"x")
     with pytest.raises(ScanError, match=r"unknown kind of file \(\.jpg\).*\.nrrd"):
@@ -157,15 +154,15 @@ def test_an_affine_without_inverse_is_refused(tmp_path, affine):
     image = nib.Nifti1Image(np.zeros((3, 3, 3), dtype=np.uint8), None)
     image.header.set_sform(flat, code=1)
     nib.save(image, tmp_path / "flat.nii.gz")
-    with pytest.raises(ScanError, match="affine cannot be inverted"):
+    with pytest.raises(ScanError, match=r"affine cannot be inverted"):
         read_scan(tmp_path / "flat.nii.gz")
 
 
 def test_masks_hold_small_whole_numbers_only(tmp_path, affine):
     for array in (np.full((2, 2, 2), 0.5), np.full((2, 2, 2), 256), np.full((2, 2, 2), -1)):
-        with pytest.raises(UserError, match="whole numbers from 0 to 255"):
+        with pytest.raises(UserError, match=r"whole numbers from 0 to 255"):
             write_mask(tmp_path / "mask.nii.gz", array, affine)
     with pytest.raises(UserError, match=r"\.nii\.gz"):
         write_mask(tmp_path / "mask.png", np.zeros((2, 2, 2), dtype=bool), affine)
-    with pytest.raises(UserError, match="three-dimensional"):
+    with pytest.raises(UserError, match=r"three-dimensional"):
         write_scan(tmp_path / "mask.nii.gz", Scan(np.zeros((2, 2), dtype=np.uint8), affine))

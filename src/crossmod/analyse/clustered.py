@@ -45,10 +45,13 @@ def mean_of(values: np.ndarray, codes: np.ndarray) -> Mean:
     total = len(values)
     sums = np.bincount(codes, weights=values - values.mean())
     scale = 1 / (total * np.sqrt(1 - size / total))
-    inner = np.outer(scale, scale) * (np.diag(size) - np.outer(size, size) / total)  # (G, G)
+    # Satterthwaite: the matrix a_g a_h (k_g [g = h] - k_g k_h / N), by its trace and squared norm.
+    diagonal = scale**2 * (size - size**2 / total)
+    cross = scale**2 * size**2 / total
+    norm = np.sum(diagonal**2) + np.sum(cross) ** 2 - np.sum(cross**2)
     se = float(np.sqrt(np.sum((scale * sums) ** 2)))
     return Mean(
         estimate=float(values.mean()),
         se=0.0 if no_variance(se, values) else se,
-        df=float(np.trace(inner) ** 2 / np.sum(inner**2)),
+        df=float(np.sum(diagonal) ** 2 / norm),
     )

@@ -101,9 +101,11 @@ def _headers(folder: Path) -> dict:
             raise ScanError(file, "an enhanced multi-frame DICOM", f"{header.NumberOfFrames} frames in one file", cure)
         if int(header.get("SamplesPerPixel") or 1) != 1:
             raise ScanError(file, "not a grey-level image", f"{header.SamplesPerPixel} colours", "Remove screenshots.")
-        if "ImageOrientationPatient" not in header or "ImagePositionPatient" not in header:
+        places = ("ImageOrientationPatient", "ImagePositionPatient", "PixelSpacing")
+        missing = [tag for tag in places if not header.get(tag)]
+        if missing:
             cure = "Remove the file if it is a localiser or a report; otherwise export the series again."
-            raise ScanError(file, "the slice states no position or orientation", "", cure)
+            raise ScanError(file, "the slice does not state where it lies", f"no {', '.join(missing)}", cure)
         headers[file] = header
     return headers
 

@@ -155,7 +155,13 @@ def _inspect_label(label: Scan, image: Scan | None, labels: dict[int, str], row:
     try:
         array = whole_labels(label.array)
     except UserError as error:
-        note("error", file, "not a label map", str(error).rstrip("."), "Give the label map, not an image or a probability map.")
+        note(
+            "error",
+            file,
+            "not a label map",
+            str(error).rstrip("."),
+            "Give the label map, not an image or a probability map.",
+        )
         return ""
     values = _values(array)
     present = [value for value in values if value]

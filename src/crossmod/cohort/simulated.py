@@ -128,7 +128,7 @@ def _write_case(task: _Task) -> dict[str, Any]:
         "case": task.case,
         "patient": task.case,
         "modality": task.recipe.modality,
-        "sequence": task.recipe.sequence,
+        "sequence": task.recipe.name,
         "site": task.site,
         "image": image,
         "label": label,

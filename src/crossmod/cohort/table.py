@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from crossmod.cohort.structures import structure_problem
@@ -86,8 +85,6 @@ def write_table(
         "labels": {str(value): labels[value] for value in sorted(labels)},
     }
     write_json(folder / "cohort.json", record)
-    # An age of 61 stays 61, not 61.0.
-    cases["age"] = ["" if np.isnan(age) else f"{age:g}" for age in cases["age"]]
     cases.to_csv(folder / "cases.csv", index=False, lineterminator="\n")
 
 
@@ -110,6 +107,7 @@ def read_cohort(folder: str | Path) -> Cohort:
     root = (folder / record["root"]).resolve()
     labels = {int(value): structure for value, structure in record["labels"].items()}
     refuse([*label_problems(labels), *case_problems(cases, root)], where)
+    cases["age"] = pd.to_numeric(cases["age"]).astype(float)
     return Cohort(record["name"], record["source"], record["simulated"], root, labels, cases)
 
 
@@ -185,31 +183,34 @@ def _row_problems(row: dict[str, Any], root: Path) -> list[str]:
                 f"{column} is '{row[column]}', which leads out of {root}; move the file inside, or choose a root that "
                 "holds all scans, and write the path relative to it"
             )
-    # ASSUME: nobody is older than 120 years; a larger number is a birth year or a slip.
-    if not (np.isnan(row["age"]) or 0 <= row["age"] <= 120):
-        problems.append(f"age is {row['age']:g}; write whole or decimal years from 0 to 120, or leave it empty")
+    if row["age"] and not _is_age(row["age"]):
+        problems.append(f"age is '{row['age']}'; write years from 0 to 120, or leave it empty")
     return problems
 
 
+def _is_age(text: str) -> bool:
+    try:
+        # ASSUME: nobody is older than 120 years; a larger number is a birth year or a slip.
+        return 0 <= float(text) <= 120
+    except ValueError:
+        return False
+
+
 def _completed(cases: pd.DataFrame) -> pd.DataFrame:
-    """Text columns, age as a number, optional columns filled in, in the order of ``COLUMNS``."""
+    """All as text, optional columns filled in, in the order of ``COLUMNS``."""
     cases = cases.copy()
     for column in COLUMNS:
         if column not in cases.columns:
             cases[column] = "" if column in ("label", "age") else "unknown"
-    age = cases.pop("age")
-    cases = cases.fillna("").astype(str).apply(lambda column: column.str.strip())
-    cases.insert(0, "age", _years(age))
+    cases = cases.apply(lambda column: column.map(_text))
+    for column in ("sequence", "site", *CHOICES):
+        cases[column] = cases[column].replace("", "unknown")
     further = [column for column in cases.columns if column not in COLUMNS]
     return cases[[*COLUMNS, *further]].reset_index(drop=True)
 
 
-def _years(ages: pd.Series) -> pd.Series:
-    """Ages as numbers; what is neither a number nor empty becomes -1, which no case may have."""
-    text = ages.astype(str).str.strip()
-    empty = ages.isna() | text.isin(["", "nan"]) | (text == "unknown")
-    return (
-        pd.to_numeric(text.where(~empty), errors="coerce")
-        .where(lambda found: found.notna() | empty, -1.0)
-        .astype(float)
-    )
+def _text(value: Any) -> str:
+    """A cell as text: empty for missing values, 61 rather than 61.0."""
+    if pd.isna(value):
+        return ""
+    return f"{value:.15g}" if isinstance(value, float) else str(value).strip()

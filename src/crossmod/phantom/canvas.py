@@ -1,8 +1,10 @@
 """A volume being painted with tissues, in warped millimetres, each shape only inside its own box."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
+from scipy import ndimage
 
 from crossmod.phantom.field import Axes, random_field
 from crossmod.phantom.tissue import Tissue, table
@@ -16,12 +18,17 @@ _NODES = (np.arange(-260.0, 261.0, _NODE_MM),) * 3
 
 @dataclass(frozen=True)
 class Pose:
-    """How the body lies in the scanner, and how it departs from its ideal shapes: small turns and a smooth warp."""
+    """How the body lies in the scanner, and how it departs from its ideal shapes: small turns and a smooth warp.
 
-    roll_rad: float
-    yaw_rad: float
+    turn: rotation from scanner to body, 3x3.
+    warp: slow and fast fields, each one per axis, mm.
+    least, most: bounds (3, n, n, n) of the warp around each node, mm.
+    """
+
+    turn: np.ndarray
     warp: tuple
-    nodes: np.ndarray
+    least: np.ndarray
+    most: np.ndarray
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> "Pose":
@@ -30,27 +37,22 @@ class Pose:
         slow = tuple(random_field(rng, 70.0, 4.5) for _ in range(3))
         fast = tuple(random_field(rng, 26.0, 1.0) for _ in range(3))
         nodes = np.stack([slow[axis].on(_NODES) + fast[axis].on(_NODES) for axis in range(3)])
-        return cls(float(roll), float(yaw), (slow, fast), nodes)
+        near = (1, 3, 3, 3)
+        least, most = ndimage.minimum_filter(nodes, near), ndimage.maximum_filter(nodes, near)
+        return cls(_turn(roll, yaw), (slow, fast), least - _SLACK_MM, most + _SLACK_MM)
 
-    def warp_range(self, low_mm: np.ndarray, high_mm: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Least and greatest warp (3,) along each axis between two corners of the scanner space, mm."""
-        first = np.clip(np.floor((low_mm - _NODES[0][0]) / _NODE_MM).astype(int), 0, len(_NODES[0]) - 1)
-        last = np.clip(np.ceil((high_mm - _NODES[0][0]) / _NODE_MM).astype(int), 0, len(_NODES[0]) - 1)
-        part = self.nodes[(slice(None), *(slice(a, b + 1) for a, b in zip(first, last, strict=True)))]
-        return part.min((1, 2, 3)) - _SLACK_MM, part.max((1, 2, 3)) + _SLACK_MM
+    def warp_range(self, centre_mm: np.ndarray, reach_mm: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Least and greatest warp (3,) within a box of half size `reach_mm` (3,) around a scanner point, mm."""
+        # Bounds around a node hold one node further out, so the box may shrink by one step.
+        first = _node(np.minimum(centre_mm - reach_mm + _NODE_MM, centre_mm))
+        last = _node(np.maximum(centre_mm + reach_mm - _NODE_MM, centre_mm))
+        part = (slice(None), *(slice(a, b + 1) for a, b in zip(first, last, strict=True)))
+        return self.least[part].min((1, 2, 3)), self.most[part].max((1, 2, 3))
 
-    @property
-    def turn(self) -> np.ndarray:
-        """Rotation from scanner to body, 3x3."""
-        cr, sr, cy, sy = (
-            np.cos(self.roll_rad),
-            np.sin(self.roll_rad),
-            np.cos(self.yaw_rad),
-            np.sin(self.yaw_rad),
-        )
-        roll = np.array([[cr, sr, 0], [-sr, cr, 0], [0, 0, 1]])
-        yaw = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
-        return roll @ yaw
+    def warp_near(self, points_mm: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Least and greatest warp (n, 3) close to scanner points (n, 3), mm."""
+        at = (slice(None), *_node(points_mm).T)
+        return self.least[at].T, self.most[at].T
 
     def coordinates(self, axes: Axes) -> list[np.ndarray]:
         """Body coordinates x, y, z in mm of every grid point, float32."""
@@ -64,6 +66,18 @@ class Pose:
             value += row[0] * line[0] + row[1] * line[1] + row[2] * line[2]
             out.append(value)
         return out
+
+
+def _turn(roll_rad: float, yaw_rad: float) -> np.ndarray:
+    """Rotation about the long axis (roll) and the front-back axis (yaw), 3x3."""
+    cr, sr, cy, sy = np.cos(roll_rad), np.sin(roll_rad), np.cos(yaw_rad), np.sin(yaw_rad)
+    return np.array([[cr, sr, 0], [-sr, cr, 0], [0, 0, 1]]) @ np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
+
+
+def _node(points_mm: np.ndarray) -> np.ndarray:
+    """Index of the nearest node along each axis."""
+    nearest = np.round((np.asarray(points_mm) - _NODES[0][0]) / _NODE_MM).astype(int)
+    return np.minimum(np.maximum(nearest, 0), len(_NODES[0]) - 1)
 
 
 @dataclass
@@ -92,7 +106,7 @@ class Canvas:
         if self.push is not None:
             reach = reach + self.push.reach(centre_mm, float(np.linalg.norm(reach)))
         middle = self.pose.turn.T @ np.asarray(centre_mm, float)
-        low, high = self.pose.warp_range(middle - reach - _NODE_MM, middle + reach + _NODE_MM)
+        low, high = self.pose.warp_range(middle, reach)
         slices = []
         for axis in range(3):
             first = int(np.searchsorted(self.axes[axis], middle[axis] - reach[axis] - high[axis]))
@@ -136,11 +150,27 @@ class Canvas:
     ) -> None:
         """Paint a tube: balls of `radius_mm` (n,) around `points_mm` (n, 3), closely spaced."""
         allowed = None if over is None else table(over)
-        for point, radius in zip(points_mm, np.broadcast_to(radius_mm, len(points_mm)), strict=True):
-            box = self.box(point, float(radius))
-            if box is not None:
-                x, y, z = self.offsets(box, point)
-                self.paint(box, x * x + y * y + z * z < np.float32(radius) ** 2, tissue, allowed)
+        for _, box, mask in self.balls(points_mm, radius_mm):
+            self.paint(box, mask, tissue, allowed)
+
+    def balls(self, points_mm: np.ndarray, radius_mm: np.ndarray) -> Iterator[tuple[int, Box, np.ndarray]]:
+        """Number, box and mask of each ball of `radius_mm` (n,) around `points_mm` (n, 3); those outside are left out."""
+        radius_mm = np.broadcast_to(radius_mm, len(points_mm))
+        reach = radius_mm + (0.0 if self.push is None else self.push.reach(points_mm, radius_mm))
+        middle = points_mm @ self.pose.turn
+        low, high = self.pose.warp_near(middle)
+        spans = []
+        for axis, line in enumerate(self.axes):
+            first = np.searchsorted(line, middle[:, axis] - reach - high[:, axis])
+            last = np.searchsorted(line, middle[:, axis] + reach - low[:, axis], side="right")
+            spans.append((first.tolist(), last.tolist()))
+        (x0, x1), (y0, y1), (z0, z1) = spans
+        squares = (np.maximum(radius_mm, 0) ** 2).astype(np.float32)
+        for i, point in enumerate(np.asarray(points_mm, dtype=np.float32)):
+            if x0[i] < x1[i] and y0[i] < y1[i] and z0[i] < z1[i]:
+                box = (slice(x0[i], x1[i]), slice(y0[i], y1[i]), slice(z0[i], z1[i]))
+                x, y, z = (value[box] - c for value, c in zip(self.xyz, point, strict=True))
+                yield i, box, x * x + y * y + z * z < squares[i]
 
     def ellipsoid(
         self,
@@ -157,9 +187,7 @@ class Canvas:
             return
         x, y, z = self.offsets(box, centre_mm)
         total = np.zeros_like(x)
-        for row, semi in zip(
-            (turn / np.asarray(semi_mm, float)[:, None]).astype(np.float32), semi_mm, strict=True
-        ):
+        for row, semi in zip((turn / np.asarray(semi_mm, float)[:, None]).astype(np.float32), semi_mm, strict=True):
             part = row[0] * x + row[1] * y + row[2] * z if semi else x
             total += part * part
         self.paint(box, total < 1, tissue, None if over is None else table(over))
@@ -177,10 +205,11 @@ class Push:
     radius_mm: float
     share: float
 
-    def reach(self, centre_mm: np.ndarray, radius_mm: float) -> float:
-        """No point within `radius_mm` of a body point has moved further than this."""
-        nearest = max(0.0, float(np.linalg.norm(np.asarray(centre_mm) - self.centre_mm)) - radius_mm)
-        return float(np.cbrt(nearest**3 + self.share * self.radius_mm**3)) - nearest
+    def reach(self, centre_mm: np.ndarray, radius_mm: np.ndarray | float) -> np.ndarray:
+        """No point within `radius_mm` (...) of body points (..., 3) has moved further than this (...)."""
+        apart = np.linalg.norm(np.asarray(centre_mm) - self.centre_mm, axis=-1)
+        nearest = np.maximum(0.0, apart - radius_mm)
+        return np.cbrt(nearest**3 + self.share * self.radius_mm**3) - nearest
 
     def apply(self, canvas: Canvas) -> None:
         """Change the canvas' coordinates so that shapes painted from now on are pushed aside."""

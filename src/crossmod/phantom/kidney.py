@@ -121,7 +121,7 @@ def _draw_lobes(rng: np.random.Generator) -> np.ndarray:
 
 def _scaled_to(kidney: Kidney, volume_ml: float) -> Kidney:
     """The same shape, scaled so that parenchyma and collecting system together fill a volume."""
-    step = 0.05
+    step = 0.07
     axis = np.arange(-1.35, 1.36, step, dtype=np.float32)
     q = np.meshgrid(axis, axis, axis, indexing="ij")
     # Any size gives the share of sinus fat; one kidney length is long enough for cortex to be a thin layer.
@@ -253,7 +253,19 @@ def _paint_vessels(canvas: Canvas, kidney: Kidney) -> None:
     spread = up * kidney.semi_mm[0] * 0.3
     paths = [
         (curve([vein, 0.5 * (vein + gate) + [0, 6, 3], gate, deep], 4.0), 4.5, Tissue.VEIN),
-        (curve([[-3, 20, gate[2] + 12], 0.5 * (gate + np.array([0, 20, gate[2] + 8])), gate - inner * 2, deep + spread], 4.0), 2.8, Tissue.ARTERY),
+        (
+            curve(
+                [
+                    [-3, 20, gate[2] + 12],
+                    0.5 * (gate + np.array([0, 20, gate[2] + 8])),
+                    gate - inner * 2,
+                    deep + spread,
+                ],
+                4.0,
+            ),
+            2.8,
+            Tissue.ARTERY,
+        ),
         (curve([gate, deep - spread], 4.0), 3.0, Tissue.VEIN),
     ]
     for points, radius, tissue in paths:

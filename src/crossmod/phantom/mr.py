@@ -96,7 +96,9 @@ def _signal(settings: MRSettings, histology: str, rng: np.random.Generator) -> t
     # Flow: how much of the blood's echo survives differs widely.
     for vessel in (Tissue.ARTERY, Tissue.VEIN, Tissue.LIVER_VESSEL):
         spread[2, vessel] *= np.exp(rng.normal(0, 0.5))
-    tr, te = np.array([settings.repetition_time_ms, settings.echo_time_ms]) * np.exp(rng.normal(0, settings.timing_sd, 2))
+    tr, te = np.array([settings.repetition_time_ms, settings.echo_time_ms]) * np.exp(
+        rng.normal(0, settings.timing_sd, 2)
+    )
     signal = density * spread[2] * (1 - np.exp(-tr / (t1 * spread[0]))) * np.exp(-te / (t2 * spread[1]))
     return signal.astype(np.float32), texture.astype(np.float32)
 

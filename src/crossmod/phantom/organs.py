@@ -69,9 +69,7 @@ def curve(knots_mm: list, step_mm: float) -> np.ndarray:
     out = []
     for a, b, c, d in zip(ends[:-3], ends[1:-2], ends[2:-1], ends[3:], strict=True):
         t = np.linspace(0, 1, max(2, int(np.linalg.norm(c - b) / step_mm)), endpoint=False)[:, None]
-        out.append(
-            0.5 * (2 * b + (c - a) * t + (2 * a - 5 * b + 4 * c - d) * t**2 + (3 * b - a - 3 * c + d) * t**3)
-        )
+        out.append(0.5 * (2 * b + (c - a) * t + (2 * a - 5 * b + 4 * c - d) * t**2 + (3 * b - a - 3 * c + d) * t**3))
     return np.concatenate([*out, knots[-1:]])
 
 
@@ -87,9 +85,7 @@ def draw_organs(rng: np.random.Generator, torso: Torso, person: Person) -> Organ
     )
     count = rng.poisson(max(0.0, (person.age - 45) * 0.25))
     angle = rng.uniform(0, 2 * np.pi, count)
-    plaques = np.stack(
-        [-7 + 8.5 * np.cos(angle), 25 + 8.5 * np.sin(angle), rng.uniform(-110, 100, count)], axis=1
-    )
+    plaques = np.stack([-7 + 8.5 * np.cos(angle), 25 + 8.5 * np.sin(angle), rng.uniform(-110, 100, count)], axis=1)
     return Organs(solids, _liver_vessels(rng, half, front), tubes, _vessels(rng), plaques)
 
 
@@ -176,9 +172,7 @@ def _small_bowel(rng: np.random.Generator, half: float, front: float) -> list[Tu
             points.append(point)
         radius = rng.uniform(8.0, 14.0) * rng.uniform(0.88, 1.12, len(points))
         weights = (wet, 0.85 * (1 - wet), 0.15 * (1 - wet))
-        loops.append(
-            Tube(np.array(points), radius, rng.uniform(2.0, 4.5), _content(rng, len(points), weights))
-        )
+        loops.append(Tube(np.array(points), radius, rng.uniform(2.0, 4.5), _content(rng, len(points), weights)))
     return loops
 
 
@@ -209,9 +203,7 @@ def _colon(rng: np.random.Generator, half: float, front: float) -> list[Tube]:
 
 
 def _duodenum(rng: np.random.Generator) -> Tube:
-    points = curve(
-        [[30, 48, 22], [44, 36, 5], [42, 34, -22], [20, 42, -38], [-20, 44, -34]], 7.0
-    ) + rng.normal(0, 3, 3)
+    points = curve([[30, 48, 22], [44, 36, 5], [42, 34, -22], [20, 42, -38], [-20, 44, -34]], 7.0) + rng.normal(0, 3, 3)
     radius = rng.uniform(9, 13) * rng.uniform(0.9, 1.1, len(points))
     return Tube(points, radius, 2.5, _content(rng, len(points), (0.6, 0.3, 0.1)))
 
@@ -237,17 +229,13 @@ def _vessels(rng: np.random.Generator) -> tuple[Branch, ...]:
     """Aorta, vena cava, mesenteric and splenic vessels, pancreas and adrenals."""
     soft = (*_FREE, *_CONTENTS, Tissue.LIVER, Tissue.PANCREAS, Tissue.MUSCLE)
     bend = rng.normal(0, 4, 3)
-    aorta = curve(
-        [[-7, 23, 170], [-7 + bend[0], 25, 60], [-7 + bend[1], 26, -40], [-5 + bend[2], 25, -110]], 6.0
-    )
+    aorta = curve([[-7, 23, 170], [-7 + bend[0], 25, 60], [-7 + bend[1], 26, -40], [-5 + bend[2], 25, -110]], 6.0)
     cava = curve([[18, 22, 170], [17, 24, 60], [15 + bend[0] / 2, 23, -40], [12, 22, -110]], 6.0)
     wide = rng.uniform(8.0, 12.0)
     mesenteric = curve([[-5, 34, 30], [-4, 48, 5], [-2, 55, -60]], 4.0)
     portal = curve([[6, 46, -55], [6, 44, 5], [14, 42, 25], [26, 40, 45]], 4.0)
     splenic = curve([[8, 42, 12], [-30, 36, 25], [-60, 18, 38], [-85, 0, 48]], 5.0) + rng.normal(0, 3, 3)
-    gland = curve([[30, 46, 0], [10, 52, 8], [-22, 44, 20], [-50, 28, 32], [-72, 12, 40]], 6.0) + rng.normal(
-        0, 4, 3
-    )
+    gland = curve([[30, 46, 0], [10, 52, 8], [-22, 44, 20], [-50, 28, 32], [-72, 12, 40]], 6.0) + rng.normal(0, 4, 3)
     thick = np.interp(np.linspace(0, 1, len(gland)), [0, 0.3, 1], [15, 9, 10]) * rng.uniform(0.75, 1.15)
     return (
         *_mesentery(rng),
@@ -284,16 +272,10 @@ def paint_organs(canvas: Canvas, organs: Organs) -> None:
         _fill(canvas, tube)
     for branch in organs.branches:
         canvas.ball_chain(branch.points_mm, branch.radius_mm, branch.tissue, branch.over)
-    canvas.ball_chain(
-        organs.plaques_mm, np.full(len(organs.plaques_mm), 2.4), Tissue.PLAQUE, (Tissue.ARTERY,)
-    )
+    canvas.ball_chain(organs.plaques_mm, np.full(len(organs.plaques_mm), 2.4), Tissue.PLAQUE, (Tissue.ARTERY,))
 
 
 def _fill(canvas: Canvas, tube: Tube) -> None:
     wall = table((Tissue.BOWEL_WALL,))
-    for point, radius, content in zip(tube.points_mm, tube.radius_mm, tube.content, strict=True):
-        inner = float(radius - tube.wall_mm)
-        box = canvas.box(point, max(inner, 1.0))
-        if box is not None:
-            x, y, z = canvas.offsets(box, point)
-            canvas.paint(box, x * x + y * y + z * z < np.float32(inner**2), content, wall)
+    for i, box, mask in canvas.balls(tube.points_mm, tube.radius_mm - tube.wall_mm):
+        canvas.paint(box, mask, tube.content[i], wall)

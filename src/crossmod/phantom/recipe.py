@@ -1,13 +1,16 @@
 """A recipe says how a simulated patient is scanned. It never touches the anatomy: that hangs on the seed alone."""
 
+import difflib
 from typing import Any, Literal, Self
 
 import nibabel as nib
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from crossmod.job import UserError
 
 Positive3 = tuple[float, float, float]
+SPACING_MM, EXTENT_MM, MOST_VOXELS = (0.5, 12.0), (96.0, 520.0), 64_000_000
 
 
 class _Closed(BaseModel):
@@ -21,16 +24,12 @@ class CTSettings(_Closed):
         1.8, ge=0.0, le=6.0, description="in-plane blur of the kernel, full width at half maximum"
     )
     sharpening: float = Field(0.0, ge=0.0, le=1.5, description="edge enhancement of the kernel (0 none)")
-    noise_hu: float = Field(
-        11.0, ge=0.0, le=80.0, description="mean noise standard deviation in the body's middle"
-    )
+    noise_hu: float = Field(11.0, ge=0.0, le=80.0, description="mean noise standard deviation in the body's middle")
     noise_fwhm_mm: float = Field(3.0, ge=0.0, le=8.0, description="in-plane grain of the noise; 0 is white")
     enhancement: float = Field(
         1.0, ge=0.0, le=1.6, description="contrast uptake relative to a usual nephrographic phase"
     )
-    enhancement_sd: float = Field(
-        0.14, ge=0.0, le=0.4, description="between-patient spread of the uptake (log scale)"
-    )
+    enhancement_sd: float = Field(0.14, ge=0.0, le=0.4, description="between-patient spread of the uptake (log scale)")
     phase: float = Field(
         0.9,
         ge=0.0,
@@ -53,28 +52,18 @@ class MRSettings(_Closed):
     field_t: Literal[1.5, 3.0] = Field(1.5, description="main field, tesla")
     repetition_time_ms: float = Field(2000.0, ge=200.0, le=20000.0, description="TR")
     echo_time_ms: float = Field(72.0, ge=5.0, le=300.0, description="effective TE")
-    timing_sd: float = Field(
-        0.12, ge=0.0, le=0.5, description="between-patient spread of TR and TE (log scale)"
-    )
+    timing_sd: float = Field(0.1, ge=0.0, le=0.5, description="between-patient spread of TR and TE (log scale)")
     fat_suppression: float = Field(
         0.87, ge=0.0, le=1.0, description="share of the fat signal removed; 0 leaves fat alone"
     )
     fat_failure: float = Field(
         0.35, ge=0.0, le=1.0, description="how strongly suppression fails where the field is uneven"
     )
-    bias: float = Field(
-        0.22, ge=0.0, le=0.8, description="spread of the receive field across the picture (log scale)"
-    )
-    noise: float = Field(
-        0.025, ge=0.0, le=0.3, description="Rician noise per channel relative to the renal cortex"
-    )
-    noise_sd: float = Field(
-        0.3, ge=0.0, le=1.0, description="between-patient spread of the noise (log scale)"
-    )
+    bias: float = Field(0.22, ge=0.0, le=0.8, description="spread of the receive field across the picture (log scale)")
+    noise: float = Field(0.025, ge=0.0, le=0.3, description="Rician noise per channel relative to the renal cortex")
+    noise_sd: float = Field(0.3, ge=0.0, le=1.0, description="between-patient spread of the noise (log scale)")
     psf_fwhm_mm: float = Field(1.8, ge=0.0, le=6.0, description="in-plane blur, full width at half maximum")
-    relaxation_sd: float = Field(
-        0.08, ge=0.0, le=0.3, description="between-patient spread of T1, T2, PD (log scale)"
-    )
+    relaxation_sd: float = Field(0.08, ge=0.0, le=0.3, description="between-patient spread of T1, T2, PD (log scale)")
 
 
 class Recipe(_Closed):
@@ -82,14 +71,12 @@ class Recipe(_Closed):
 
     modality: Literal["CT", "MR"] = Field("CT", description="what kind of scanner")
     sequence: str = Field(
-        "nephrographic", pattern=r"^[a-z0-9-]+$", description="phase or sequence, as cases.csv states it"
+        "",
+        pattern=r"^[a-z0-9-]*$",
+        description="phase or sequence, as cases.csv states it; empty means nephrographic (CT) or fs-t2 (MR)",
     )
-    spacing_mm: Positive3 = Field(
-        (2.0, 2.0, 2.5), description="voxel spacing along the three native axes, 0.5 to 12"
-    )
-    field_of_view_mm: Positive3 = Field(
-        (400.0, 320.0, 240.0), description="extent along the native axes, 96 to 520"
-    )
+    spacing_mm: Positive3 = Field((2.0, 2.0, 2.5), description="voxel spacing along the three native axes, 0.5 to 12")
+    field_of_view_mm: Positive3 = Field((400.0, 320.0, 240.0), description="extent along the native axes, 96 to 520")
     orientation: str = Field(
         "LPS", description="where the native axes point, e.g. LPS or RAS; the third axis is across slices"
     )
@@ -105,23 +92,26 @@ class Recipe(_Closed):
     @model_validator(mode="after")
     def _ranges(self) -> Self:
         for axis, (spacing, extent) in enumerate(zip(self.spacing_mm, self.field_of_view_mm, strict=True)):
-            if not 0.5 <= spacing <= 12.0:
-                raise ValueError(f"spacing_mm[{axis}] = {spacing}: must lie in 0.5 to 12 mm")
-            if not 96.0 <= extent <= 520.0:
-                raise ValueError(f"field_of_view_mm[{axis}] = {extent}: must lie in 96 to 520 mm")
+            _inside(f"spacing_mm[{axis}]", spacing, SPACING_MM)
+            _inside(f"field_of_view_mm[{axis}]", extent, EXTENT_MM)
+        if np.prod(self.shape) > MOST_VOXELS:
+            raise ValueError(
+                f"field_of_view_mm / spacing_mm = {self.shape} voxels: at most {MOST_VOXELS} in all; widen spacing_mm"
+            )
         pairs = ({"L", "R"}, {"P", "A"}, {"I", "S"})
         if len(self.orientation) != 3 or any(len(pair & set(self.orientation)) != 1 for pair in pairs):
-            raise ValueError(
-                f"orientation = {self.orientation!r}: three letters, one each of L/R, P/A and I/S"
-            )
+            raise ValueError(f"orientation = {self.orientation!r}: three letters, one each of L/R, P/A and I/S")
         return self
+
+    @property
+    def name(self) -> str:
+        """The sequence, or what is usual for the modality where none is named."""
+        return self.sequence or {"CT": "nephrographic", "MR": "fs-t2"}[self.modality]
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """Native grid size in voxels."""
-        return tuple(
-            max(1, round(f / s)) for f, s in zip(self.field_of_view_mm, self.spacing_mm, strict=True)
-        )
+        return tuple(max(1, round(f / s)) for f, s in zip(self.field_of_view_mm, self.spacing_mm, strict=True))
 
     @property
     def ras_axes(self) -> tuple[int, int, int]:
@@ -138,9 +128,33 @@ def parse_recipe(settings: dict[str, Any]) -> Recipe:
     try:
         return Recipe.model_validate(settings)
     except ValidationError as error:
-        lines = []
-        for fault in error.errors():
-            key = ".".join(["recipe", *(str(part) for part in fault["loc"])])
-            value = "" if fault["type"] in ("extra_forbidden", "value_error") else f" = {fault['input']!r}"
-            lines.append(f"{key}{value}: {fault['msg']}")
-        raise UserError("This recipe cannot be simulated:\n  " + "\n  ".join(lines)) from error
+        lines = "\n  ".join(_sentence(fault) for fault in error.errors())
+        raise UserError(f"This recipe cannot be simulated:\n  {lines}") from error
+
+
+def _inside(key: str, value: float, bounds: tuple[float, float]) -> None:
+    if not bounds[0] <= value <= bounds[1]:
+        raise ValueError(f"{key} = {value}: must lie in {bounds[0]:g} to {bounds[1]:g} mm")
+
+
+def _sentence(fault: dict[str, Any]) -> str:
+    """One fault of a recipe: its full key, the value, and the range or the nearest key."""
+    key = ".".join(["recipe", *(str(part) for part in fault["loc"])])
+    if fault["type"] == "value_error":  # already says key, value and range
+        return f"recipe.{fault['msg'].removeprefix('Value error, ')}"
+    *above, last = fault["loc"] or ("",)
+    section = Recipe
+    for part in above:
+        section = {"ct": CTSettings, "mr": MRSettings}.get(str(part), section)
+    if fault["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(str(last), section.model_fields, n=1)
+        return f"{key}: no such key" + (f"; did you mean {near[0]}?" if near else "")
+    field = section.model_fields.get(str(last))
+    limits = [] if field is None else [limit for item in field.metadata for limit in _limits(item)]
+    return f"{key} = {fault['input']!r}: {fault['msg']}" + (f" (allowed: {', '.join(limits)})" if limits else "")
+
+
+def _limits(item: object) -> list[str]:
+    """The bounds in one piece of a field's metadata, as text."""
+    words = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
+    return [f"{word} {getattr(item, name):g}" for name, word in words.items() if hasattr(item, name)]

@@ -71,9 +71,7 @@ def draw_person(rng: np.random.Generator) -> Person:
     sex = "male" if rng.random() < 0.6 else "female"
     age = int(np.clip(np.round(rng.normal(61, 12)), 20, 89))
     bmi = float(np.clip(rng.normal(27.5, 4.6), 18.0, 42.0))
-    return Person(
-        sex, age, bmi, float(np.clip(rng.normal(1.02 if sex == "male" else 0.95, 0.04), 0.85, 1.15))
-    )
+    return Person(sex, age, bmi, float(np.clip(rng.normal(1.02 if sex == "male" else 0.95, 0.04), 0.85, 1.15)))
 
 
 def draw_torso(rng: np.random.Generator, person: Person) -> Torso:
@@ -161,9 +159,7 @@ def _level(torso: Torso, x: np.ndarray, y: np.ndarray, behind: np.ndarray, semi:
     return p * p + q * q + np.float32(2 * torso.squareness) * p * q
 
 
-def _ribs(
-    torso: Torso, tissue: np.ndarray, ring: np.ndarray, x: np.ndarray, y: np.ndarray, z: np.ndarray
-) -> None:
+def _ribs(torso: Torso, tissue: np.ndarray, ring: np.ndarray, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> None:
     """Ribs: oblique bands in the wall's inner ring that fall towards the front, above the costal margin."""
     at = np.nonzero(ring)
     xs, ys, zs = np.abs(x[at]), y[at], z[at]
@@ -179,9 +175,7 @@ def _ribs(
     tissue[at] = values
 
 
-def _lungs(
-    torso: Torso, tissue: np.ndarray, inner: np.ndarray, x: np.ndarray, y: np.ndarray, z: np.ndarray
-) -> None:
+def _lungs(torso: Torso, tissue: np.ndarray, inner: np.ndarray, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> None:
     """Lung above each hemidiaphragm: a dome, deep in the back and at the side."""
     half, front, back = torso.cavity
     for sign, base, dome in zip((1, -1), torso.lung_base, torso.lung_dome, strict=True):
@@ -242,8 +236,6 @@ def _arch(canvas: Canvas, box: tuple, torso: Torso, x: np.ndarray, y: np.ndarray
     shoulder = table((Tissue.AIR,))
     canvas.paint(box, bone, Tissue.BONE_CORTEX, ~shoulder)
     marrow = (
-        ((ring < 0.72) & (level > 7))
-        | (spinous & (across < 1.8))
-        | (transverse & (across < 39) & (level > half - 3.5))
+        ((ring < 0.72) & (level > 7)) | (spinous & (across < 1.8)) | (transverse & (across < 39) & (level > half - 3.5))
     )
     canvas.paint(box, marrow, Tissue.BONE_MARROW, ~shoulder)

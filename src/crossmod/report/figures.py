@@ -5,6 +5,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
 
 from crossmod.analyse import DegenerateDataError, IncompleteDesignError, bootstrap_ci
 from crossmod.report.results import END_TO_END, REGIONS, STRATEGIES, TARGETS, Results
@@ -44,7 +45,7 @@ def scores_by_arm(results: Results, metric: str = "dsc") -> Picture:
             _spreads(axis, results, *here, metric)
             axis.set_title(f"{results.site_title(site)}\n{TARGETS[target]}" if row == 0 else TARGETS[target])
         axes[row][0].set_ylabel("Training set")
-        _score_limits(axes[row], units.loc[units["target"] == target, metric], metric)
+        _score_limits(axes[row][0], units[units["target"] == target], metric)
     for axis in axes[-1]:
         axis.set_xlabel(METRICS[metric])
     handles = [Patch(color=colour, label=STRATEGIES[key]) for key, colour in STRATEGY_COLOURS.items()]
@@ -81,6 +82,7 @@ def learning_curves(results: Results) -> Picture:
             axis.set_title(f"{results.site_title(site)}\n{TARGETS[target]}" if row == 0 else TARGETS[target])
             axis.set_xticks(sorted(units["amount"].unique()))
         axes[row][0].set_ylabel("Mean DSC")
+        axes[row][0].yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     for axis in axes[-1]:
         axis.set_xlabel("Annotated MR patients")
     figure.legend(handles=_curve_handles(), loc="outside lower center", ncols=3)
@@ -124,13 +126,15 @@ def _spreads(axis: Axes, results: Results, units: pd.DataFrame, summary: pd.Data
     axis.grid(visible=False, axis="y")
 
 
-def _score_limits(row: list[Axes], values: pd.Series, metric: str) -> None:
-    finite = values[np.isfinite(values)]
+def _score_limits(axis: Axes, units: pd.DataFrame, metric: str) -> None:
+    """Room for every whisker, and no more."""
+    finite = units[np.isfinite(units[metric])]
+    spread = finite.groupby(["arm", "site"], observed=True)[metric]
     if metric == "hd95_mm":
-        row[0].set_xlim(0, float(np.percentile(finite, 98)) * 1.05)
+        axis.set_xlim(0, 1.05 * float(spread.quantile(0.95).max()))
     else:
-        low = np.floor((np.percentile(finite, 1) - 0.01) * 20) / 20
-        row[0].set_xlim(max(0.0, float(low)), 1.0)
+        lowest = float(spread.quantile(0.05).min())
+        axis.set_xlim(max(0.0, np.floor((lowest - 0.01) * 20) / 20), 1.0)
 
 
 def _curves(axis: Axes, results: Results, units: pd.DataFrame) -> None:

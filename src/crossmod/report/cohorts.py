@@ -1,0 +1,205 @@
+"""Cohorts and splits: who the patients are, and which of them train or validate each arm."""
+
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
+from matplotlib.patches import Patch
+
+from crossmod.cohort.images import read_scan
+from crossmod.cohort.structures import RENAL, split_side
+from crossmod.cohort.table import Cohort, read_cohort
+from crossmod.report.results import Results
+from crossmod.report.style import BLUE, GREEN, ORANGE, PAGE_MM, PURPLE, SKY, VERMILION, Picture, panels, styled
+
+COLOURS = (BLUE, ORANGE, GREEN, PURPLE, VERMILION, SKY)
+TRAINS, VALIDATES = 1, 2
+
+
+def cohorts_of(results: Results) -> list[Cohort]:
+    """The cohorts that train or validate an arm, in the order of the study's config."""
+    used = {
+        name
+        for arm in results.splits["arms"].values()
+        for part in (arm["training"], *arm["sites"].values())
+        for name in part
+    }
+    order = [*results.study.get("cohorts", {}), *sorted(used)]
+    return [read_cohort(results.root / "cohort" / name) for name in dict.fromkeys(order) if name in used]
+
+
+def cohort_table(cohorts: list[Cohort]) -> pd.DataFrame:
+    """One row per cohort, modality and sequence: patients, cases, cases with labels, sex, age, provenance."""
+    rows = []
+    for cohort in cohorts:
+        for (modality, sequence), cases in cohort.cases.groupby(["modality", "sequence"], sort=False):
+            age = cases["age"].dropna()
+            quartiles = f"{age.median():.0f} ({age.quantile(0.25):.0f}–{age.quantile(0.75):.0f})" if len(age) else "unknown"
+            rows.append(
+                {
+                    "cohort": cohort.name,
+                    "patients are": "simulated" if cohort.simulated else "real",
+                    "modality": modality,
+                    "sequence": sequence,
+                    "patients": cases["patient"].nunique(),
+                    "cases": len(cases),
+                    "labelled": int((cases["label"] != "").sum()),
+                    "female": int((cases["sex"] == "female").sum()),
+                    "age, median (quartiles)": quartiles,
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def arm_table(results: Results) -> pd.DataFrame:
+    """One row per arm: training cases per cohort, and cases per validation site."""
+    rows = []
+    for arm in results.design.itertuples():
+        placed = results.splits["arms"][arm.arm]
+        row = {"arm": arm.arm, "strategy": arm.strategy, "subset": arm.subset, "amount": arm.amount}
+        row |= {f"training: {cohort}": len(cases) for cohort, cases in placed["training"].items()}
+        row |= {
+            f"site: {site}": sum(map(len, placed["sites"][site].values())) for site in results.sites if site in placed["sites"]
+        }
+        rows.append(row)
+    table = pd.DataFrame(rows)
+    first = ["arm", "strategy", "subset", "amount"]
+    counts = sorted((c for c in table if c not in first), key=lambda name: not name.startswith("training"))
+    return table[first + counts].fillna(0).astype({name: int for name in counts})
+
+
+def structure_volumes(cohorts: list[Cohort]) -> pd.DataFrame:
+    """Volume of every labelled renal structure, measured on the label maps.
+
+    Returns:
+        One row per case and structure that is present: cohort, case, side (``right``, ``left`` or ``both``),
+        structure, volume_ml.
+    """
+    rows = []
+    for cohort in cohorts:
+        labelled = cohort.cases[cohort.cases["label"] != ""]
+        for case, label in zip(labelled["case"], labelled["label"], strict=True):
+            scan = read_scan(cohort.root / label)
+            voxel_ml = abs(np.linalg.det(scan.affine[:3, :3])) / 1000
+            counts = np.bincount(scan.array.ravel().astype(np.int64), minlength=max(cohort.labels) + 1)
+            for value, name in cohort.labels.items():
+                side, structure = split_side(name)
+                if structure in RENAL and counts[value]:
+                    rows.append((cohort.name, case, side or "both", structure, counts[value] * voxel_ml))
+    return pd.DataFrame(rows, columns=["cohort", "case", "side", "structure", "volume_ml"])
+
+
+@styled
+def volume_distributions(results: Results, cohorts: list[Cohort], volumes: pd.DataFrame) -> Picture:
+    """Parenchyma (or kidney) and tumour volumes of every cohort; quartile boxes over all points."""
+    tissue = "parenchyma" if (volumes["structure"] == "parenchyma").any() else "kidney"
+    figure, axes = panels(1, 2, PAGE_MM, 16 + 11 * len(cohorts), sharey=True)
+    medians = []
+    for axis, structure, log in zip(axes[0], (tissue, "tumour"), (False, True), strict=True):
+        for place, (cohort, colour) in enumerate(zip(cohorts, COLOURS * len(cohorts), strict=False)):
+            here = volumes[(volumes["cohort"] == cohort.name) & (volumes["structure"] == structure)]["volume_ml"]
+            _strip(axis, here, place, colour)
+            if len(here):
+                medians.append(f"{cohort.name} {structure} {here.median():.0f} ml (n = {len(here)})")
+        axis.set_xlabel(f"{structure.capitalize()} volume per kidney (ml)")
+        if log:
+            axis.set_xscale("log")
+            axis.xaxis.set_major_formatter("{x:g}")
+        else:
+            axis.set_xlim(left=0)
+    names = [f"{cohort.name} (simulated)" if cohort.simulated else cohort.name for cohort in cohorts]
+    axes[0][0].set_yticks(range(len(cohorts)), names)
+    axes[0][0].set_ylim(len(cohorts) - 0.5, -0.5)
+    axes[0][0].set_ylabel("Cohort")
+    return Picture(
+        name="cohort_volumes",
+        title="Reference volumes of the cohorts",
+        caption=f"One dot per structure and kidney, measured on the label maps; boxes: median and quartiles. "
+        f"Medians: {'; '.join(medians)}. {results.provenance}",
+        alt="Distributions of reference volumes. Medians: " + "; ".join(medians) + ".",
+        figure=figure,
+    )
+
+
+def _strip(axis: Axes, values: pd.Series, place: int, colour: str) -> None:
+    if values.empty:
+        return
+    spread = np.random.default_rng(place).uniform(-0.26, 0.26, len(values))
+    axis.plot(values, place + spread, ".", color=colour, alpha=0.45, markersize=2.2, markeredgewidth=0)
+    first, median, third = np.percentile(values, [25, 50, 75])
+    axis.barh(place, third - first, left=first, height=0.62, color=colour, alpha=0.22, linewidth=0)
+    axis.plot([median, median], [place - 0.31, place + 0.31], color=colour, linewidth=1.6)
+
+
+@styled
+def split_matrix(results: Results) -> Picture:
+    """Arms × cases: who trains and who validates; a case never does both in one row."""
+    columns = _ordered_cases(results)
+    place = {key: number for number, key in enumerate(columns)}
+    matrix = np.zeros((len(results.arms), len(columns)), dtype=np.uint8)
+    for row, arm in enumerate(results.arms):
+        parts = results.splits["arms"][arm]
+        for placed in parts["sites"].values():
+            matrix[row, [place[cohort, case] for cohort, cases in placed.items() for case in cases]] = VALIDATES
+        training = [place[cohort, case] for cohort, cases in parts["training"].items() for case in cases]
+        matrix[row, training] = TRAINS
+    figure, ((axis,),) = panels(1, 1, PAGE_MM, 24 + 4.2 * len(results.arms))
+    axis.imshow(
+        matrix, cmap=ListedColormap(["#F1F1F1", BLUE, ORANGE]), vmin=0, vmax=2, aspect="auto", interpolation="nearest"
+    )
+    axis.grid(visible=False)
+    axis.set_yticks(range(len(results.arms)), results.arms)
+    axis.set_ylabel("Training set")
+    axis.set_xlabel("Cases, by cohort")
+    _mark_groups(axis, results, columns)
+    handles = [Patch(color=BLUE, label="trains"), Patch(color=ORANGE, label="validates"), Patch(color="#E8E8E8", label="unused")]
+    figure.legend(handles=handles, loc="outside lower center", ncols=3)
+    return Picture(
+        name="split_matrix",
+        title="Who trains and who validates each arm",
+        caption=f"One row per training set, one column per case ({len(columns)} in all), patients of one subset side by "
+        f"side. Splits are by patient, seed {results.splits['seed']}. {results.provenance}",
+        alt=f"Matrix of {len(results.arms)} training sets against {len(columns)} cases; no case both trains and validates one arm.",
+        figure=figure,
+    )
+
+
+def _ordered_cases(results: Results) -> list[tuple[str, str]]:
+    """(cohort, case), cohort by cohort; within it, cases used by more arms first, so that nested sets show as steps."""
+    used: dict[tuple[str, str], int] = {}
+    for parts in results.splits["arms"].values():
+        for cohort, cases in parts["training"].items():
+            for case in cases:
+                used[cohort, case] = used.get((cohort, case), 0) + 1
+        for placed in parts["sites"].values():
+            for cohort, cases in placed.items():
+                for case in cases:
+                    used.setdefault((cohort, case), 0)
+    cohorts = list(dict.fromkeys([*results.study.get("cohorts", {}), *sorted(cohort for cohort, _ in used)]))
+    group = {key: number for number, key in enumerate(_halves(results))}
+    return sorted(
+        used, key=lambda key: (cohorts.index(key[0]), _subset_of(results, key[1], group), -used[key], key[1])
+    )
+
+
+def _halves(results: Results) -> list[str]:
+    return sorted(results.splits["subsets"])
+
+
+def _subset_of(results: Results, case: str, group: dict[str, int]) -> int:
+    return next((group[name] for name, cases in results.splits["subsets"].items() if case in cases), len(group))
+
+
+def _mark_groups(axis: Axes, results: Results, columns: list[tuple[str, str]]) -> None:
+    """Name each cohort, or each subset of one, above its columns."""
+    halves = {case: name for name, cases in results.splits["subsets"].items() for case in cases}
+    pool = results.study.get("arms", {}).get("graded", {}).get("cohort")
+    labels = [
+        f"{cohort} {halves[case]}" if case in halves and cohort == (pool or cohort) else cohort for cohort, case in columns
+    ]
+    starts = [0] + [i for i in range(1, len(labels)) if labels[i] != labels[i - 1]]
+    for start, end in zip(starts, [*starts[1:], len(labels)], strict=True):
+        if start:
+            axis.axvline(start - 0.5, color="white", linewidth=1.5)
+        axis.text((start + end - 1) / 2, -0.8, f"{labels[start]}\n(n = {end - start})", ha="center", va="bottom", fontsize=6.5)

@@ -1,0 +1,93 @@
+"""Label maps on their images."""
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from crossmod.cohort.grids import labels_on_image_grid, match_grids, whole_labels
+from crossmod.cohort.images import Scan
+from crossmod.job import UserError
+
+
+@pytest.fixture
+def image(ct, affine):
+    return Scan(ct, affine)
+
+
+def reorient(array, affine, codes):
+    """The same label map with its axes stored in another order and direction."""
+    start, end = nib.io_orientation(affine), nib.orientations.axcodes2ornt(codes)
+    turn = nib.orientations.ornt_transform(start, end)
+    return Scan(nib.apply_orientation(array, turn), affine @ nib.orientations.inv_ornt_aff(turn, array.shape))
+
+
+def test_the_same_grid(image, kidneys, affine):
+    assert match_grids(Scan(kidneys, affine), image).grade == "same"
+    np.testing.assert_array_equal(labels_on_image_grid(Scan(kidneys, affine), image), kidneys)
+
+
+def test_rounding_passes_through(image, kidneys, affine):
+    near = affine.copy()
+    near[0, 3] += 0.05 * 8
+    match = match_grids(Scan(kidneys, near), image)
+    assert match.grade == "rounding"
+    assert "0.05 voxels" in match.value
+    np.testing.assert_array_equal(labels_on_image_grid(Scan(kidneys, near), image), kidneys)
+
+
+@pytest.mark.parametrize("codes", ["LPS", "LAS", "SRA", "PIR"])
+def test_another_order_of_axes_is_undone_exactly(image, kidneys, affine, codes):
+    label = reorient(kidneys, affine, tuple(codes))
+    match = match_grids(label, image)
+    assert match.grade == "fixable"
+    assert codes in match.value and "RAS" in match.value
+    np.testing.assert_array_equal(labels_on_image_grid(label, image), kidneys)
+
+
+def test_a_finer_grid_is_resampled(image, kidneys, affine):
+    fine = kidneys.repeat(2, 0).repeat(2, 1).repeat(2, 2)
+    finer = affine @ np.diag([0.5, 0.5, 0.5, 1])
+    finer[:3, 3] = affine[:3, 3] - np.diag(affine)[:3] / 4
+    label = Scan(fine, finer)
+    assert match_grids(label, image).grade == "fixable"
+    np.testing.assert_array_equal(labels_on_image_grid(label, image), kidneys)
+
+
+def test_a_lost_header_is_fatal(image, kidneys):
+    label = Scan(kidneys, np.eye(4))
+    match = match_grids(label, image)
+    assert match.grade == "fatal"
+    assert "% of the image" in match.value
+    with pytest.raises(UserError, match=r"another space than its image.*1×1×1 mm, RAS"):
+        labels_on_image_grid(label, image)
+
+
+def test_a_label_map_of_a_part_is_fatal(image, kidneys, affine):
+    match = match_grids(Scan(kidneys[:, :, :6], affine), image)
+    assert match.grade == "fatal"
+    assert "covers 50 % of the image" in match.value
+
+
+def test_labels_outside_the_image_are_fatal(image, affine):
+    large = np.zeros((72, 60, 36), dtype=np.uint8)
+    large[:10, :10, :10] = 1  # far below the image
+    shifted = affine.copy()
+    shifted[:3, 3] = affine[:3, :3] @ [-24, -20, -12] + affine[:3, 3]
+    match = match_grids(Scan(large, shifted), image)
+    assert match.grade == "fatal"
+    assert "0 % of the labelled voxels lie inside" in match.value
+
+
+def test_a_larger_field_of_view_is_cut(image, kidneys, affine):
+    large = np.pad(kidneys, 3)
+    shifted = affine.copy()
+    shifted[:3, 3] = affine[:3, :3] @ [-3, -3, -3] + affine[:3, 3]
+    np.testing.assert_array_equal(labels_on_image_grid(Scan(large, shifted), image), kidneys)
+
+
+def test_whole_numbers():
+    assert whole_labels(np.array([0.0, 2.0], dtype=np.float32)).dtype == np.uint8
+    assert whole_labels(np.array([0, 1000], dtype=np.int16)).tolist() == [0, 1000]
+    for wrong, words in (([0.5], "not 0.5"), ([np.nan], "not nan"), ([-1.0], "no negative")):
+        with pytest.raises(UserError, match=words):
+            whole_labels(np.array(wrong))

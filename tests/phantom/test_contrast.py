@@ -1,0 +1,94 @@
+"""Order of tissue intensities in CT and fat-suppressed T2."""
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from crossmod.phantom import Recipe, Tissue, simulate
+
+
+def level(patient, *tissues):
+    """Median intensity well inside some tissues; NaN where there is too little."""
+    mask = np.isin(patient.tissues, tissues)
+    inner = ndimage.binary_erosion(mask)
+    mask = inner if inner.sum() > 15 else mask
+    return float(np.median(patient.image[mask])) if mask.sum() > 15 else np.nan
+
+
+def test_ct_levels(ct_patients):
+    for patient in ct_patients[:15]:
+        kidney = level(patient, Tissue.CORTEX, Tissue.MEDULLA)
+        liver, muscle = level(patient, Tissue.LIVER), level(patient, Tissue.MUSCLE)
+        fat = level(patient, Tissue.VISCERAL_FAT)
+        assert kidney > liver > fat
+        assert kidney > muscle + 40 > fat + 80
+        assert level(patient, Tissue.AIR) < -950
+        assert level(patient, Tissue.LUNG) < -600
+        assert -125 < fat < -70
+        assert 100 < kidney < 300
+
+
+def test_ct_tumours_enhance_less_than_cortex_and_papillary_least(ct_patients):
+    means = {}
+    for patient in ct_patients:
+        below = level(patient, Tissue.TUMOUR) - level(patient, Tissue.CORTEX)
+        means.setdefault(patient.facts["histology"], []).append(below)
+    assert np.nanmean(means["papillary"]) + 20 < np.nanmean(means["clear_cell"]) < -15
+
+
+def test_fat_suppressed_t2_levels(mr_patients):
+    for patient in mr_patients:
+        kidney = level(patient, Tissue.CORTEX, Tissue.MEDULLA)
+        assert kidney > level(patient, Tissue.LIVER) > level(patient, Tissue.VISCERAL_FAT)
+        assert kidney > 2 * level(patient, Tissue.MUSCLE)
+        assert level(patient, Tissue.AIR) < 0.15 * kidney
+    fluid = [level(p, Tissue.CSF) / level(p, Tissue.CORTEX, Tissue.MEDULLA) for p in mr_patients]
+    assert np.nanmedian(fluid) > 1.0
+
+
+def test_without_suppression_fat_is_bright(mr_patients, coarse_mr):
+    plain = simulate(0, coarse_mr.model_copy(update={"mr": coarse_mr.mr.model_copy(update={"fat_suppression": 0.0})}))
+    kidney = level(plain, Tissue.CORTEX)
+    assert level(plain, Tissue.SUBCUTANEOUS_FAT) > 0.5 * kidney
+    assert level(mr_patients[0], Tissue.SUBCUTANEOUS_FAT) < 0.4 * level(mr_patients[0], Tissue.CORTEX)
+
+
+@pytest.mark.parametrize(("key", "values"), [("noise_hu", (5.0, 30.0)), ("sharpening", (0.0, 1.0))])
+def test_ct_settings_change_the_grain(coarse_ct, key, values):
+    spread = []
+    for value in values:
+        recipe = coarse_ct.model_copy(update={"ct": coarse_ct.ct.model_copy(update={key: value})})
+        patient = simulate(3, recipe)
+        soft = ndimage.binary_erosion(patient.tissues == Tissue.LIVER, iterations=2)
+        edge = (patient.tissues == Tissue.BONE_MARROW) | soft
+        spread.append(patient.image[edge if key == "sharpening" else soft].std())
+    assert spread[1] > 1.02 * spread[0]
+
+
+def test_early_phase_darkens_the_medulla(coarse_ct):
+    gaps = []
+    for phase in (0.2, 1.0):
+        recipe = coarse_ct.model_copy(update={"ct": coarse_ct.ct.model_copy(update={"phase": phase, "phase_sd": 0.0})})
+        patient = simulate(8, recipe)
+        gaps.append(level(patient, Tissue.CORTEX) - level(patient, Tissue.MEDULLA))
+    assert gaps[0] > gaps[1] + 30
+
+
+def test_mr_noise_is_rician(coarse_mr):
+    """In air the magnitude of two unit normal channels has mean over standard deviation of 1.913 (Rayleigh)."""
+    noisy = coarse_mr.model_copy(update={"mr": coarse_mr.mr.model_copy(update={"noise": 0.2})})
+    patient = simulate(2, noisy)
+    air = ndimage.binary_erosion(patient.tissues == Tissue.AIR, iterations=3)
+    values = patient.image[air].astype(float)
+    assert values.mean() / values.std() == pytest.approx(1.913, rel=0.05)
+
+
+def test_thick_slices_blur_through_the_plane():
+    """The step at the kidney's poles is softer with 10 mm slices than with 2.5 mm ones; the plane stays sharp."""
+    sharp = {"spacing_mm": (4, 4, 4), "ct": {"noise_hu": 0.0}}
+    thin = simulate(6, Recipe(slice_thickness_mm=2.0, **sharp)).image.astype(float)
+    thick = simulate(6, Recipe(slice_thickness_mm=14.0, **sharp)).image.astype(float)
+    across = [np.abs(np.diff(volume, axis=2)).mean() for volume in (thin, thick)]
+    within = [np.abs(np.diff(volume, axis=0)).mean() for volume in (thin, thick)]
+    assert across[1] < 0.85 * across[0]
+    assert within[1] > 0.85 * within[0]

@@ -1,0 +1,33 @@
+"""The arms of the renal study."""
+
+import pytest
+
+from crossmod.config import compose
+from crossmod.design import arms, default_arm
+
+
+@pytest.fixture(scope="module")
+def study():
+    return compose([])
+
+
+def test_thirteen_arms_in_order(study):
+    assert [arm.name for arm in arms(study)] == [
+        "ct116",
+        *["mrA040", "mrA080", "mrA120", "mrB040", "mrB080", "mrB120"],
+        *["ct116+mrA040", "ct116+mrA080", "ct116+mrA120", "ct116+mrB040", "ct116+mrB080", "ct116+mrB120"],
+    ]
+
+
+def test_shares_of_mr_are_the_papers(study):
+    # specs: 25.6, 40.8 and 50.8 % of the mixed sets are MR.
+    shares = {
+        arm.amount: round(100 * arm.patients["mr"] / sum(arm.patients.values()), 1)
+        for arm in arms(study)
+        if arm.strategy == "mixed"
+    }
+    assert shares == {40: 25.6, 80: 40.8, 120: 50.8}
+
+
+def test_default_arm_is_mixed_and_largest(study):
+    assert default_arm(study) == "ct116+mrA120"

@@ -1,0 +1,57 @@
+"""Jobs are plain, canonical, and their outputs whole or absent."""
+
+import json
+
+import pytest
+
+from crossmod.job import Job, UserError, canonical, digest, whole
+
+
+def test_job_survives_its_json():
+    job = Job("train", {"b": ["x"], "a": "y"}, {"weights": "w"}, {"seed": 0}, threads=3)
+    assert Job.from_json(job.to_json()) == job
+
+
+def test_key_order_changes_nothing():
+    assert canonical({"a": 1, "b": 2}) == canonical({"b": 2, "a": 1})
+    assert digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1}) != digest({"a": 2, "b": 1})
+
+
+def test_job_loads_from_file_and_text(tmp_path):
+    job = Job("split", {}, {}, {"seed": 1})
+    (tmp_path / "job.json").write_text(job.to_json())
+    assert Job.load(tmp_path / "job.json") == Job.load(job.to_json()) == job
+
+
+@pytest.mark.parametrize("text", ["{", "{}", json.dumps({"step": "train"}), "[]"])
+def test_broken_job_says_what_is_expected(text):
+    with pytest.raises(UserError, match="Not a job description"):
+        Job.from_json(text)
+
+
+def test_missing_job_file_is_named(tmp_path):
+    with pytest.raises(UserError, match="nowhere.json: no such job file"):
+        Job.load(tmp_path / "nowhere.json")
+
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_nothing_half_written(tmp_path, kind):
+    path = tmp_path / "out"
+
+    def write(partial, text):
+        if kind == "file":
+            partial.write_text(text)
+        else:
+            partial.mkdir()
+            (partial / "inner").write_text(text)
+
+    with whole(path) as partial:
+        write(partial, "first")
+    with pytest.raises(RuntimeError), whole(path) as partial:
+        write(partial, "second")
+        raise RuntimeError
+    assert (path if kind == "file" else path / "inner").read_text() == "first"
+    with whole(path) as partial:
+        write(partial, "third")
+    assert (path if kind == "file" else path / "inner").read_text() == "third"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["out"]
