@@ -37,7 +37,7 @@ class Cohort(Closed):
     site: str | None = Field(None, description="simulated: name of the hospital or scanner")
     recipe: Plain | None = Field(None, description="simulated: how the patients are imaged")
     table: str | None = Field(None, description="folder: CSV with one row per scan")
-    root: str | None = Field(None, description="public sets: the folder as downloaded")
+    root: str | None = Field(None, description="public sets: the folder as downloaded; folder: what the table's paths start from")
     modality: str | None = Field(None, description="public sets holding both: CT or MR")
     sequence: str | None = Field(None, description="public sets holding several: which one")
     labels: dict[int, str] | None = Field(None, description="folder: label value → structure")
@@ -99,6 +99,7 @@ class Stage(Closed):
     spacing_mm: Spacing = Field(min_length=3, max_length=3, description="grid of the network, R-A-S")
     patch: tuple[Count, Count, Count] = Field(description="patch in voxels of that grid")
     steps: Count = Field(description="optimiser steps, the same for every arm")
+    overlap: float = Field(ge=0, lt=1, description="of neighbouring windows in inference; nnU-Net: 0.5")
     components: Count = Field(description="connected components kept in a prediction (per side where sided)")
     margin_mm: float = Field(10.0, ge=0, description="region kidney: added around the box")
     jitter_mm: float = Field(

@@ -1,5 +1,6 @@
 """MLflow watches: one experiment per study on SQLite, one flat run per training. Analyses never read it."""
 
+import logging
 import os
 import subprocess
 from collections.abc import Iterable, Mapping
@@ -35,6 +36,8 @@ def run_store(job: Job) -> None:
 def _experiment(folder: Path, study: str) -> tuple[Any, str]:
     from mlflow import MlflowClient
 
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".lock"):
         client = MlflowClient(uri(folder))

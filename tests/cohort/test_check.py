@@ -1,5 +1,8 @@
 """The one check of every cohort: each fault with its case, file, value and cure, all at once."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -150,6 +153,15 @@ def test_patients_and_images_in_two_places(scans, user_cohort):
         refuse_errors(faults)
 
 
+def test_a_table_that_is_gone_cannot_be_compared(scans, user_cohort, tmp_path):
+    one = user_cohort(scans[:1], LABELS, "one")
+    two = user_cohort(scans[1:2], LABELS, "two")
+    (tmp_path / "one.csv").unlink()
+    assert len(check_cohorts([one])) == 0
+    with pytest.raises(UserError, match=r"Cohort 'one': its patients cannot be compared.*Put it back"):
+        check_cohorts([one, two])
+
+
 def test_an_image_twice_in_one_cohort(scans, user_cohort):
     folder = user_cohort([scans[0], scans[0] | {"case": "again"}], LABELS)
     faults = check_cohorts([folder])
@@ -176,6 +188,18 @@ def test_an_unknown_source_is_refused_with_the_nearest(tmp_path):
     settings = {"name": "x", "source": "kits"}
     with pytest.raises(UserError, match=r"no source 'kits'; did you mean 'kits23'\?"):
         run(Job("cohort", {}, {"folder": str(tmp_path / "x")}, settings))
+
+
+def test_importing_the_step_is_cheap():
+    code = "import crossmod.cohort, sys; sys.exit('numpy' in sys.modules or 'pandas' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_missing_settings_are_named(tmp_path):
+    for source, missing in (("folder", "table, labels"), ("chaos", "root")):
+        settings = {"name": "x", "source": source, "table": None}
+        with pytest.raises(UserError, match=f"Cohort 'x': the settings need {missing}"):
+            run(Job("cohort", {}, {"folder": str(tmp_path / "x")}, settings))
 
 
 def test_nothing_half_written_stays(tmp_path):

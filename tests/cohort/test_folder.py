@@ -60,6 +60,12 @@ def test_empty_patients_and_missing_tables(tmp_path):
         read_user_table(tmp_path / "absent.csv")
 
 
+def test_label_values_are_whole_numbers(tmp_path):
+    (tmp_path / "t.csv").write_text("case,patient,modality,image,label\na,1,MR,a.nii,\n")
+    with pytest.raises(UserError, match=r"labels\.right: a label value is a whole number"):
+        write_cohort("own", tmp_path, {"table": str(tmp_path / "t.csv"), "labels": {"right": "kidney"}})
+
+
 def test_a_relative_table_is_noted_relative_to_the_cohort(tmp_path, monkeypatch):
     (tmp_path / "data").mkdir()
     (tmp_path / "results" / "own").mkdir(parents=True)

@@ -53,6 +53,14 @@ def test_a_finer_grid_is_resampled(image, kidneys, affine):
     np.testing.assert_array_equal(labels_on_image_grid(label, image), kidneys)
 
 
+def test_a_coarser_grid_reaches_to_its_edges(affine):
+    image = Scan(np.zeros((24, 20, 12), dtype=np.int16), affine)
+    coarser = affine @ np.diag([2.0, 2, 2, 1])
+    coarser[:3, 3] = affine[:3, 3] + np.diag(affine)[:3] / 2
+    label = Scan(np.ones((12, 10, 6), dtype=np.uint8), coarser)
+    assert labels_on_image_grid(label, image).all()
+
+
 def test_a_lost_header_is_fatal(image, kidneys):
     label = Scan(kidneys, np.eye(4))
     match = match_grids(label, image)

@@ -87,3 +87,11 @@ def test_bodies_differ(bodies):
     assert np.ptp(widths) > 50
     assert {body.tumour.growth for body in bodies} == {"exophytic", "mixed", "endophytic"}
     assert {body.tumour.histology for body in bodies} == {"clear_cell", "papillary", "chromophobe"}
+
+
+def test_medulla_share_is_that_of_real_patients(ct_patients):
+    """NAKO: medulla 43 of 158 ml of parenchyma per square metre of body surface, 27 %."""
+    shares = [
+        np.count_nonzero(p.tissues == Tissue.MEDULLA) / np.count_nonzero(np.isin(p.labels, (1, 2))) for p in ct_patients
+    ]
+    assert 0.2 < np.median(shares) < 0.34

@@ -40,8 +40,15 @@ def test_fat_suppressed_t2_levels(mr_patients):
     for patient in mr_patients:
         kidney = level(patient, Tissue.CORTEX, Tissue.MEDULLA)
         assert kidney > level(patient, Tissue.LIVER) > level(patient, Tissue.VISCERAL_FAT)
-        assert kidney > 2 * level(patient, Tissue.MUSCLE)
+        assert 0.1 < level(patient, Tissue.MUSCLE) / kidney < 0.7
         assert level(patient, Tissue.AIR) < 0.15 * kidney
+    # Nine real fat-suppressed T2 scans: back muscle over kidney 0.18 to 0.35, liver over kidney 0.23 to 0.58.
+    muscle, liver = (
+        np.median([level(p, tissue) / level(p, Tissue.CORTEX, Tissue.MEDULLA) for p in mr_patients])
+        for tissue in (Tissue.MUSCLE, Tissue.LIVER)
+    )
+    assert 0.18 < muscle < 0.35
+    assert 0.4 < liver < 0.7
     fluid = [level(p, Tissue.CSF) / level(p, Tissue.CORTEX, Tissue.MEDULLA) for p in mr_patients]
     assert np.nanmedian(fluid) > 1.0
 
@@ -53,23 +60,31 @@ def test_without_suppression_fat_is_bright(mr_patients, coarse_mr):
     assert level(mr_patients[0], Tissue.SUBCUTANEOUS_FAT) < 0.4 * level(mr_patients[0], Tissue.CORTEX)
 
 
-@pytest.mark.parametrize(("key", "values"), [("noise_hu", (5.0, 30.0)), ("sharpening", (0.0, 1.0))])
-def test_ct_settings_change_the_grain(coarse_ct, key, values):
+def with_ct(recipe, **change):
+    return recipe.model_copy(update={"ct": recipe.ct.model_copy(update=change)})
+
+
+def test_ct_noise_is_as_strong_as_asked(coarse_ct):
     spread = []
-    for value in values:
-        recipe = coarse_ct.model_copy(update={"ct": coarse_ct.ct.model_copy(update={key: value})})
-        patient = simulate(3, recipe)
-        soft = ndimage.binary_erosion(patient.tissues == Tissue.LIVER, iterations=2)
-        edge = (patient.tissues == Tissue.BONE_MARROW) | soft
-        spread.append(patient.image[edge if key == "sharpening" else soft].std())
-    assert spread[1] > 1.02 * spread[0]
+    for noise in (5.0, 30.0):
+        patient = simulate(3, with_ct(coarse_ct, noise_hu=noise))
+        inner = ndimage.binary_erosion(patient.tissues == Tissue.LIVER, iterations=2)
+        spread.append(patient.image[inner].std())
+    assert 3 < spread[0] < 14 and 17 < spread[1] < 45
+
+
+def test_a_sharp_kernel_steepens_edges(coarse_ct):
+    steps = []
+    for sharpening in (0.0, 1.0):
+        image = simulate(3, with_ct(coarse_ct, noise_hu=0.0, sharpening=sharpening)).image.astype(float)
+        steps.append(np.abs(np.diff(image, axis=0)).mean())
+    assert steps[1] > 1.1 * steps[0]
 
 
 def test_early_phase_darkens_the_medulla(coarse_ct):
     gaps = []
     for phase in (0.2, 1.0):
-        recipe = coarse_ct.model_copy(update={"ct": coarse_ct.ct.model_copy(update={"phase": phase, "phase_sd": 0.0})})
-        patient = simulate(8, recipe)
+        patient = simulate(8, with_ct(coarse_ct, phase=phase, phase_sd=0.0))
         gaps.append(level(patient, Tissue.CORTEX) - level(patient, Tissue.MEDULLA))
     assert gaps[0] > gaps[1] + 30
 

@@ -1,6 +1,5 @@
 """A whole results folder of invented patients and models, made by the project's own later steps."""
 
-import json
 from itertools import product
 from pathlib import Path
 
@@ -50,7 +49,9 @@ def draw_patient(rng: np.random.Generator, modality: str) -> tuple[np.ndarray, n
         labels[sinus <= 1] = 3 + index
         fields[index] = {"kidney": kidney, "sinus": sinus}
         if index == tumour_side:
-            tumour = inside(centre + (sign * 14, 0, rng.normal(0, 20)), np.full(3, 16 * np.exp(rng.normal(0, 0.3))))
+            tumour = inside(
+                centre + np.array([sign * 14, 0, rng.normal(0, 20)]), np.full(3, 16 * np.exp(rng.normal(0, 0.3)))
+            )
             labels[tumour <= 1] = 5 + index
             fields[index]["tumour"] = tumour
     values = {"CT": [-1000, 40, 190, 60, 110], "MR": [10, 120, 420, 500, 330]}[modality]
@@ -81,11 +82,14 @@ def write_cohort(folder: Path, name: str, about: dict, seed: int) -> dict:
     (folder / "images").mkdir(parents=True)
     (folder / "labels").mkdir()
     rng = np.random.default_rng(seed)
+    simulated = about["source"] == "simulated"
     modality = about["recipe"]["modality"]
     rows, fields = [], {}
     for number in range(about["cases"]):
         case = f"{name}{number:03d}"
         image, labels, fields[case] = draw_patient(rng, modality)
+        if not simulated:
+            labels = np.choose(labels, [0, 2, 3, 2, 3, 2, 3]).astype(np.uint8)
         write_scan(folder / "images" / f"{case}.nii.gz", Scan(image, AFFINE))
         write_mask(folder / "labels" / f"{case}.nii.gz", labels, AFFINE)
         rows.append(
@@ -96,10 +100,24 @@ def write_cohort(folder: Path, name: str, about: dict, seed: int) -> dict:
                 **{"sex": ("female", "male")[number % 2], "age": 50 + number % 30},
             }
         )
+    names = LABELS if simulated else about["labels"]
     write_table(
-        folder, name=name, source="simulated", root=".", labels=LABELS, cases=pd.DataFrame(rows), simulated=True
+        folder,
+        name=name,
+        source=about["source"],
+        root=".",
+        labels={int(value): structure for value, structure in names.items()},
+        cases=pd.DataFrame(rows),
+        simulated=simulated,
     )
     return fields
+
+
+def invented(about: dict) -> dict:
+    """A cohort's config; one of real scans stands for three MR of a clinic."""
+    if about["source"] == "simulated":
+        return about
+    return about | {"cases": 3, "site": "clinic", "recipe": {"modality": "MR"}}
 
 
 def error_of(arm: design.Arm, modality: str) -> float:
@@ -123,11 +141,14 @@ def write_arm(root: Path, study: dict, arm: design.Arm, placed: dict, fields: di
         rng = np.random.default_rng([seed, number, arm.amount, len(arm.name)])
         rows = []
         for cohort, cases in cohorts.items():
-            modality = study["cohorts"][cohort]["recipe"]["modality"]
+            modality = invented(study["cohorts"][cohort])["recipe"]["modality"]
             for case in cases:
                 row = {"case": case, "cohort": cohort, "reference": f"labels/{case}.nii.gz"}
                 kidney, parenchyma = guess(fields[cohort][case], rng, error_of(arm, modality))
-                masks = {"kidney": kidney, "parenchyma": parenchyma, "parenchyma_reference_box": parenchyma}
+                in_box = guess(fields[cohort][case], rng, 0.9 * error_of(arm, modality))[1]
+                if arm.strategy == "ct" and case == cases[0] and modality == "MR":
+                    kidney, parenchyma = np.zeros_like(kidney), np.zeros_like(parenchyma)  # all is missed
+                masks = {"kidney": kidney, "parenchyma": parenchyma, "parenchyma_reference_box": in_box}
                 for kind, mask in masks.items():
                     row[kind] = f"{case}.{kind}.nii.gz"
                     write_mask(folder / row[kind], mask, AFFINE)
@@ -145,7 +166,7 @@ def write_results(root: Path, study: dict) -> None:
     """Everything the report reads, for every arm, seed and site of a study."""
     fields = {}
     for number, (name, about) in enumerate(study["cohorts"].items()):
-        fields[name] = write_cohort(root / "cohort" / name, name, about, number)
+        fields[name] = write_cohort(root / "cohort" / name, name, invented(about), number)
     cohorts = {name: read_cohort(root / "cohort" / name) for name in study["cohorts"]}
     training = draw_training(study["arms"], cohorts, study["split_seed"])
     records = [arm.record() for arm in design.arms(study)]

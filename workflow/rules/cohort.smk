@@ -9,7 +9,7 @@ def cohort_inputs(wildcards):
     from crossmod.cohort.folder import listed_files
 
     try:
-        return [str(path) for path in listed_files(settings["table"])]
+        return [str(path) for path in listed_files(settings["table"], settings["root"])]
     except UserError as error:
         raise WorkflowError(f"cohorts.{wildcards.cohort}.table: {error}") from None
 
@@ -20,7 +20,7 @@ def cohort_job(wildcards):
         "cohort",
         {},
         {"folder": f"{R}/cohort/{wildcards.cohort}", "job": f"{R}/cohort/{wildcards.cohort}.job.json"},
-        {"name": wildcards.cohort, **settings},
+        {"name": wildcards.cohort, **{key: value for key, value in settings.items() if key != "title"}},
     )
 
 

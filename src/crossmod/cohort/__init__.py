@@ -20,7 +20,7 @@ def run(job: Job) -> None:
     from crossmod.cohort.check import write_check
     from crossmod.cohort.table import nearest, read_cohort
 
-    settings = dict(job.settings)
+    settings = {key: value for key, value in job.settings.items() if value is not None}
     name, source = settings.pop("name"), settings.pop("source")
     if source not in SOURCES:
         raise UserError(f"Cohort '{name}': no source '{source}'{nearest(source, SOURCES)}")

@@ -6,9 +6,8 @@ from typing import Any
 
 import pandas as pd
 
-from crossmod.cohort.folder import reference
 from crossmod.cohort.layout import choice, dataset_folder
-from crossmod.cohort.table import write_table
+from crossmod.cohort.table import reference, write_table
 from crossmod.job import UserError
 
 LABELS = {

@@ -7,7 +7,6 @@ from typing import Any
 
 import pandas as pd
 
-from crossmod.cohort.grids import labels_on_image_grid as labels_on_image_grid
 from crossmod.cohort.inspection import FACTS, FAULTS, Fault, faults_table, inspect_case
 from crossmod.cohort.parallel import each
 from crossmod.cohort.table import Cohort, read_cohort, read_record
@@ -101,9 +100,12 @@ def _same_images(cohorts: list[Cohort], facts: list[pd.DataFrame]) -> Iterable[F
 def _same_patients(cohorts: list[Cohort], folders: list[Path]) -> Iterable[Fault]:
     from crossmod.cohort.folder import identities
 
+    records = [read_record(Path(folder)) for folder in folders]
+    # One table has nothing to be compared with; pseudonyms of two tables say nothing about each other.
+    several = sum("table" in record for record in records) > 1
     everyone = []
-    for cohort, folder in zip(cohorts, folders, strict=True):
-        real = identities(Path(folder), read_record(Path(folder))) or {}
+    for cohort, folder, record in zip(cohorts, folders, records, strict=True):
+        real = identities(Path(folder), record) if several and "table" in record else {}
         for row in cohort.cases.drop_duplicates("patient").itertuples():
             key = ("table", real[row.case]) if row.case in real else ("name", row.patient)
             everyone.append((key, (cohort.name, row.case), row.image))

@@ -6,14 +6,14 @@ tables, the joint check reads both tables again and compares the numbers in memo
 """
 
 import difflib
-import os
 import re
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from crossmod.cohort.table import COLUMNS, refuse, write_table
+from crossmod.cohort.layout import required
+from crossmod.cohort.table import COLUMNS, reference, refuse, write_table
 from crossmod.job import UserError
 
 REQUIRED = ("case", "patient", "modality", "image", "label")
@@ -38,6 +38,7 @@ def write_cohort(name: str, folder: Path, settings: dict[str, Any], threads: int
     Raises:
         UserError: listing everything that is wrong with the table.
     """
+    required(name, settings, "table", "labels")
     table = Path(settings["table"])
     root = Path(settings.get("root") or table.parent)
     if not root.is_dir():
@@ -50,7 +51,7 @@ def write_cohort(name: str, folder: Path, settings: dict[str, Any], threads: int
         name=name,
         source="folder",
         root=reference(root, folder),
-        labels={int(value): structure for value, structure in settings["labels"].items()},
+        labels=_labels(name, settings["labels"]),
         cases=cases,
         extra={"table": reference(table, folder)},
     )
@@ -78,24 +79,44 @@ def read_user_table(path: Path) -> pd.DataFrame:
     return cases
 
 
-def identities(folder: Path, record: dict[str, Any]) -> dict[str, str] | None:
-    """Case → the patient's own number, read again from the user's table; never to be written or shown.
-
-    Returns:
-        None if the cohort does not come from a user's table.
+def listed_files(table: str | Path, root: str | Path | None = None) -> list[Path]:
+    """The table itself and every image and label that it lists and that exists; missing ones are the check's to name.
 
     Raises:
-        UserError: if the table is gone or no longer holds the cohort's cases.
+        UserError: if the table cannot be read.
     """
-    if "table" not in record:
-        return None
-    cases = read_user_table((folder / record["table"]).resolve())
+    table = Path(table)
+    cases = read_user_table(table)
+    base = Path(root or table.parent)
+    paths = [base / name for column in ("image", "label") for name in cases[column] if name]
+    return [table, *sorted({path for path in paths if path.exists()})]
+
+
+def identities(folder: Path, record: dict[str, Any]) -> dict[str, str]:
+    """Case → the patient's own number, read again from the user's table; never to be written or shown.
+
+    Args:
+        folder: of the cohort.
+        record: its ``cohort.json``, with the entry ``table``.
+
+    Raises:
+        UserError: if the table is gone or altered beyond reading.
+    """
+    try:
+        cases = read_user_table((folder / record["table"]).resolve())
+    except UserError as error:
+        raise UserError(
+            f"Cohort '{record['name']}': its patients cannot be compared with those of other tables, for its own table "
+            f"cannot be read any more. Put it back, or run the cohort step again.\n{error}"
+        ) from error
     return {case: _folded(patient) for case, patient in zip(cases["case"], cases["patient"], strict=True)}
 
 
-def reference(path: Path, folder: Path) -> str:
-    """How a cohort's files name a path outside: absolute if the user did so, else relative to the cohort's folder."""
-    return str(path) if path.is_absolute() else os.path.relpath(path.resolve(), folder.resolve())
+def _labels(name: str, labels: dict[Any, str]) -> dict[int, str]:
+    """Label values as numbers: JSON has them as text."""
+    wrong = [f"labels.{value}: a label value is a whole number" for value in labels if not str(value).isdigit()]
+    refuse(wrong, f"Cohort '{name}' (folder)")
+    return {int(value): structure for value, structure in labels.items()}
 
 
 def _folded(patient: str) -> str:

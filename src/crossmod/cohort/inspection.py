@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -137,8 +138,6 @@ def image_digest(image: Scan) -> str:
     Voxels are taken as float32 in R-A-S order and positions to a hundredth of a millimetre, so neither compression nor
     the order in which a file stores its axes hides a copy.
     """
-    import nibabel as nib
-
     orientation = nib.io_orientation(image.affine)
     array = nib.apply_orientation(image.array, orientation)
     affine = image.affine @ nib.orientations.inv_ornt_aff(orientation, image.array.shape)

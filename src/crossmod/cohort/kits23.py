@@ -7,13 +7,12 @@ from typing import Any
 
 import pandas as pd
 
-from crossmod.cohort.folder import reference
 from crossmod.cohort.grids import whole_labels
 from crossmod.cohort.images import read_scan
 from crossmod.cohort.layout import dataset_folder
 from crossmod.cohort.parallel import each
 from crossmod.cohort.sides import tumour_side
-from crossmod.cohort.table import write_table
+from crossmod.cohort.table import reference, write_table
 from crossmod.job import UserError
 
 # ASSUME: KiTS' "kidney" leaves out tumours and cysts and hardly holds sinus, so it stands for parenchyma.

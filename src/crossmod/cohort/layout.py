@@ -10,12 +10,24 @@ from typing import Any
 from crossmod.job import UserError
 
 
+def required(name: str, settings: dict[str, Any], *keys: str) -> None:
+    """Refuse settings without these keys.
+
+    Raises:
+        UserError: naming all that are missing.
+    """
+    missing = [key for key in keys if not settings.get(key)]
+    if missing:
+        raise UserError(f"Cohort '{name}': the settings need {', '.join(missing)}.")
+
+
 def dataset_folder(name: str, settings: dict[str, Any], marker: str, *inner: str) -> Path:
     """The folder of a data set that holds ``marker`` (a pattern): the root itself or an inner folder of it.
 
     Raises:
         UserError: if there is none.
     """
+    required(name, settings, "root")
     root = Path(settings["root"])
     for folder in (root, *(root / part for part in inner)):
         if next(folder.glob(marker), None) is not None:

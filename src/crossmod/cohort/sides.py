@@ -4,6 +4,7 @@ import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
+from crossmod.cohort.kidneys import reference_kidneys
 from crossmod.cohort.structures import split_side
 
 # ASSUME: sides are decided on every n-th voxel, about 3 mm apart; every kidney and nearly every mass is larger.
@@ -36,8 +37,6 @@ def tumour_side(labels: NDArray, names: dict[int, str], affine: NDArray) -> str:
 
 
 def _by_place(labels: NDArray, names: dict[int, str], affine: NDArray) -> set[str]:
-    from crossmod.cohort.kidneys import reference_kidneys
-
     spacing_mm = nib.affines.voxel_sizes(affine)
     step = np.maximum(1, np.floor(_COARSE_MM / spacing_mm)).astype(int)
     coarse, coarse_affine = labels[:: step[0], :: step[1], :: step[2]], affine @ np.diag([*step, 1.0])

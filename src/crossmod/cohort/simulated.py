@@ -126,7 +126,8 @@ def _write_case(task: _Task) -> dict[str, Any]:
     first = ("tumour_side", "sex", "age")
     return {
         "case": task.case,
-        "patient": task.case,
+        # By the body, not the case: two cohorts of one seed are the same people, and the audit must see it.
+        "patient": f"sim-{task.seed}",
         "modality": task.recipe.modality,
         "sequence": task.recipe.name,
         "site": task.site,

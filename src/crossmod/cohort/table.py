@@ -5,6 +5,7 @@ A cohort is a folder with ``cohort.json`` (name, source, simulated, root, labels
 
 import difflib
 import json
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -152,6 +153,11 @@ def case_problems(cases: pd.DataFrame, root: Path) -> list[str]:
 def inside(root: Path, path: str) -> bool:
     """Whether a path of a table stays inside the root, symbolic links followed."""
     return not Path(path).is_absolute() and (root / path).resolve().is_relative_to(root.resolve())
+
+
+def reference(path: Path, folder: Path) -> str:
+    """How a cohort's files name a path outside: absolute if the user did so, else relative to the cohort's folder."""
+    return str(path) if path.is_absolute() else os.path.relpath(path.resolve(), folder.resolve())
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -36,12 +36,11 @@ def build(model: dict[str, Any]) -> torch.nn.Module:
 
 
 def save_weights(network: torch.nn.Module, path: str | Path, facts: dict[str, Any]) -> None:
-    """Store weights as safetensors, whole or not at all, with facts in the file's header (JSON per key)."""
+    """Store weights as safetensors, whole or not at all, with facts as JSON in the file's header."""
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     with whole(path) as partial:
-        save_file(
-            state, partial, metadata={key: json.dumps(value, sort_keys=True) for key, value in facts.items()}
-        )
+        # One key: several would be written in an order that differs from run to run.
+        save_file(state, partial, metadata={"crossmod": json.dumps(facts, sort_keys=True)})
 
 
 def load_weights(network: torch.nn.Module, path: str | Path) -> torch.nn.Module:

@@ -100,7 +100,7 @@ def _draw_shape(rng: np.random.Generator, side: str, torso: Torso, height_mm: fl
         lobes=lobes,
         lobulation=float(np.abs(rng.normal(0.0, 0.045))),
         cortex_mm=float(rng.uniform(5.0, 8.5)),
-        pyramid_cos=float(rng.uniform(0.89, 0.945)),
+        pyramid_cos=float(rng.uniform(0.875, 0.935)),
         pelvis=float(np.exp(rng.normal(0.0, 0.3)) * (1.8 if rng.random() < 0.05 else 1.0)),
         fat_mm=fat_mm,
         fat_shift=rng.uniform([-0.6, -0.8, -0.8], [0.6, 0.2, 0.2]),

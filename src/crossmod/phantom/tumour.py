@@ -113,7 +113,8 @@ def paint_tumour(canvas: Canvas, tumour: Tumour, straight: list[np.ndarray]) -> 
     parts = [(v[box] - np.float32(c)) * s for v, c, s in zip(straight, tumour.centre_mm, scale, strict=True)]
     radius = np.sqrt(sum(part * part for part in parts)) * (1 + np.float32(0.07) * tumour.roughness.on(axes))
     other = "left" if tumour.side == "right" else "right"
-    free = ~table((*SHELL, *BONES, Tissue.MUSCLE, Tissue.ARTERY))[canvas.tissue[box]]
+    # ASSUME: muscle gives way to a mass; bone, arteries and skin do not.
+    free = ~table((*SHELL, *BONES, Tissue.ARTERY))[canvas.tissue[box]]
     for part in ("parenchyma", "sinus", "cyst"):
         free &= canvas.label[box] != VALUES[f"{other}_{part}"]
     mask = (radius < 1) & free

@@ -37,13 +37,13 @@ class TrainedStage:
     def probability(self, image: np.ndarray) -> np.ndarray:
         """Foreground probability: (X, Y, Z) normalised image → (X, Y, Z) float32.
 
-        Windows of the training patch's size, half overlapping, are blended by a Gaussian (nnU-Net's inference).
+        Overlapping windows of the training patch's size are blended by a Gaussian (nnU-Net's inference).
         """
         x = torch.from_numpy(np.asarray(image, dtype=np.float32))[None, None].to(self.device)
         inferer = SlidingWindowInferer(
             self.stage["patch"],
             sw_batch_size=2,
-            overlap=0.5,
+            overlap=self.stage["overlap"],
             mode="gaussian",
             sigma_scale=0.125,
             padding_mode="replicate",

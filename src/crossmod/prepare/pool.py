@@ -58,8 +58,8 @@ def prepare_cohort(cohort: Cohort, stages: Plain, normalisation: Plain, folder: 
 
 def _processes(cohort: Cohort, cases: list[Plain], threads: int) -> int:
     """Tell the peak memory before the work starts, and use fewer processes where it would not fit."""
-    largest = max(cases, key=lambda case: (cohort.root / case["image"]).stat().st_size)
-    bytes_in_flight = INTERPRETER_BYTES + COPIES_IN_FLIGHT * 4 * _voxels(cohort.root / largest["image"])
+    largest = max(_voxels(cohort.root / case["image"]) for case in cases)
+    bytes_in_flight = INTERPRETER_BYTES + COPIES_IN_FLIGHT * 4 * largest
     installed = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     processes = int(max(1, min(threads, len(cases), 0.8 * installed // bytes_in_flight)))
     print(
@@ -71,7 +71,8 @@ def _processes(cohort: Cohort, cases: list[Plain], threads: int) -> int:
 
 
 def _voxels(path: Path) -> int:
-    """Voxels of a scan from its header where it is NIfTI, else from its file size (two bytes a voxel, compressed by half)."""
+    """Voxels of a scan from its header where it is NIfTI, else about as many as it has bytes on disk."""
     if path.name.endswith((".nii", ".nii.gz")):
         return int(np.prod(nib.load(path).shape))
-    return path.stat().st_size
+    files = path.iterdir() if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files)

@@ -1,6 +1,5 @@
 """Cohorts and splits: who the patients are, and which of them train or validate each arm."""
 
-
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -35,7 +34,9 @@ def cohort_table(cohorts: list[Cohort]) -> pd.DataFrame:
     for cohort in cohorts:
         for (modality, sequence), cases in cohort.cases.groupby(["modality", "sequence"], sort=False):
             age = cases["age"].dropna()
-            quartiles = f"{age.median():.0f} ({age.quantile(0.25):.0f}–{age.quantile(0.75):.0f})" if len(age) else "unknown"
+            quartiles = (
+                f"{age.median():.0f} ({age.quantile(0.25):.0f}–{age.quantile(0.75):.0f})" if len(age) else "unknown"
+            )
             rows.append(
                 {
                     "cohort": cohort.name,
@@ -60,7 +61,9 @@ def arm_table(results: Results) -> pd.DataFrame:
         row = {"arm": arm.arm, "strategy": arm.strategy, "subset": arm.subset, "amount": arm.amount}
         row |= {f"training: {cohort}": len(cases) for cohort, cases in placed["training"].items()}
         row |= {
-            f"site: {site}": sum(map(len, placed["sites"][site].values())) for site in results.sites if site in placed["sites"]
+            f"site: {site}": sum(map(len, placed["sites"][site].values()))
+            for site in results.sites
+            if site in placed["sites"]
         }
         rows.append(row)
     table = pd.DataFrame(rows)
@@ -153,20 +156,25 @@ def split_matrix(results: Results) -> Picture:
     axis.set_ylabel("Training set")
     axis.set_xlabel("Cases, by cohort")
     _mark_groups(axis, results, columns)
-    handles = [Patch(color=BLUE, label="trains"), Patch(color=ORANGE, label="validates"), Patch(color="#E8E8E8", label="unused")]
+    handles = [
+        Patch(color=BLUE, label="trains"),
+        Patch(color=ORANGE, label="validates"),
+        Patch(color="#E8E8E8", label="unused"),
+    ]
     figure.legend(handles=handles, loc="outside lower center", ncols=3)
     return Picture(
         name="split_matrix",
         title="Who trains and who validates each arm",
-        caption=f"One row per training set, one column per case ({len(columns)} in all), patients of one subset side by "
-        f"side. Splits are by patient, seed {results.splits['seed']}. {results.provenance}",
-        alt=f"Matrix of {len(results.arms)} training sets against {len(columns)} cases; no case both trains and validates one arm.",
+        caption=f"One row per training set, one column per case ({len(columns)} in all), patients of one "
+        f"subset side by side. Splits are by patient, seed {results.splits['seed']}. {results.provenance}",
+        alt=f"Matrix of {len(results.arms)} training sets against {len(columns)} cases; no case both trains and "
+        "validates one arm.",
         figure=figure,
     )
 
 
 def _ordered_cases(results: Results) -> list[tuple[str, str]]:
-    """(cohort, case), cohort by cohort; within it, cases used by more arms first, so that nested sets show as steps."""
+    """(cohort, case), cohort by cohort; in each the cases of most arms first, so that nesting shows as steps."""
     used: dict[tuple[str, str], int] = {}
     for parts in results.splits["arms"].values():
         for cohort, cases in parts["training"].items():
@@ -178,9 +186,7 @@ def _ordered_cases(results: Results) -> list[tuple[str, str]]:
                     used.setdefault((cohort, case), 0)
     cohorts = list(dict.fromkeys([*results.study.get("cohorts", {}), *sorted(cohort for cohort, _ in used)]))
     group = {key: number for number, key in enumerate(_halves(results))}
-    return sorted(
-        used, key=lambda key: (cohorts.index(key[0]), _subset_of(results, key[1], group), -used[key], key[1])
-    )
+    return sorted(used, key=lambda key: (cohorts.index(key[0]), _subset_of(results, key[1], group), -used[key], key[1]))
 
 
 def _halves(results: Results) -> list[str]:
@@ -196,10 +202,13 @@ def _mark_groups(axis: Axes, results: Results, columns: list[tuple[str, str]]) -
     halves = {case: name for name, cases in results.splits["subsets"].items() for case in cases}
     pool = results.study.get("arms", {}).get("graded", {}).get("cohort")
     labels = [
-        f"{cohort} {halves[case]}" if case in halves and cohort == (pool or cohort) else cohort for cohort, case in columns
+        f"{cohort} {halves[case]}" if case in halves and cohort == (pool or cohort) else cohort
+        for cohort, case in columns
     ]
     starts = [0] + [i for i in range(1, len(labels)) if labels[i] != labels[i - 1]]
     for start, end in zip(starts, [*starts[1:], len(labels)], strict=True):
         if start:
             axis.axvline(start - 0.5, color="white", linewidth=1.5)
-        axis.text((start + end - 1) / 2, -0.8, f"{labels[start]}\n(n = {end - start})", ha="center", va="bottom", fontsize=6.5)
+        axis.text(
+            (start + end - 1) / 2, -0.8, f"{labels[start]}\n(n = {end - start})", ha="center", va="bottom", fontsize=6.5
+        )

@@ -16,6 +16,8 @@ from crossmod.report.style import (
     STRATEGY_COLOURS,
     STRATEGY_MARKERS,
     Picture,
+    absent,
+    heading,
     panels,
     styled,
 )
@@ -43,8 +45,11 @@ def scores_by_arm(results: Results, metric: str = "dsc") -> Picture:
             here = [t[(t["target"] == target) & (t["site"] == site)] for t in (units, summary)]
             axis = axes[row][column]
             _spreads(axis, results, *here, metric)
-            axis.set_title(f"{results.site_title(site)}\n{TARGETS[target]}" if row == 0 else TARGETS[target])
-        axes[row][0].set_ylabel("Training set")
+            if here[0].empty:
+                absent(axis)
+            if row == 0:
+                axis.set_title(heading(results.site_title(site)))
+        axes[row][0].set_ylabel(f"{TARGETS[target]}\nTraining set")
         _score_limits(axes[row][0], units[units["target"] == target], metric)
     for axis in axes[-1]:
         axis.set_xlabel(METRICS[metric])
@@ -54,7 +59,7 @@ def scores_by_arm(results: Results, metric: str = "dsc") -> Picture:
     return Picture(
         name=f"{metric}_by_arm",
         title=f"{name} by training set and site",
-        caption=f"Boxes span the quartiles over the units, whiskers the 5th to 95th percentile; dots are means with "
+        caption="Boxes span the quartiles over the units, whiskers the 5th to 95th percentile; dots are means with "
         f"their {_level(results)} % interval (patients resampled), crosses medians where a distance is infinite. "
         f"Parenchyma {REGIONS['predicted_box']}. {_sizes(results, summary)} {results.provenance}",
         alt=f"{name} of {len(results.arms)} training sets at {len(sites)} sites for {len(targets)} targets. "
@@ -65,7 +70,7 @@ def scores_by_arm(results: Results, metric: str = "dsc") -> Picture:
 
 @styled
 def learning_curves(results: Results) -> Picture:
-    """Mean DSC of pure and mixed training against the number of annotated MR patients, with intervals and verdicts."""
+    """Mean DSC of pure and mixed training against the number of annotated MR patients."""
     units = _end_to_end(results.table("units")).dropna(subset="dsc")
     pairwise = _end_to_end(results.table("pairwise"))
     alone = _end_to_end(results.table("dsc"))
@@ -76,12 +81,16 @@ def learning_curves(results: Results) -> Picture:
         for column, site in enumerate(sites):
             axis = axes[row][column]
             here = [t[(t["target"] == target) & (t["site"] == site)] for t in (units, pairwise, alone)]
-            _curves(axis, results, here[0])
-            _baseline(axis, here[2])
-            _verdicts(axis, here[1])
-            axis.set_title(f"{results.site_title(site)}\n{TARGETS[target]}" if row == 0 else TARGETS[target])
+            if here[0].empty:
+                absent(axis)
+            else:
+                _curves(axis, results, here[0])
+                _baseline(axis, here[2])
+                _verdicts(axis, here[1])
+            if row == 0:
+                axis.set_title(heading(results.site_title(site)))
             axis.set_xticks(sorted(units["amount"].unique()))
-        axes[row][0].set_ylabel("Mean DSC")
+        axes[row][0].set_ylabel(f"{TARGETS[target]}\nMean DSC")
         axes[row][0].yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     for axis in axes[-1]:
         axis.set_xlabel("Annotated MR patients")
@@ -90,9 +99,10 @@ def learning_curves(results: Results) -> Picture:
     return Picture(
         name="learning_curves",
         title="Mixed against pure training as annotation grows",
-        caption=f"Means over units with {_level(results)} % intervals (patients resampled); seeds per training set: {seeds}. "
-        "Marks above each amount: mixed is significantly greater (▲), not different (=) or significantly lower (▼) "
-        f"than pure, corrected within the panel; “=” is not equivalence. {_sizes(results, units)} {results.provenance}",
+        caption=f"Means over units with {_level(results)} % intervals (patients resampled); seeds per training "
+        f"set: {seeds}. Marks above each amount: mixed is significantly greater (▲), not different (=) or "
+        "significantly lower (▼) than pure, corrected within the panel; “=” is not equivalence. "
+        f"{_sizes(results, units)} {results.provenance}",
         alt="Learning curves. " + _verdict_sentence(pairwise),
         figure=figure,
     )
@@ -135,10 +145,12 @@ def _score_limits(axis: Axes, units: pd.DataFrame, metric: str) -> None:
     else:
         lowest = float(spread.quantile(0.05).min())
         axis.set_xlim(max(0.0, np.floor((lowest - 0.01) * 20) / 20), 1.0)
+    axis.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
+    axis.xaxis.set_major_formatter("{x:g}")
 
 
 def _curves(axis: Axes, results: Results, units: pd.DataFrame) -> None:
-    """Mean and interval per strategy and amount; the strategies stand a little apart so that intervals do not hide."""
+    """Mean and interval per strategy and amount, strategies a little apart so that no interval hides."""
     amounts = np.sort(units["amount"].unique())
     step = 0.02 * (amounts.max() - amounts.min() or 1)
     for shift, strategy in ((-step, "pure"), (step, "mixed")):

@@ -61,14 +61,13 @@ def overlays(results: Results, target: str) -> Picture:
     # All pictures at one magnification: the field of view is the largest one needed.
     height_mm, width_mm = (max(sizes) for sizes in zip(*(v.size_mm for v in views.values()), strict=True))
     scale = min((PAGE_MM - 8) / (3 * width_mm), TALLEST_MM / height_mm)
-    figure, axes = panels(
-        len(sites), 3, 8 + 3 * scale * width_mm, 10 + len(sites) * (8 + scale * height_mm)
-    )
+    figure, axes = panels(len(sites), 3, 8 + 3 * scale * width_mm, 10 + len(sites) * (8 + scale * height_mm))
     for row, site in enumerate(sites):
         for column, rank in enumerate(RANKS):
             unit = chosen[site][rank]
             _draw(axes[row][column], views[site, rank], (height_mm, width_mm))
-            axes[row][column].set_title(f"{rank}: DSC {unit['dsc']:.3f}\n{unit['case']}", fontweight="normal", fontsize=6.5)
+            which = unit["case"] if unit["side"] == "both" else f"{unit['case']}, {unit['side']} kidney"
+            axes[row][column].set_title(f"{rank}: DSC {unit['dsc']:.3f}\n{which}", fontweight="normal", fontsize=6.5)
         axes[row][0].set_ylabel(results.site_title(site), fontweight="bold")
     handles = [
         Line2D([], [], color=REFERENCE_COLOUR, label="reference"),
@@ -79,9 +78,9 @@ def overlays(results: Results, target: str) -> Picture:
     return Picture(
         name=f"overlays_{target}",
         title=f"Worst, median and best: {TARGETS[target].lower()}",
-        caption=f"By DSC among {units} scored units of the models {' and '.join(results.deployed['arm'])}, end to end; the "
-        f"slice with the most reference. Bar: {SCALE_BAR_MM} mm. CT at level 40, width 400 HU; MR from its 1st to its "
-        f"99.5th percentile. {results.provenance}",
+        caption=f"By DSC among {units} scored units of the models {' and '.join(results.deployed['arm'])}, end to "
+        f"end; the slice with the most reference. Bar: {SCALE_BAR_MM} mm. CT at level 40, width 400 HU; MR from its "
+        f"1st to its 99.5th percentile. {results.provenance}",
         alt=f"Slices with outlines of reference and prediction. DSC worst to best: {_ranges(results, chosen)}.",
         figure=figure,
     )
@@ -170,13 +169,15 @@ def _slice(
 ) -> View:
     """Cut arrays in R-A-S order across ``axis`` and crop them around both masks."""
     others = tuple(a for a in range(3) if a != axis)
-    place = int(np.argmax(reference.sum(axis=others)))
-    limits = CT_WINDOW_HU if modality == "CT" else tuple(np.percentile(image[::2, ::2, ::2], [1, 99.5]).tolist())
+    shown = reference if reference.any() else prediction
+    place = int(np.argmax(shown.sum(axis=others)))
+    limits = CT_WINDOW_HU
+    if modality != "CT":
+        limits = tuple(np.percentile(image[::2, ::2, ::2], [1, 99.5]).tolist())
     planes = [np.take(array, place, axis=axis) for array in (image, reference, prediction)]
-    spacing = spacing_mm[list(others)]
     # Rows run down the picture, so the last axis is flipped; R-A-S grows to the patient's right, which belongs left.
     planes = [plane.T[::-1, ::-1] for plane in planes]
-    spacing = spacing[::-1]
+    spacing = spacing_mm[list(others)][::-1]
     either = np.argwhere(planes[1] | planes[2]) * spacing
     low, high = either.min(axis=0), either.max(axis=0) + spacing
     marks = ("A", "P") if axis == 0 else ("R", "L")
@@ -195,7 +196,9 @@ def _draw(axis: Axes, view: View, field_mm: tuple[float, float]) -> None:
     rows_mm, columns_mm = np.array(view.image.shape) * view.spacing_mm
     extent = (0, columns_mm, rows_mm, 0)
     axis.set_facecolor("black")
-    axis.imshow(view.image, cmap="gray", vmin=view.limits[0], vmax=view.limits[1], extent=extent, interpolation="bilinear")
+    axis.imshow(
+        view.image, cmap="gray", vmin=view.limits[0], vmax=view.limits[1], extent=extent, interpolation="bilinear"
+    )
     x = (np.arange(view.image.shape[1]) + 0.5) * view.spacing_mm[1]
     y = (np.arange(view.image.shape[0]) + 0.5) * view.spacing_mm[0]
     styles = ((view.reference, REFERENCE_COLOUR, "-"), (view.prediction, PREDICTION_COLOUR, (0, (3, 1))))

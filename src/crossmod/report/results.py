@@ -99,6 +99,11 @@ class Results:
         title = self.study.get("sites", {}).get(site, {}).get("title", site.replace("_", " "))
         return f"{title} (simulated)" if self.notes["simulated"].get(site) else title
 
+    def site_name(self, site: str) -> str:
+        """The title of a site for tables whose caption already says that all patients are simulated."""
+        title = self.site_title(site)
+        return title.removesuffix(" (simulated)") if all(self.notes["simulated"].values()) else title
+
     @cached_property
     def simulated(self) -> bool:
         """Whether any number of the study comes from simulated patients."""
@@ -121,7 +126,9 @@ class Results:
         path = self._existing(name)
         header = pd.read_csv(path, nrows=0).columns
         kinds = {column: str for column in TEXT if column in header}
-        table = pd.read_csv(path, dtype=kinds, keep_default_na=False, na_values={c: [""] for c in header if c not in kinds})
+        table = pd.read_csv(
+            path, dtype=kinds, keep_default_na=False, na_values={c: [""] for c in header if c not in kinds}
+        )
         return table
 
     def _json(self, name: str) -> Plain:

@@ -92,12 +92,25 @@ def publish(picture: Picture, folder: str | Path = "") -> None:
     display(Image(picture.png(), alt=picture.alt), Markdown(f"**{picture.title}.** {picture.caption}"))
 
 
-def panels(rows: int, columns: int, width_mm: float, height_mm: float, **shared: object) -> tuple[Figure, list[list[Axes]]]:
+def panels(
+    rows: int, columns: int, width_mm: float, height_mm: float, **shared: object
+) -> tuple[Figure, list[list[Axes]]]:
     """A grid of axes in the house's style; ``shared`` goes to :meth:`matplotlib.figure.Figure.subplots`."""
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(width_mm * MM, height_mm * MM), layout="constrained")
         axes = figure.subplots(rows, columns, squeeze=False, **shared)
     return figure, axes.tolist()
+
+
+def heading(title: str) -> str:
+    """A title for a narrow panel: what stands in brackets goes to a second line."""
+    return title.replace(" (", "\n(")
+
+
+def absent(axis: Axes) -> None:
+    """Say in a panel that it has nothing to show."""
+    axis.text(0.5, 0.5, "no reference", transform=axis.transAxes, ha="center", va="center", color=GREY)
+    axis.grid(visible=False)
 
 
 def styled(draw):

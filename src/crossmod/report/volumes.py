@@ -8,7 +8,8 @@ from matplotlib.axes import Axes
 
 from crossmod.analyse import Agreement, DegenerateDataError, IncompleteDesignError, agreement
 from crossmod.report.results import TARGETS, Results
-from crossmod.report.style import BLACK, BLUE, PAGE_MM, VERMILION, Picture, panels, styled
+from crossmod.report.style import BLACK, BLUE, PAGE_MM, VERMILION, Picture, absent, heading, panels, styled
+from crossmod.report.tables import signed
 
 REGION = "predicted_box"
 SUBSET_MARKERS = (("o", BLUE), ("^", VERMILION), ("s", "#009E73"), ("D", "#CC79A7"))
@@ -16,7 +17,7 @@ SUBSET_MARKERS = (("o", BLUE), ("^", VERMILION), ("s", "#009E73"), ("D", "#CC79A
 
 @styled
 def bland_altman(results: Results) -> Picture:
-    """Differences of the deployed models' parenchyma volumes against the mean of both, per site and stratum."""
+    """Differences of the deployed models' parenchyma volumes against the mean of both volumes."""
     kidneys, cells, axes, figure = _grid(results, sharex=True, sharey=True)
     margins = results.table("reference_error").set_index(["site", "target"])["margin_ml"]
     lines = []
@@ -30,11 +31,11 @@ def bland_altman(results: Results) -> Picture:
             axis.axhline(side, color=BLACK, linestyle=(0, (1, 2)), linewidth=0.8)
         if found:
             _limits(axis, found)
-            lines.append(f"{_name(results, cell)} {found.mean_difference:+.1f} ml")
+            lines.append(f"{_name(results, cell)} {signed(found.mean_difference, 1)} ml")
     # Headroom for the numbers in the corner.
     axes[0][0].set_ylim(*np.array([-1.1, 1.35]) * max(np.abs(axes[0][0].get_ylim())))
-    for row in axes:
-        row[0].set_ylabel("Predicted − reference (ml)")
+    for row, target in zip(axes, _targets(cells), strict=True):
+        row[0].set_ylabel(f"{target}\nPredicted − reference (ml)")
     for axis in axes[-1]:
         axis.set_xlabel("Mean of both volumes (ml)")
     _legend(figure, axes, results)
@@ -62,11 +63,12 @@ def volume_scatter(results: Results) -> Picture:
         axis.set_ylim(0, top)
         axis.set_aspect("equal")
         if found and np.isfinite(found.pearson_r):
-            text = f"r = {found.pearson_r:.3f} ({found.r_ci_low:.3f} to {found.r_ci_high:.3f})"
+            low, r, high = (signed(v, 3, plus=False) for v in (found.r_ci_low, found.pearson_r, found.r_ci_high))
+            text = f"r = {r} ({low} to {high})"
             axis.text(0.04, 0.96, text, transform=axis.transAxes, va="top", fontsize=6.5)
             lines.append(f"{_name(results, cell)} r = {found.pearson_r:.3f}")
-    for row in axes:
-        row[0].set_ylabel("Predicted volume (ml)")
+    for row, target in zip(axes, _targets(cells), strict=True):
+        row[0].set_ylabel(f"{target}\nPredicted volume (ml)")
     for axis in axes[-1]:
         axis.set_xlabel("Reference volume (ml)")
     _legend(figure, axes, results)
@@ -91,11 +93,14 @@ def _grid(results: Results, **shared: object):
     cells = [
         [kidneys[(kidneys["target"] == target) & (kidneys["site"] == site)] for site in sites] for target in targets
     ]
-    for row, target in enumerate(targets):
-        for column, site in enumerate(sites):
-            stratum = TARGETS[target]
-            axes[row][column].set_title(f"{results.site_title(site)}\n{stratum}" if row == 0 else stratum)
+    for axis, site in zip(axes[0] if axes else [], sites, strict=False):
+        axis.set_title(heading(results.site_title(site)))
     return kidneys, cells, axes, figure
+
+
+def _targets(cells: list[list[pd.DataFrame]]) -> list[str]:
+    """The target of each row of panels, in words."""
+    return [TARGETS[next(cell for cell in row if len(cell))["target"].iloc[0]] for row in cells]
 
 
 def _each(
@@ -105,6 +110,8 @@ def _each(
         for axis, cell in zip(row, tables, strict=True):
             if len(cell):
                 yield axis, cell, _agreement(cell)
+            else:
+                absent(axis)
 
 
 def _agreement(cell: pd.DataFrame) -> Agreement | None:
@@ -127,8 +134,11 @@ def _limits(axis: Axes, found: Agreement) -> None:
     axis.axhspan(found.ci_low, found.ci_high, color=BLACK, alpha=0.12, linewidth=0)
     for name in ("loa_low", "loa_high"):
         axis.axhline(getattr(found, name), color=BLACK, linestyle=(0, (4, 2)), linewidth=0.9)
-        axis.axhspan(getattr(found, f"{name}_ci_low"), getattr(found, f"{name}_ci_high"), color=BLACK, alpha=0.08, linewidth=0)
-    text = f"{found.mean_difference:+.1f} ml ({found.loa_low:+.1f} to {found.loa_high:+.1f})"
+        axis.axhspan(
+            getattr(found, f"{name}_ci_low"), getattr(found, f"{name}_ci_high"), color=BLACK, alpha=0.08, linewidth=0
+        )
+    low, mean, high = (signed(value, 1) for value in (found.loa_low, found.mean_difference, found.loa_high))
+    text = f"{mean} ml ({low} to {high})"
     axis.text(0.98, 0.97, text, transform=axis.transAxes, ha="right", va="top", fontsize=6.5)
 
 
@@ -154,7 +164,9 @@ def _counts(results: Results, kidneys: pd.DataFrame) -> str:
     for site, here in kidneys.groupby("site", observed=True):
         counts = [str(cell["subject"].nunique()) for _, cell in _with_subject(here).groupby("target", observed=True)]
         parts.append(f"{results.site_title(site)} {'/'.join(counts)}")
-    order = "/".join(TARGETS[target].split(", ")[-1] for target in kidneys["target"].cat.categories if target != "kidney")
+    order = "/".join(
+        TARGETS[target].split(", ")[-1] for target in kidneys["target"].cat.categories if target != "kidney"
+    )
     return f"Kidneys ({order}): {'; '.join(parts)}."
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import logging
 import os
 import sys
 import time
@@ -12,6 +13,7 @@ from typing import Any
 
 # Lightning and MONAI are chatty about matters of other users.
 warnings.filterwarnings("ignore", module="lightning|monai|torch|pydantic")
+logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
 
 import lightning.pytorch as lightning  # noqa: E402
 import pandas as pd  # noqa: E402

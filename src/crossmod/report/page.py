@@ -1,0 +1,171 @@
+"""One self-contained HTML page: findings, tables, figures, methods, versions, and the walk to every file."""
+
+import base64
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from crossmod.job import UserError, whole
+from crossmod.report import cohorts, provenance, tables
+from crossmod.report.findings import findings
+from crossmod.report.methods import methods
+from crossmod.report.results import Results
+
+Plain = dict[str, Any]
+
+TEMPLATE = "page.html.j2"
+# 180 mm at 200 dpi: sharp on any screen; the 300 dpi files lie beside the page.
+WIDTH_PIXELS = 1417
+
+SECTIONS = {
+    "scores": ("dsc_by_arm", "surface_dsc_by_arm", "hd95_mm_by_arm"),
+    "help": ("learning_curves",),
+    "volumes": ("bland_altman", "volume_scatter"),
+    "examples": ("overlays_kidney", "overlays_parenchyma_with_tumour", "overlays_parenchyma_without_tumour"),
+    "patients": ("cohort_volumes", "split_matrix"),
+}
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A picture inside the page, with the words that its file carries."""
+
+    name: str
+    title: str
+    caption: str
+    alt: str
+    data: str
+    width: int
+    height: int
+
+
+def write_page(results: Path, figures: list[Path], study: Plain, page: Path) -> None:
+    """Write the page of a study, whole or not at all.
+
+    Args:
+        results: folder of the study at its scale.
+        figures: folders of PNG files as :meth:`crossmod.report.style.Picture.save` writes them.
+        study: the whole config.
+        page: ``<results>/report/index.html``; its links to files are relative to that place.
+
+    Raises:
+        UserError: if the page is to lie elsewhere, or a table or figure folder is missing.
+    """
+    found = Results(results, study)
+    if page.resolve().parent.parent != found.root.resolve():
+        raise UserError(f"{page}: the page links to files of its study, so it must lie in {results}/report/.")
+    with whole(page) as partial:
+        partial.write_text(render(found, figures), encoding="utf-8")
+
+
+def render(results: Results, figures: list[Path]) -> str:
+    """The page as text."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("crossmod.report", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    study = results.study
+    pictures = {picture.name: picture for folder in figures for picture in read_figures(folder)}
+    placed = {
+        section: [pictures.pop(name) for name in names if name in pictures] for section, names in SECTIONS.items()
+    }
+    reference_box = results.table("dsc")["region"].eq("reference_box").any()
+    return environment.get_template(TEMPLATE).render(
+        title=study["title"],
+        study=study,
+        results=results,
+        findings=[
+            (finding.text, provenance.link(results, finding.source, finding.source)) for finding in findings(results)
+        ],
+        figures=placed | {"further": list(pictures.values())},
+        scores=[
+            tables.scores(results, "dsc"),
+            tables.scores(results, "surface_dsc"),
+            tables.scores(results, "hd95_mm"),
+        ],
+        comparisons=[tables.comparisons(results), tables.anova(results)],
+        volumes=[tables.volumes(results, results.deployed["arm"]), tables.reference_errors(results)],
+        alone=_alone(results) if reference_box else [],
+        all_volumes=tables.volumes(results, results.arms),
+        people=_people(results),
+        incomplete=tables.incomplete(results),
+        notes=note_lines(results),
+        methods=methods(study),
+        versions=provenance.versions(),
+        walks=provenance.walks(results),
+        steps=provenance.steps(results),
+        link=lambda path: provenance.link(results, path, path),
+    )
+
+
+def read_figures(folder: Path) -> list[Figure]:
+    """The figures of a folder by name, small enough for a page.
+
+    Raises:
+        UserError: if the folder does not exist, or a file lacks its caption.
+    """
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder of figures; execute the notebooks first.")
+    return [_figure(path) for path in sorted(folder.glob("*.png"))]
+
+
+def note_lines(results: Results) -> list[str]:
+    """What the analyse step wants a reader to know, as sentences."""
+    notes = results.notes
+    lines = [
+        f"Level of significance {notes['alpha']:g}; correction: {notes['correction']}.",
+        f"“Equal” means {notes['equal']}.",
+        *(f"{results.site_title(site)}: {text}." for site, text in notes["subsets"].items()),
+        *(f"Reference method of the volume tests: {source}." for source in notes["reference_error"]),
+        *(f"Not independent: {text}." for text in notes["independence"]),
+        *(f"No scores: {row['site']}, {row['target']} ({row['reason']})." for row in notes["skipped"]),
+        *(f"{row['table']}, {row['where']}: {row['reason']}" for row in notes["untested"]),
+    ]
+    return lines
+
+
+def _alone(results: Results) -> list[tables.Table]:
+    """Stage 2 by itself: what it reaches when the kidney is found for it."""
+    where = ["reference_box"]
+    return [
+        tables.scores(results, "dsc", where),
+        tables.comparisons(results, where),
+        tables.anova(results, where),
+        tables.volumes(results, results.deployed["arm"], where),
+    ]
+
+
+def _people(results: Results) -> list[tables.Table]:
+    """Who the patients are, and how many train and validate each arm."""
+    people = cohorts.cohort_table(cohorts.cohorts_of(results))
+    arms = cohorts.arm_table(results)
+    return [
+        tables.plain(people, "Cohorts", f"Patients and scans. {results.provenance}", "cohort"),
+        tables.plain(arms, "Training sets and sites", f"Numbers of cases. {results.provenance}", "split/splits.json"),
+    ]
+
+
+def _figure(path: Path) -> Figure:
+    with Image.open(path) as image:
+        words = dict(image.text)
+        missing = [key for key in ("Title", "Description", "Comment") if not words.get(key)]
+        if missing:
+            raise UserError(f"{path}: carries no {', '.join(missing)}; draw it with crossmod.report.style.Picture.")
+        small = image.convert("RGB")
+        width = min(WIDTH_PIXELS, image.width)
+        height = round(image.height * width / image.width)
+        if width < image.width:
+            small = small.resize((width, height), Image.Resampling.LANCZOS)
+    buffer = BytesIO()
+    # Without loss: thin coloured outlines must stay what they are. Two thirds of the size of a PNG.
+    small.save(buffer, format="WEBP", lossless=True, method=2, quality=50)
+    data = base64.b64encode(buffer.getvalue()).decode()
+    return Figure(path.stem, words["Title"], words["Description"], words["Comment"], data, width, height)

@@ -1,0 +1,94 @@
+"""A training: learns, repeats to the bit, resumes as if nothing had happened, and is tracked."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from mlflow import MlflowClient
+
+from crossmod import train
+from crossmod.job import Job, UserError
+from crossmod.tracking import uri
+
+
+def outputs(job: Job) -> tuple[bytes, bytes]:
+    return Path(job.outputs["weights"]).read_bytes(), Path(job.outputs["history"]).read_bytes()
+
+
+@pytest.mark.parametrize("stage", ["kidney", "parenchyma"])
+def test_a_training_learns_and_repeats_to_the_bit(training_job, tmp_path, stage):
+    jobs = [training_job(tmp_path / name, stage, steps=30) for name in ("one", "two")]
+    for job in jobs:
+        train.run(job)
+    assert outputs(jobs[0]) == outputs(jobs[1])
+    history = pd.read_csv(jobs[0].outputs["history"])
+    assert history["step"].tolist() == [10, 20, 30]
+    assert history["loss"].iloc[-1] < history["loss"].iloc[0]
+    assert history["learning_rate"].iloc[-1] < history["learning_rate"].iloc[0]
+
+
+def test_killed_and_resumed_is_the_same_as_undisturbed(training_job, tmp_path):
+    undisturbed, killed = training_job(tmp_path / "one", steps=500), training_job(tmp_path / "two", steps=500)
+    train.run(undisturbed)
+    (tmp_path / "job.json").write_text(killed.to_json())
+    command = [sys.executable, "-m", "crossmod.cli", "train", str(tmp_path / "job.json")]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    resume = Path(killed.outputs["resume"])
+    deadline = time.monotonic() + 120
+    while not list(resume.glob("*/last.ckpt")) and time.monotonic() < deadline and process.poll() is None:
+        time.sleep(0.02)
+    assert process.poll() is None, "the training ended before it could be killed"
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not Path(killed.outputs["weights"]).exists()
+    again = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "resuming from step" in again.stderr
+    assert outputs(undisturbed) == outputs(killed)
+    runs = MlflowClient(uri(Path(killed.inputs["store"]).parent)).search_runs(["1"])
+    assert len(runs) == 1, "the resumed training goes on with its run"
+
+
+def test_a_second_copy_waits_and_takes_the_first_ones_result(training_job, tmp_path):
+    job = training_job(tmp_path / "one", steps=40)
+    (tmp_path / "job.json").write_text(job.to_json())
+    command = [sys.executable, "-m", "crossmod.cli", "train", str(tmp_path / "job.json")]
+    copies = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    said = [copy.communicate(timeout=180)[1] for copy in copies]
+    assert [copy.returncode for copy in copies] == [0, 0]
+    assert sum("waiting for it to end" in text for text in said) == 1
+    assert len(MlflowClient(uri(Path(job.inputs["store"]).parent)).search_runs(["1"])) == 1
+
+
+def test_the_run_says_what_it_was(training_job, tmp_path):
+    job = training_job(tmp_path / "one", steps=10)
+    train.run(job)
+    record = json.loads(Path(job.outputs["run"]).read_text())
+    run = MlflowClient(uri(tmp_path / "one/mlflow")).get_run(record["run_id"])
+    assert {key: run.data.tags[key] for key in ("study", "scale", "arm", "stage", "seed")} == {
+        "study": "test",
+        "scale": "smoke",
+        "arm": "mrA004",
+        "stage": "kidney",
+        "seed": "0",
+    }
+    assert {"config_hash", "git_commit"} <= set(run.data.tags)
+    assert run.info.status == "FINISHED"
+    assert run.data.metrics["final_train_loss"] == run.data.metrics["train_loss"]
+
+
+def test_an_arm_without_foreground_is_refused(training_job, tiny, tmp_path):
+    job = training_job(tmp_path / "one")
+    empty = shutil.copytree(tiny / "prepare/mr", tmp_path / "mr")
+    for path in empty.glob("*.kidney.foreground.npy"):
+        np.save(path, np.zeros((0, 3), dtype=np.int16))
+    job.inputs["prepared"][0] = str(empty)
+    with pytest.raises(UserError, match="Arm 'mrA004' has no foreground for stage 'kidney': none of its 4 cases"):
+        train.run(job)
