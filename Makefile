@@ -41,10 +41,11 @@ lint: env  ## style of Python and Snakemake files
 ui: env  ## browse the runs of a study (loopback only)
 	crossmod ui --study $(STUDY)
 
-lock:  ## resolve the versions anew: uv.lock, then requirements.lock
+lock:  ## resolve all versions anew (torch brings its own CUDA where there is a GPU)
 	$(BIN)/uv lock --quiet
-	$(BIN)/uv export --quiet --no-hashes --no-emit-project --all-groups --prune torch --no-annotate --no-header -o requirements.lock
-	echo "torch==$$(sed -n '/^name = "torch"$$/{n;s/version = "\(.*\)"/\1/p;}' uv.lock)" >> requirements.lock
+	$(BIN)/uv export --quiet --no-hashes --no-emit-project --all-groups --no-annotate --no-header \
+		| grep -vE '^(nvidia|cuda|triton)' > requirements.lock
+	rm uv.lock
 
 clean:  ## remove the environment (results stay)
 	rm -rf $(VENV)

@@ -3,6 +3,7 @@
 import logging
 import os
 import subprocess
+import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -13,7 +14,7 @@ os.environ.setdefault("MLFLOW_DISABLE_AGENT_TRACING", "true")
 
 from filelock import FileLock
 
-from crossmod.job import Job, Plain, canonical, digest, write_json
+from crossmod.job import Job, Plain, UserError, canonical, digest, write_json
 
 DATABASE = "mlflow.db"
 
@@ -131,6 +132,56 @@ def log_results(
         client.log_metric(run_id, key, value)
     for picture in pictures:
         client.log_artifact(run_id, str(picture), "worst_cases")
+
+
+def run(job: Job) -> None:
+    """Add an arm's scores and pictures of its worst cases to the runs of its stages.
+
+    inputs: ``runs`` (stage → JSON), ``scores`` (CSVs, one per site), ``predictions`` and ``cohorts`` (folders), ``store``.
+    settings: ``arm``, ``seed``. outputs: ``tracked`` (JSON with what was logged).
+    """
+    import json
+    import tempfile
+
+    import pandas as pd
+
+    from crossmod.report.pictures import worst_cases
+
+    scores = pd.concat([pd.read_csv(path) for path in job.inputs["scores"]], ignore_index=True)
+    logged = {}
+    for stage, path in job.inputs["runs"].items():
+        run_id = json.loads(Path(path).read_text(encoding="utf-8"))["run_id"]
+        rows = scores[scores["target"].str.startswith(stage)]
+        metrics = _means(rows)
+        with tempfile.TemporaryDirectory() as folder:
+            pictures = worst_cases(rows, job.inputs["predictions"], job.inputs["cohorts"], Path(folder))
+            log_results(job.inputs["store"], run_id, metrics, pictures)
+        logged[stage] = {"run_id": run_id, "metrics": metrics}
+    write_json(job.outputs["tracked"], logged)
+
+
+def _means(rows: Any) -> dict[str, float]:
+    """Mean of each metric per site, target and region, named as MLflow allows."""
+    metrics = {}
+    for (site, target, region), cell in rows.groupby(["site", "target", "region"]):
+        for metric in ("dsc", "surface_dsc", "volume_difference_ml"):
+            value = cell[metric].mean()
+            if value == value:
+                metrics[f"{metric}/{site}/{target}/{region}"] = round(float(value), 6)
+    return metrics
+
+
+def serve(store: Path, port: int) -> None:
+    """Open the MLflow UI on a store, on the loopback interface only.
+
+    Raises:
+        UserError: if there is no store yet.
+    """
+    if not (store / DATABASE).is_file():
+        raise UserError(f"{store / DATABASE}: no such store. Run a study first, e.g. `make reproduce`.")
+    print(f"MLflow UI on http://127.0.0.1:{port} (stop with Ctrl-C)", flush=True)
+    arguments = ["ui", "--backend-store-uri", uri(store), "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    subprocess.run([sys.executable, "-m", "mlflow", *arguments], check=False)
 
 
 def git_commit() -> str:

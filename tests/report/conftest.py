@@ -1,5 +1,7 @@
 """A whole results folder of invented patients and models, made by the project's own later steps."""
 
+import json
+import shutil
 from itertools import product
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from crossmod.cohort.images import Scan, write_mask, write_scan
 from crossmod.cohort.table import read_cohort, write_table
 from crossmod.config import compose
 from crossmod.job import Job, write_json
+from crossmod.report.results import Results
 from crossmod.split.draw import draw_sites, draw_training
 
 SHAPE = (56, 36, 40)
@@ -181,13 +184,37 @@ def write_results(root: Path, study: dict) -> None:
 
 @pytest.fixture(scope="session")
 def study() -> dict:
-    """The config of the renal study, small."""
-    return compose(["study=renal", "scale=smoke"])
+    """The config of the renal study, small, with a fourth site of (supposedly) real scans."""
+    return compose(["study=renal_real", "scale=smoke", "cohorts.mr_real.table=cases.csv"])
 
 
 @pytest.fixture(scope="session")
-def results(tmp_path_factory, study) -> Path:
+def folder(tmp_path_factory, study) -> Path:
     """A results folder; tests must not change it."""
     root = tmp_path_factory.mktemp("study") / "results" / "renal" / "smoke"
     write_results(root, study)
     return root
+
+
+@pytest.fixture(scope="session")
+def results(folder, study) -> Results:
+    """The same, as the report reads it."""
+    return Results(folder, study)
+
+
+@pytest.fixture
+def edit(folder, study, tmp_path):
+    """A copy of the tables with one of them changed by a function; returns its results."""
+
+    def change(name: str, by) -> Results:
+        root = tmp_path / "results" / "renal" / "smoke"
+        for step in ("analyse", "split"):
+            shutil.copytree(folder / step, root / step, dirs_exist_ok=True)
+        path = root / "analyse" / name
+        if path.suffix == ".json":
+            path.write_text(json.dumps(by(json.loads(path.read_text()))))
+        else:
+            by(pd.read_csv(path)).to_csv(path, index=False)
+        return Results(root, study)
+
+    return change

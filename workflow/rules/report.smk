@@ -8,15 +8,8 @@ def notebook_job(wildcards):
         "report.notebook",
         {"notebook": f"notebooks/{wildcards.notebook}.ipynb", "results": R},
         {"notebook": f"{stem}.ipynb", "figures": f"{R}/report/figures/{wildcards.notebook}", "job": f"{stem}.job.json"},
-        {"default_arms": DEFAULT_ARMS, "sites": SITES},
+        {"study": section("sites", "cohorts", "arms", "analyse")},
     )
-
-
-DEFAULT_ARMS = [
-    arm["name"]
-    for arm in ARMS.values()
-    if arm["strategy"] == "mixed" and arm["amount"] == max(STUDY["arms"]["graded"]["amounts"])
-]
 
 
 rule notebook:

@@ -52,7 +52,7 @@ def predict_site(job: Job) -> None:
                 row = {"cohort": cohort_name, "case": case, "reference": files.loc[case, "label"]}
                 for kind, mask in masks.items():
                     row[kind] = f"{case}.{kind}.nii.gz"
-                    write_mask(folder / row[kind], mask, scan.affine)
+                    write_mask(folder / row[kind], mask, scan.affine, scan.codes)
                 rows.append(row)
                 progress.advance()
         columns = ["cohort", "case", "reference", "kidney", "parenchyma", "parenchyma_reference_box"]

@@ -145,7 +145,7 @@ def _score_limits(axis: Axes, units: pd.DataFrame, metric: str) -> None:
     else:
         lowest = float(spread.quantile(0.05).min())
         axis.set_xlim(max(0.0, np.floor((lowest - 0.01) * 20) / 20), 1.0)
-    axis.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
+    axis.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]))
     axis.xaxis.set_major_formatter("{x:g}")
 
 

@@ -43,11 +43,11 @@ def _data(study: Plain) -> str:
         drawn = f", seed {cohort['seed']}" if cohort.get("seed") is not None else ""
         title = f" ({cohort['title']})" if cohort.get("title") else ""
         parts.append(f"{name}{title}: {count}{SOURCES.get(cohort['source'], cohort['source'])}{drawn}")
-    low, high = study["normalisation"]["ct_window_hu"]
+    low, high = (f"{hu:g}".replace("-", "−") for hu in study["normalisation"]["ct_window_hu"])
     first, last = study["normalisation"]["mr_percentiles"]
     return (
-        f"Cohorts: {'; '.join(parts)}. Scans were oriented to patient axes and resampled once per stage. CT was clipped to {low:g} to "
-        f"{high:g} HU, MR to its percentiles {first:g} to {last:g}; each scan was then standardised. The networks see one "
+        f"Cohorts: {'; '.join(parts)}. Scans were oriented to patient axes and resampled once per stage. CT was clipped to {low} to "
+        f"{high} HU, MR to its percentiles {first:g} to {last:g}; each scan was then standardised. The networks see one "
         "grey-level channel and no modality flag."
     )
 

@@ -13,7 +13,10 @@ from crossmod.job import UserError
 Plain = dict[str, Any]
 
 # Ids are text: a case called 001 is not 1, and one called NA is not missing.
-TEXT = ("arm", "site", "target", "region", "metric", "case", "patient", "subject", "side", "arms", "subset")
+TEXT = (
+    *("arm", "strategy", "subset", "site", "target", "region", "metric", "case", "patient", "subject", "side", "arms"),
+    *("modality", "unit", "effect", "verdict", "note", "test", "missing", "reason", "source", "reference_error_source"),
+)
 
 TARGETS = {
     "kidney": "Kidney",
@@ -126,10 +129,8 @@ class Results:
         path = self._existing(name)
         header = pd.read_csv(path, nrows=0).columns
         kinds = {column: str for column in TEXT if column in header}
-        table = pd.read_csv(
-            path, dtype=kinds, keep_default_na=False, na_values={c: [""] for c in header if c not in kinds}
-        )
-        return table
+        empty = {column: [""] for column in header if column not in kinds}
+        return pd.read_csv(path, dtype=kinds, keep_default_na=False, na_values=empty)
 
     def _json(self, name: str) -> Plain:
         return json.loads(self._existing(name).read_text(encoding="utf-8"))

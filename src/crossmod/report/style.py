@@ -1,6 +1,8 @@
 """One look for all figures: readable at column width, safe for the colour-blind, units on every axis."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import wraps
 from io import BytesIO
 from pathlib import Path
 
@@ -113,12 +115,11 @@ def absent(axis: Axes) -> None:
     axis.grid(visible=False)
 
 
-def styled(draw):
+def styled(draw: Callable[..., Picture]) -> Callable[..., Picture]:
     """Decorate a function that draws, so that all it draws has the house's style."""
-    from functools import wraps
 
     @wraps(draw)
-    def wrapped(*args, **kwargs):
+    def wrapped(*args: object, **kwargs: object) -> Picture:
         with mpl.rc_context(STYLE):
             return draw(*args, **kwargs)
 

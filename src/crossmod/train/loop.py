@@ -13,7 +13,6 @@ from typing import Any
 
 # Lightning and MONAI are chatty about matters of other users.
 warnings.filterwarnings("ignore", module="lightning|monai|torch|pydantic")
-logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
 
 import lightning.pytorch as lightning  # noqa: E402
 import pandas as pd  # noqa: E402
@@ -30,6 +29,9 @@ from crossmod.source import source_digest  # noqa: E402
 from crossmod.split.draw import training_cases  # noqa: E402
 from crossmod.train.module import Segmentation  # noqa: E402
 from crossmod.train.sampling import Epochs, Patches  # noqa: E402
+
+for _name in ("lightning.pytorch", "lightning.fabric"):
+    logging.getLogger(_name).setLevel(logging.WARNING)
 
 LOG_EVERY = 10  # steps per point of the training curve
 

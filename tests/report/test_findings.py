@@ -1,0 +1,77 @@
+from crossmod.report.findings import findings
+
+
+def texts(results) -> str:
+    return " ".join(finding.text for finding in findings(results))
+
+
+def test_verdicts_are_counted(results):
+    table = results.table("pairwise")
+    table = table[table["region"] != "reference_box"]
+    greater = (table["verdict"] == "greater").sum()
+    assert f"In {len(table)} comparisons" in texts(results)
+    assert f"greater in {greater}," in texts(results)
+
+
+def test_a_lower_verdict_is_named_not_hidden(edit):
+    def lower(table):
+        table.loc[0, ["verdict", "mean_difference"]] = ["lower", -0.0123]
+        return table
+
+    text = texts(edit("pairwise.csv", lower))
+    assert "significantly lower in 1." in text
+    assert "Lower: Internal MR (simulated), kidney, 2 MR patients (−0.0123)." in text
+    assert "never significantly lower" not in text
+
+
+def test_untested_comparisons_are_counted(edit):
+    def forget(table):
+        table.loc[:3, "verdict"] = ""
+        return table
+
+    assert "4 comparisons could not be tested" in texts(edit("pairwise.csv", forget))
+
+
+def test_a_mixed_arm_below_the_bar_is_told(edit):
+    def spoil(table):
+        bad = (table["strategy"] == "mixed") & (table["site"] == "mr") & (table["target"] == "kidney")
+        table.loc[bad & (table["metric"] == "dsc"), "mean"] = 0.5
+        return table
+
+    assert "kidney: 18 of 24 (short on Internal MR (simulated))" in texts(edit("dsc.csv", spoil))
+
+
+def test_ct_alone_against_the_deployed(results):
+    table = results.table("dsc").query("metric == 'dsc' and target == 'kidney' and site == 'mr'").set_index("arm")
+    mixed = table.loc[results.deployed["arm"], "mean"].mean()
+    assert f"{table.loc['ct3', 'mean']:.3f} on Internal MR (simulated) (with 6 MR patients {mixed:.3f})" in texts(
+        results
+    )
+
+
+def test_annotation_is_judged_where_the_annotated_pool_is(results):
+    (annotation,) = [finding for finding in findings(results) if finding.text.startswith("Annotation")]
+    assert "Internal MR" in annotation.text and "CT (simulated)" not in annotation.text
+    units = results.table("units").query("site == 'mr' and target == 'kidney'")
+    assisted = units.query("strategy == 'mixed' and amount == 2")["dsc"].mean()
+    assert f"with 2 annotated MR patients and CT {assisted:.3f}" in annotation.text
+
+
+def test_one_seed_is_a_caution(results, edit):
+    assert "trained once" in texts(results)
+    several = edit("notes.json", lambda notes: notes | {"seeds": {arm: [0, 1, 2] for arm in notes["seeds"]}})
+    assert "trained with 3 seeds" in texts(several)
+
+
+def test_what_is_missing_is_said(edit):
+    short = edit("notes.json", lambda notes: notes | {"dropped": 2, "arms_without_scores": ["mrA002"]})
+    assert "no scores for mrA002; 2 entries of units left out" in texts(short)
+
+
+def test_volumes_verdicts_add_up(edit):
+    def judge(table):
+        table["verdict"] = "not shown"
+        table.loc[table["arm"].str.startswith("ct3+") & (table["site"] == "mr"), "verdict"] = "below margin"
+        return table
+
+    assert "in 4 of 12 cells" in texts(edit("volumes.csv", judge))

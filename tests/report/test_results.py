@@ -1,0 +1,49 @@
+import pytest
+
+from crossmod import design
+from crossmod.job import UserError
+from crossmod.report.results import Results
+
+
+def test_orders_are_those_of_the_design(results, study):
+    assert results.arms == [arm.name for arm in design.arms(study)]
+    assert results.sites == list(study["sites"])
+    assert results.targets == study["targets"]
+    assert results.table("scores")["arm"].cat.categories.tolist() == results.arms
+
+
+def test_without_config_the_tables_give_the_order(folder, results):
+    bare = Results(folder)
+    assert (bare.arms, bare.sites, bare.targets) == (results.arms, results.sites, results.targets)
+    assert bare.site_title("ct_external") == "ct external (simulated)"
+
+
+def test_deployed_are_the_mixed_arms_with_most_patients(results):
+    assert results.deployed["strategy"].unique().tolist() == ["mixed"]
+    assert results.deployed["subset"].tolist() == ["A", "B"]
+    assert results.deployed["amount"].unique().tolist() == [6]
+
+
+def test_simulated_says_so(results, edit):
+    assert results.site_title("mr") == "Internal MR (simulated)"
+    assert results.site_title("mr_real") == "Real MR (CHAOS)"
+    assert results.site_name("mr") == "Internal MR (simulated)"
+    assert results.simulated and results.provenance == "Simulated patients, except at Real MR (CHAOS)."
+    every = edit("notes.json", lambda notes: notes | {"simulated": dict.fromkeys(notes["simulated"], True)})
+    assert every.provenance == "All patients are simulated."
+    assert every.site_name("mr") == "Internal MR"
+    none = edit("notes.json", lambda notes: notes | {"simulated": dict.fromkeys(notes["simulated"], False)})
+    assert not none.simulated and none.provenance == "Real patients."
+
+
+def test_a_missing_table_names_its_step(tmp_path):
+    with pytest.raises(UserError, match="run the step 'analyse'"):
+        _ = Results(tmp_path).arms
+
+
+def test_ids_stay_text(edit):
+    def rename(table):
+        return table.assign(case=["007" if case == "mr000" else "NA" for case in table["case"]])
+
+    cases = set(edit("scores.csv", rename).table("scores")["case"])
+    assert cases == {"007", "NA"}
