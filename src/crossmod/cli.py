@@ -80,11 +80,15 @@ def config(
 @app.command()
 def measure(
     scan: Annotated[Path, typer.Argument(help="NIfTI, NRRD or MHA file, or a folder with one DICOM series.")],
-    out: Annotated[Path | None, typer.Option(help="Folder for mask, JSON and overlay; default: beside the scan.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for mask, JSON and overlay; default: beside the scan.")
+    ] = None,
     model: Annotated[
         Path | None, typer.Option(help="Folder of a trained arm; default: the deployed arm of the latest renal study.")
     ] = None,
-    modality: Annotated[str, typer.Option(help="CT, MR, or auto (CT where the scan has values of air in HU).")] = "auto",
+    modality: Annotated[
+        str, typer.Option(help="CT, MR, or auto (CT where the scan has values of air in HU).")
+    ] = "auto",
     seed: Annotated[int, typer.Option(help="Which training of the arm.")] = 0,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 2,
 ) -> None:
@@ -112,7 +116,9 @@ def main() -> None:
     except UserError as error:
         from rich.console import Console
 
-        Console(stderr=True, soft_wrap=True).print(f"[bold red]crossmod:[/bold red] {_escape(str(error))}", highlight=False)
+        Console(stderr=True, soft_wrap=True).print(
+            f"[bold red]crossmod:[/bold red] {_escape(str(error))}", highlight=False
+        )
         sys.exit(2)
 
 

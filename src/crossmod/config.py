@@ -37,16 +37,16 @@ class Cohort(Closed):
     site: str | None = Field(None, description="simulated: name of the hospital or scanner")
     recipe: Plain | None = Field(None, description="simulated: how the patients are imaged")
     table: str | None = Field(None, description="folder: CSV with one row per scan")
-    root: str | None = Field(None, description="public sets: the folder as downloaded; folder: what the table's paths start from")
+    root: str | None = Field(
+        None, description="public sets: the folder as downloaded; folder: what the table's paths start from"
+    )
     modality: str | None = Field(None, description="public sets holding both: CT or MR")
     sequence: str | None = Field(None, description="public sets holding several: which one")
     labels: dict[int, str] | None = Field(None, description="folder: label value → structure")
 
     @model_validator(mode="after")
     def _complete(self) -> "Cohort":
-        needed = {"simulated": ("cases", "seed", "recipe"), "folder": ("table", "labels")}.get(
-            self.source, ("root",)
-        )
+        needed = {"simulated": ("cases", "seed", "recipe"), "folder": ("table", "labels")}.get(self.source, ("root",))
         missing = [key for key in needed if getattr(self, key) is None]
         if missing:
             raise ValueError(f"source '{self.source}' needs {', '.join(missing)}")
@@ -102,9 +102,7 @@ class Stage(Closed):
     overlap: float = Field(ge=0, lt=1, description="of neighbouring windows in inference; nnU-Net: 0.5")
     components: Count = Field(description="connected components kept in a prediction (per side where sided)")
     margin_mm: float = Field(10.0, ge=0, description="region kidney: added around the box")
-    jitter_mm: float = Field(
-        0.0, ge=0, description="region kidney: the box is moved by up to this in training"
-    )
+    jitter_mm: float = Field(0.0, ge=0, description="region kidney: the box is moved by up to this in training")
 
 
 class Training(Closed):
@@ -155,9 +153,7 @@ class Analysis(Closed):
     alpha: float = Field(gt=0, lt=1)
     confidence: float = Field(gt=0, lt=1)
     correction: Literal["holm", "bonferroni", "fdr_bh"]
-    reference_error_ml: float | None = Field(
-        description="volume error of the reference method; null: measured"
-    )
+    reference_error_ml: float | None = Field(description="volume error of the reference method; null: measured")
     reference_error_source: str | None
 
 
@@ -193,9 +189,7 @@ class Study(Closed):
             faults.append(f"seeds: repeated in {self.seeds}")
         target = str(self.model.get("_target_", ""))
         if not target.startswith(("monai.networks.nets.", "crossmod.models.")):
-            faults.append(
-                f"model._target_: '{target}' is not a network of monai.networks.nets or crossmod.models"
-            )
+            faults.append(f"model._target_: '{target}' is not a network of monai.networks.nets or crossmod.models")
         if faults:
             raise ValueError("; ".join(faults))
         return self
@@ -233,9 +227,7 @@ def compose(overrides: Sequence[str] = ()) -> Plain:
 
     try:
         with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-            base = hydra_compose(
-                "config", [o for o in overrides if re.match(r"(study|scale|model|training)=", o)]
-            )
+            base = hydra_compose("config", [o for o in overrides if re.match(r"(study|scale|model|training)=", o)])
             _refuse_unknown_keys(overrides, OmegaConf.to_container(base))
             composed = hydra_compose("config", list(overrides))
     except (HydraException, OmegaConfBaseException) as error:
@@ -318,11 +310,7 @@ def _paths(values: Plain, prefix: str = "") -> list[str]:
 
 def _nearest(word: str, known: Any) -> str:
     matches = difflib.get_close_matches(word, [str(item) for item in known], n=1, cutoff=0.5)
-    return (
-        f"; did you mean '{matches[0]}'?"
-        if matches
-        else f"; valid: {', '.join(sorted(map(str, known))[:12])}"
-    )
+    return f"; did you mean '{matches[0]}'?" if matches else f"; valid: {', '.join(sorted(map(str, known))[:12])}"
 
 
 def _fault(fault: Plain, values: Plain) -> str:

@@ -33,9 +33,7 @@ class Job:
 
     def to_json(self) -> str:
         """Canonical JSON: equal jobs give equal text."""
-        return canonical(
-            {"step": self.step, "inputs": self.inputs, "outputs": self.outputs, "settings": self.settings}
-        )
+        return canonical({"step": self.step, "inputs": self.inputs, "outputs": self.outputs, "settings": self.settings})
 
     @classmethod
     def from_json(cls, text: str, threads: int = 1) -> "Job":
@@ -64,9 +62,7 @@ class Job:
         if not text.lstrip().startswith("{"):
             path = Path(source)
             if not path.is_file():
-                raise UserError(
-                    f"{path}: no such job file. Each output of a study has one beside it (*.json)."
-                )
+                raise UserError(f"{path}: no such job file. Each output of a study has one beside it (*.json).")
             text = path.read_text(encoding="utf-8")
         return cls.from_json(text, threads)
 

@@ -179,9 +179,7 @@ def _record(image: Scan, modality: str, kidney: np.ndarray, parenchyma: np.ndarr
     }
 
 
-def _overlay(
-    image: Scan, modality: str, kidney: np.ndarray, parenchyma: np.ndarray, record: Plain, path: Path
-) -> None:
+def _overlay(image: Scan, modality: str, kidney: np.ndarray, parenchyma: np.ndarray, record: Plain, path: Path) -> None:
     """The slices with most parenchyma of each kidney, axial and coronal, with its outline."""
     from crossmod.report.pictures import measured_picture
 

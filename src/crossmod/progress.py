@@ -21,9 +21,7 @@ class Progress:
         self.said = now
         left = (now - self.start) / max(self.done - self.first, 1) * (self.total - self.done)
         tail = f", {clock(left)} left" if self.done < self.total else f", took {clock(now - self.start)}"
-        print(
-            f"{self.what}: {self.done} of {self.total} {self.unit}{tail}{note}", file=sys.stderr, flush=True
-        )
+        print(f"{self.what}: {self.done} of {self.total} {self.unit}{tail}{note}", file=sys.stderr, flush=True)
 
 
 def clock(seconds: float) -> str:

@@ -30,7 +30,7 @@ def run_store(job: Job) -> None:
     Several processes on a fresh database break its migration, so it is made once, under a lock, before any training.
     """
     folder = Path(job.outputs["store"]).parent
-    client, experiment = _experiment(folder, job.settings["study"])
+    _client, experiment = _experiment(folder, job.settings["study"])
     write_json(job.outputs["store"], {"experiment": job.settings["study"], "experiment_id": experiment})
 
 
@@ -121,9 +121,7 @@ class TrainingRun:
                 self.client.log_param(self.run_id, f"{section}.{key}", text[:500])
 
 
-def log_results(
-    store: str | Path, run_id: str, metrics: Mapping[str, float], pictures: Iterable[Path]
-) -> None:
+def log_results(store: str | Path, run_id: str, metrics: Mapping[str, float], pictures: Iterable[Path]) -> None:
     """Add the final metrics and pictures to a finished run."""
     from mlflow import MlflowClient
 
@@ -194,8 +192,6 @@ def git_commit() -> str:
         ).stdout.strip()
 
     try:
-        return git("rev-parse", "--short=12", "HEAD") + (
-            "-dirty" if git("status", "--porcelain", "-uno") else ""
-        )
+        return git("rev-parse", "--short=12", "HEAD") + ("-dirty" if git("status", "--porcelain", "-uno") else "")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"

@@ -45,7 +45,9 @@ def test_the_same_bytes_on_any_number_of_processes(tiny, tmp_path):
         "normalisation": {"ct_window_hu": [-200.0, 300.0], "mr_percentiles": [0.5, 99.5]},
     }
     for threads in (1, 2):
-        job = Job("prepare", {"cohort": str(tiny / "cohort/ct")}, {"folder": str(tmp_path / str(threads))}, settings, threads)
+        job = Job(
+            "prepare", {"cohort": str(tiny / "cohort/ct")}, {"folder": str(tmp_path / str(threads))}, settings, threads
+        )
         prepare.run(job)
     files = sorted(path.name for path in (tmp_path / "1").iterdir())
     assert files == sorted(path.name for path in (tmp_path / "2").iterdir())

@@ -83,7 +83,9 @@ def test_same_seed_same_split_and_cohorts_do_not_disturb_each_other(study):
     first = draw_training(study["arms"], {"ct": cohort("ct", 181), "mr": cohort("mr", 240)}, 1)
     again = draw_training(study["arms"], {"mr": cohort("mr", 240), "ct": cohort("ct", 150)}, 1)
     assert first["halves"] == again["halves"]
-    assert first["halves"] != draw_training(study["arms"], {"ct": cohort("ct", 181), "mr": cohort("mr", 240)}, 2)["halves"]
+    assert (
+        first["halves"] != draw_training(study["arms"], {"ct": cohort("ct", 181), "mr": cohort("mr", 240)}, 2)["halves"]
+    )
 
 
 def test_too_few_patients_names_all_numbers(study):
@@ -101,7 +103,9 @@ def test_an_empty_site_is_refused(study):
 
 
 def test_audit_refuses_shared_patients_and_broken_nesting(study, splits):
-    clean = pd.DataFrame([("mrA040", "mr", 40, 120, 0, 0)], columns=["arm", "site", "t", "s", "shared_patients", "shared_images"])
+    clean = pd.DataFrame(
+        [("mrA040", "mr", 40, 120, 0, 0)], columns=["arm", "site", "t", "s", "shared_patients", "shared_images"]
+    )
     records = [arm.record() for arm in arms(study)]
     refuse_leaks(clean, records, splits)
     with pytest.raises(UserError, match="arm 'mrA040' and site 'mr' share 1 patients and 0 images"):

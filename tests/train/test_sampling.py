@@ -65,7 +65,9 @@ def test_samples_have_the_networks_shape(patches, stage):
 def test_foreground_oversampling_oversamples(patches):
     augmentation = compose(["scale=smoke"])["training"]["augmentation"] | {"affine": 0.0}
     share = {
-        forced: np.mean([bool(patches(foreground=forced, augmentation=augmentation)[i]["label"].any()) for i in range(40)])
+        forced: np.mean(
+            [bool(patches(foreground=forced, augmentation=augmentation)[i]["label"].any()) for i in range(40)]
+        )
         for forced in (0.0, 1.0)
     }
     assert share[1.0] == 1.0

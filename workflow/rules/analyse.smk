@@ -1,5 +1,10 @@
 # analyse: rows → tests, intervals, agreement.
-SCORES = expand(f"{R}/evaluate/{{arm}}/seed{{seed}}/{{site}}.csv", arm=ARMS, seed=SEEDS, site=SITE_COHORTS)
+SCORES = expand(
+    f"{R}/evaluate/{{arm}}/seed{{seed}}/{{site}}.csv",
+    arm=ARMS,
+    seed=SEEDS,
+    site=SITE_COHORTS,
+)
 
 
 rule analyse:
@@ -8,6 +13,10 @@ rule analyse:
     output:
         folder=directory(f"{R}/analyse"),
         job=f"{R}/analyse.job.json",
+    log:
+        f"{LOGS}/analyse.log",
+    conda:
+        "../../environment.yml"
     params:
         job=job(
             "analyse",
@@ -15,17 +24,15 @@ rule analyse:
             {"folder": f"{R}/analyse", "job": f"{R}/analyse.job.json"},
             {
                 "arms": list(ARMS.values()),
-                "sites": [{"name": site["name"], "title": site["title"]} for site in SITES],
+                "sites": [
+                    {"name": site["name"], "title": site["title"]} for site in SITES
+                ],
                 "targets": STUDY["targets"],
                 "seed": STUDY["split_seed"],
                 **STUDY["analyse"],
             },
         ),
         code=source_digest("crossmod.analyse"),
-    log:
-        f"{LOGS}/analyse.log",
-    conda:
-        "../../environment.yml"
     message:
         "analyse: testing what the rows of every arm and site say"
     shell:

@@ -15,12 +15,22 @@ def cohort_inputs(wildcards):
 
 
 def cohort_job(wildcards):
-    settings = {key: value for key, value in STUDY["cohorts"][wildcards.cohort].items() if value is not None}
+    settings = {
+        key: value
+        for key, value in STUDY["cohorts"][wildcards.cohort].items()
+        if value is not None
+    }
     return job(
         "cohort",
         {},
-        {"folder": f"{R}/cohort/{wildcards.cohort}", "job": f"{R}/cohort/{wildcards.cohort}.job.json"},
-        {"name": wildcards.cohort, **{key: value for key, value in settings.items() if key != "title"}},
+        {
+            "folder": f"{R}/cohort/{wildcards.cohort}",
+            "job": f"{R}/cohort/{wildcards.cohort}.job.json",
+        },
+        {
+            "name": wildcards.cohort,
+            **{key: value for key, value in settings.items() if key != "title"},
+        },
     )
 
 
@@ -35,14 +45,14 @@ rule cohort:
     output:
         folder=directory(f"{R}/cohort/{{cohort}}"),
         job=f"{R}/cohort/{{cohort}}.job.json",
-    params:
-        job=cohort_job,
-        code=cohort_code,
     log:
         f"{LOGS}/cohort/{{cohort}}.log",
     conda:
         "../../environment.yml"
     threads: workflow.cores
+    params:
+        job=cohort_job,
+        code=cohort_code,
     message:
         "cohort {wildcards.cohort}: making and checking its cases"
     shell:
@@ -55,6 +65,10 @@ rule check:
     output:
         check=f"{R}/cohort/check.csv",
         job=f"{R}/cohort/check.job.json",
+    log:
+        f"{LOGS}/cohort/check.log",
+    conda:
+        "../../environment.yml"
     params:
         job=job(
             "cohort.check",
@@ -63,10 +77,6 @@ rule check:
             {},
         ),
         code=source_digest("crossmod.cohort.check"),
-    log:
-        f"{LOGS}/cohort/check.log",
-    conda:
-        "../../environment.yml"
     message:
         "cohort: looking for duplicates and for patients in two places, over all cohorts"
     shell:

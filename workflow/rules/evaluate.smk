@@ -28,13 +28,13 @@ rule evaluate:
     output:
         scores=f"{R}/evaluate/{{arm}}/seed{{seed}}/{{site}}.csv",
         job=f"{R}/evaluate/{{arm}}/seed{{seed}}/{{site}}.job.json",
-    params:
-        job=evaluate_job,
-        code=source_digest("crossmod.evaluate"),
     log:
         f"{LOGS}/evaluate/{{arm}}.seed{{seed}}.{{site}}.log",
     conda:
         "../../environment.yml"
+    params:
+        job=evaluate_job,
+        code=source_digest("crossmod.evaluate"),
     message:
         "evaluate {wildcards.arm} on {wildcards.site}, seed {wildcards.seed}"
     shell:

@@ -6,7 +6,8 @@ def predict_inputs(wildcards):
         "cohorts": folders("cohort", cohorts),
         "prepared": folders("prepare", cohorts),
         **{
-            stage: f"{R}/train/{wildcards.arm}/{stage}/seed{wildcards.seed}/model.safetensors" for stage in STAGES
+            stage: f"{R}/train/{wildcards.arm}/{stage}/seed{wildcards.seed}/model.safetensors"
+            for stage in STAGES
         },
     }
 
@@ -34,9 +35,6 @@ rule predict:
     output:
         folder=directory(f"{R}/predict/{{arm}}/seed{{seed}}/{{site}}"),
         job=f"{R}/predict/{{arm}}/seed{{seed}}/{{site}}.job.json",
-    params:
-        job=predict_job,
-        code=source_digest("crossmod.predict"),
     log:
         f"{LOGS}/predict/{{arm}}.seed{{seed}}.{{site}}.log",
     conda:
@@ -45,6 +43,9 @@ rule predict:
     resources:
         mem_mb=4000,
         gpu=0,
+    params:
+        job=predict_job,
+        code=source_digest("crossmod.predict"),
     message:
         "predict {wildcards.site} with {wildcards.arm}, seed {wildcards.seed}"
     shell:

@@ -1,6 +1,7 @@
 # prepare: scans → oriented, resampled, normalised arrays, once, shared by all trainings.
 GRIDS = {
-    name: {key: stage[key] for key in ("structures", "spacing_mm")} for name, stage in STUDY["stages"].items()
+    name: {key: stage[key] for key in ("structures", "spacing_mm")}
+    for name, stage in STUDY["stages"].items()
 }
 
 
@@ -8,7 +9,10 @@ def prepare_job(wildcards):
     return job(
         "prepare",
         {"cohort": f"{R}/cohort/{wildcards.cohort}"},
-        {"folder": f"{R}/prepare/{wildcards.cohort}", "job": f"{R}/prepare/{wildcards.cohort}.job.json"},
+        {
+            "folder": f"{R}/prepare/{wildcards.cohort}",
+            "job": f"{R}/prepare/{wildcards.cohort}.job.json",
+        },
         {"stages": GRIDS, **section("normalisation")},
     )
 
@@ -21,14 +25,14 @@ rule prepare:
     output:
         folder=directory(f"{R}/prepare/{{cohort}}"),
         job=f"{R}/prepare/{{cohort}}.job.json",
-    params:
-        job=prepare_job,
-        code=source_digest("crossmod.prepare"),
     log:
         f"{LOGS}/prepare/{{cohort}}.log",
     conda:
         "../../environment.yml"
     threads: workflow.cores
+    params:
+        job=prepare_job,
+        code=source_digest("crossmod.prepare"),
     message:
         "prepare {wildcards.cohort}: orienting, resampling and normalising its scans"
     shell:

@@ -1,4 +1,9 @@
 # report: tables → figures, executed notebooks, one HTML page.
+# What a notebook imports is not seen from the step itself.
+DRAWING = [
+    f"crossmod.report.{name}"
+    for name in ("cohorts", "figures", "volumes", "overlays", "tables", "results")
+]
 NOTEBOOKS = ["01_cohort", "02_dsc", "03_learning_curves", "04_volumes", "05_overlays"]
 
 
@@ -7,7 +12,11 @@ def notebook_job(wildcards):
     return job(
         "report.notebook",
         {"notebook": f"notebooks/{wildcards.notebook}.ipynb", "results": R},
-        {"notebook": f"{stem}.ipynb", "figures": f"{R}/report/figures/{wildcards.notebook}", "job": f"{stem}.job.json"},
+        {
+            "notebook": f"{stem}.ipynb",
+            "figures": f"{R}/report/figures/{wildcards.notebook}",
+            "job": f"{stem}.job.json",
+        },
         {"study": section("sites", "cohorts", "arms", "analyse")},
     )
 
@@ -17,17 +26,24 @@ rule notebook:
         notebook=f"notebooks/{{notebook}}.ipynb",
         analyse=f"{R}/analyse",
         splits=f"{R}/split/splits.json",
+        cohorts=folders("cohort", COHORTS),
+        predictions=expand(
+            f"{R}/predict/{{arm}}/seed{{seed}}/{{site}}",
+            arm=ARMS,
+            seed=SEEDS,
+            site=SITE_COHORTS,
+        ),
     output:
         notebook=f"{R}/report/notebooks/{{notebook}}.ipynb",
         figures=directory(f"{R}/report/figures/{{notebook}}"),
         job=f"{R}/report/notebooks/{{notebook}}.job.json",
-    params:
-        job=notebook_job,
-        code=source_digest("crossmod.report"),
     log:
         f"{LOGS}/report/{{notebook}}.log",
     conda:
         "../../environment.yml"
+    params:
+        job=notebook_job,
+        code=source_digest("crossmod.report.notebook", *DRAWING),
     message:
         "report: executing the notebook {wildcards.notebook}"
     shell:
@@ -39,15 +55,22 @@ rule report:
         analyse=f"{R}/analyse",
         notebooks=expand(f"{R}/report/notebooks/{{notebook}}.ipynb", notebook=NOTEBOOKS),
         figures=expand(f"{R}/report/figures/{{notebook}}", notebook=NOTEBOOKS),
+        template="src/crossmod/report/page.html.j2",
     output:
         page=f"{R}/report/index.html",
         job=f"{R}/report/index.job.json",
+    log:
+        f"{LOGS}/report/page.log",
+    conda:
+        "../../environment.yml"
     params:
         job=job(
             "report",
             {
                 "analyse": f"{R}/analyse",
-                "figures": expand(f"{R}/report/figures/{{notebook}}", notebook=NOTEBOOKS),
+                "figures": expand(
+                    f"{R}/report/figures/{{notebook}}", notebook=NOTEBOOKS
+                ),
                 "split": f"{R}/split",
                 "results": R,
             },
@@ -55,10 +78,6 @@ rule report:
             {"study": STUDY},
         ),
         code=source_digest("crossmod.report"),
-    log:
-        f"{LOGS}/report/page.log",
-    conda:
-        "../../environment.yml"
     message:
         "report: writing the page"
     shell:

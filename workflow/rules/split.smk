@@ -6,18 +6,21 @@ rule split:
     output:
         training=f"{R}/split/training.json",
         job=f"{R}/split/training.job.json",
-    params:
-        job=job(
-            "split",
-            {"cohorts": folders("cohort", TRAINING_COHORTS)},
-            {"training": f"{R}/split/training.json", "job": f"{R}/split/training.job.json"},
-            {"arms": STUDY["arms"], "seed": STUDY["split_seed"]},
-        ),
-        code=source_digest("crossmod.split"),
     log:
         f"{LOGS}/split/training.log",
     conda:
         "../../environment.yml"
+    params:
+        job=job(
+            "split",
+            {"cohorts": folders("cohort", TRAINING_COHORTS)},
+            {
+                "training": f"{R}/split/training.json",
+                "job": f"{R}/split/training.job.json",
+            },
+            {"arms": STUDY["arms"], "seed": STUDY["split_seed"]},
+        ),
+        code=source_digest("crossmod.split"),
     message:
         "split: drawing the training patients of every arm"
     shell:
@@ -32,10 +35,17 @@ rule audit:
         splits=f"{R}/split/splits.json",
         audit=f"{R}/split/audit.csv",
         job=f"{R}/split/splits.job.json",
+    log:
+        f"{LOGS}/split/audit.log",
+    conda:
+        "../../environment.yml"
     params:
         job=job(
             "split.audit",
-            {"training": f"{R}/split/training.json", "cohorts": folders("cohort", COHORTS)},
+            {
+                "training": f"{R}/split/training.json",
+                "cohorts": folders("cohort", COHORTS),
+            },
             {
                 "splits": f"{R}/split/splits.json",
                 "audit": f"{R}/split/audit.csv",
@@ -44,10 +54,6 @@ rule audit:
             {"arms": list(ARMS.values()), "sites": SITES},
         ),
         code=source_digest("crossmod.split"),
-    log:
-        f"{LOGS}/split/audit.log",
-    conda:
-        "../../environment.yml"
     message:
         "split: placing every case at its site, and looking for leaks between training and validation"
     shell:

@@ -5,12 +5,12 @@ TRACKED = expand(f"{R}/track/{{arm}}/seed{{seed}}.json", arm=ARMS, seed=SEEDS)
 rule store:
     output:
         store=STORE,
-    params:
-        job=job("track.store", {}, {"store": STORE}, section("study")),
     log:
         f"{LOGS}/store.log",
     conda:
         "../../environment.yml"
+    params:
+        job=job("track.store", {}, {"store": STORE}, section("study")),
     message:
         "track: creating the MLflow store"
     shell:
@@ -45,13 +45,13 @@ rule track:
         store=ancient(STORE),
     output:
         tracked=f"{R}/track/{{arm}}/seed{{seed}}.json",
-    params:
-        job=track_job,
-        code=source_digest("crossmod.tracking"),
     log:
         f"{LOGS}/track/{{arm}}.seed{{seed}}.log",
     conda:
         "../../environment.yml"
+    params:
+        job=track_job,
+        code=source_digest("crossmod.tracking"),
     message:
         "track {wildcards.arm}, seed {wildcards.seed}: final metrics and worst cases into MLflow"
     shell:

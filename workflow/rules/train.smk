@@ -10,8 +10,15 @@ def train_paths(wildcards):
 
 
 def train_inputs(wildcards):
-    cohorts = [cohort for cohort in TRAINING_COHORTS if cohort in ARMS[wildcards.arm]["patients"]]
-    return {"training": f"{R}/split/training.json", "prepared": folders("prepare", cohorts)}
+    cohorts = [
+        cohort
+        for cohort in TRAINING_COHORTS
+        if cohort in ARMS[wildcards.arm]["patients"]
+    ]
+    return {
+        "training": f"{R}/split/training.json",
+        "prepared": folders("prepare", cohorts),
+    }
 
 
 def train_job(wildcards):
@@ -41,9 +48,6 @@ rule train:
         history=f"{R}/train/{{arm}}/{{stage}}/seed{{seed}}/history.csv",
         run=f"{R}/train/{{arm}}/{{stage}}/seed{{seed}}/run.json",
         job=f"{R}/train/{{arm}}/{{stage}}/seed{{seed}}/job.json",
-    params:
-        job=train_job,
-        code=source_digest("crossmod.train"),
     log:
         f"{LOGS}/train/{{arm}}.{{stage}}.seed{{seed}}.log",
     conda:
@@ -52,6 +56,9 @@ rule train:
     resources:
         mem_mb=4000,
         gpu=0,
+    params:
+        job=train_job,
+        code=source_digest("crossmod.train"),
     message:
         "train {wildcards.arm}, stage {wildcards.stage}, seed {wildcards.seed}"
     shell:

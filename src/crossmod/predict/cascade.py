@@ -95,9 +95,7 @@ def kidney_boxes(mask: np.ndarray, native: Grid, grid: Grid) -> dict[str, tuple[
     return boxes
 
 
-def _in_box(
-    scan: OnGrid, name: str, stage: TrainedStage, low: np.ndarray, high: np.ndarray
-) -> tuple[np.ndarray, Grid]:
+def _in_box(scan: OnGrid, name: str, stage: TrainedStage, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, Grid]:
     """Probability in a window around a box: at least a training patch, more where the kidney with its margin needs it."""
     margin = stage.stage["margin_mm"] / np.array(stage.stage["spacing_mm"])
     size = np.maximum(np.ceil(high - low + 2 * margin), stage.stage["patch"]).astype(int)

@@ -34,9 +34,7 @@ def predict_site(job: Job) -> None:
     prepared = {Path(folder).name: Path(folder) for folder in job.inputs["prepared"]}
 
     total = sum(len(cases) for cases in placed.values())
-    progress = Progress(
-        f"predict {settings['arm']['name']} on {settings['site']}", total, "cases", every_s=20
-    )
+    progress = Progress(f"predict {settings['arm']['name']} on {settings['site']}", total, "cases", every_s=20)
     rows = []
     with whole(job.outputs["folder"]) as folder:
         folder.mkdir()
@@ -56,18 +54,14 @@ def predict_site(job: Job) -> None:
                 rows.append(row)
                 progress.advance()
         columns = ["cohort", "case", "reference", "kidney", "parenchyma", "parenchyma_reference_box"]
-        pd.DataFrame(rows).reindex(columns=columns).to_csv(
-            folder / "index.csv", index=False, lineterminator="\n"
-        )
+        pd.DataFrame(rows).reindex(columns=columns).to_csv(folder / "index.csv", index=False, lineterminator="\n")
 
 
 def _prepared(folder: Path, stage: str, cases: list[str]) -> dict[str, Prepared]:
     return {case.case: case for case in read_prepared(folder, stage, cases)}
 
 
-def _segment(
-    arrays: dict[str, Prepared], stages: dict[str, TrainedStage], native: Grid
-) -> dict[str, np.ndarray]:
+def _segment(arrays: dict[str, Prepared], stages: dict[str, TrainedStage], native: Grid) -> dict[str, np.ndarray]:
     """The cascade end to end, and its second stage on the reference's boxes."""
     first, second = stages
     some = next(iter(arrays.values()))

@@ -85,9 +85,7 @@ def normalise(scan: Scan, modality: str, normalisation: Plain) -> Normalised:
     return Normalised(window.apply(scan.array), scan.affine, body, window, background)
 
 
-def prepare_case(
-    cohort: Cohort, case: Plain, stages: Plain, normalisation: Plain, folder: Path
-) -> list[Plain]:
+def prepare_case(cohort: Cohort, case: Plain, stages: Plain, normalisation: Plain, folder: Path) -> list[Plain]:
     """Write the arrays of one case for every stage.
 
     Labels that name no structure of a stage leave it without a reference: ``teaches`` is then false in the index, and
@@ -165,11 +163,7 @@ def read_prepared(folder: Path, stage: str, cases: Sequence[str], teaching: bool
 
 def foreground_values(names: dict[int, str], structures: Sequence[str]) -> list[int]:
     """Label values whose structure, of either side, is one of ``structures``."""
-    return [
-        value
-        for value, name in names.items()
-        if name.removeprefix("right_").removeprefix("left_") in structures
-    ]
+    return [value for value, name in names.items() if name.removeprefix("right_").removeprefix("left_") in structures]
 
 
 def _open(folder: Path, row: pd.Series, case: str) -> Prepared:

@@ -78,9 +78,7 @@ def fit_window(
     elif modality == "MR":
         # ASSUME: the body is what is brighter than the scan's mean, TorchIO's convention for z-scoring MR.
         body = array[array > array.mean()]
-        low, high = (
-            (float(value) for value in np.percentile(body, mr_percentiles)) if body.size else (0.0, 0.0)
-        )
+        low, high = (float(value) for value in np.percentile(body, mr_percentiles)) if body.size else (0.0, 0.0)
     else:
         raise UserError(f"modality is '{modality}': expected CT or MR.")
     clipped = np.clip(body, low, high)

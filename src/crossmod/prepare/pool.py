@@ -31,18 +31,14 @@ def prepare_cohort(cohort: Cohort, stages: Plain, normalisation: Plain, folder: 
     Raises:
         UserError: if a case cannot be prepared, or no case has labels a stage can learn from.
     """
-    cases = (
-        cohort.cases[cohort.cases["label"].astype(str).str.len() > 0].sort_values("case").to_dict("records")
-    )
+    cases = cohort.cases[cohort.cases["label"].astype(str).str.len() > 0].sort_values("case").to_dict("records")
     if not cases:
         raise UserError(f"cohort {cohort.name}: no case has a label, nothing to prepare.")
     processes = _processes(cohort, cases, threads)
     progress = Progress(f"prepare {cohort.name}", len(cases), "cases")
     with whole(folder) as partial_folder:
         partial_folder.mkdir()
-        work = partial(
-            prepare_case, cohort, stages=stages, normalisation=normalisation, folder=partial_folder
-        )
+        work = partial(prepare_case, cohort, stages=stages, normalisation=normalisation, folder=partial_folder)
         rows: list[Plain] = []
         # Spawned, not forked: threads of numerical libraries do not survive a fork.
         with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:

@@ -1,5 +1,6 @@
 """The leakage audit: no patient, and no image, on both sides of any arm. It fails closed."""
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -60,13 +61,12 @@ def refuse_leaks(table: pd.DataFrame, arms: list[Plain], splits: Plain) -> None:
     for strategy, subset in {(arm["strategy"], arm["subset"]) for arm in arms}:
         ladder = [a for a in arms if (a["strategy"], a["subset"]) == (strategy, subset)]
         ladder.sort(key=lambda arm: arm["amount"])
-        for small, large in zip(ladder, ladder[1:], strict=False):
+        for small, large in itertools.pairwise(ladder):
             if not _cases(splits, small["name"]) < _cases(splits, large["name"]):
                 faults.append(f"arm '{small['name']}' is not nested in arm '{large['name']}'")
     if faults:
         raise UserError(
-            "The leakage audit failed; nothing was trained:\n"
-            + "\n".join(f"  {fault}" for fault in sorted(faults))
+            "The leakage audit failed; nothing was trained:\n" + "\n".join(f"  {fault}" for fault in sorted(faults))
         )
 
 

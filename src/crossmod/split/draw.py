@@ -39,9 +39,7 @@ def draw_training(arms: Plain, cohorts: dict[str, Cohort], seed: int) -> Plain:
     return {
         "seed": seed,
         "assist": {
-            assist["cohort"]: _cases_of(
-                cohorts[assist["cohort"]], order[assist["cohort"]][: assist["patients"]]
-            )
+            assist["cohort"]: _cases_of(cohorts[assist["cohort"]], order[assist["cohort"]][: assist["patients"]])
         },
         "subsets": {
             name: {
@@ -125,9 +123,7 @@ def _require_enough(assist: Plain, graded: Plain, order: dict[str, list[str]]) -
     faults = []
     have = len(order[assist["cohort"]])
     if have < assist["patients"]:
-        faults.append(
-            f"arms.assist.patients is {assist['patients']}, cohort '{assist['cohort']}' has {have} patients"
-        )
+        faults.append(f"arms.assist.patients is {assist['patients']}, cohort '{assist['cohort']}' has {have} patients")
     have, parts = len(order[graded["cohort"]]), len(graded["subsets"])
     if have // parts < max(graded["amounts"]):
         faults.append(

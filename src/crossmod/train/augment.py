@@ -48,9 +48,7 @@ class Augment:
     def draw(self, rng: np.random.Generator) -> Change:
         """Draw one change. The same number of random values is consumed whichever changes are applied."""
         s = self.settings
-        chance = dict(
-            zip(("affine", "noise", "blur", "brightness", "contrast", "gamma"), rng.random(6), strict=True)
-        )
+        chance = dict(zip(("affine", "noise", "blur", "brightness", "contrast", "gamma"), rng.random(6), strict=True))
         angles = np.radians(rng.uniform(-s["rotation_deg"], s["rotation_deg"], 3))
         scales = rng.uniform(1 - s["scale"], 1 + s["scale"]) * rng.uniform(0.95, 1.05, 3)
         sd, sigma, shift = rng.uniform(0, [s["noise_sd"], s["blur_voxels"], 1.0])

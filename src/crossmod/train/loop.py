@@ -47,9 +47,7 @@ def train(job: Job) -> None:
     settings = job.settings
     stage, training = settings["stages"][settings["stage"]], settings["training"]
     cases = _cases(job)
-    resume = Path(job.outputs["resume"]) / digest(
-        [settings, source_digest("crossmod.train"), _fingerprint(cases)], 16
-    )
+    resume = Path(job.outputs["resume"]) / digest([settings, source_digest("crossmod.train"), _fingerprint(cases)], 16)
     resume.mkdir(parents=True, exist_ok=True)
     with _alone(resume, job) as first:
         if not first:
@@ -111,9 +109,7 @@ class Curve(Callback):
         self.progress.done = self.progress.first = trainer.global_step
         self.progress.start = time.monotonic()
 
-    def on_train_batch_end(
-        self, trainer: lightning.Trainer, module: Segmentation, outputs: Any, *_: Any
-    ) -> None:
+    def on_train_batch_end(self, trainer: lightning.Trainer, module: Segmentation, outputs: Any, *_: Any) -> None:
         """Average the loss over a few steps."""
         self.pending.append(float(outputs["loss"]))
         if trainer.global_step % LOG_EVERY == 0 or trainer.global_step == trainer.max_steps:
@@ -125,9 +121,7 @@ class Curve(Callback):
         self.progress.advance(note=f", loss {self.rows[-1]['loss']:.3f}" if self.rows else "")
 
 
-def _fit(
-    module: Segmentation, cases: list[Prepared], stage: dict, settings: dict, resume: Path, curve: Curve
-) -> None:
+def _fit(module: Segmentation, cases: list[Prepared], stage: dict, settings: dict, resume: Path, curve: Curve) -> None:
     training = settings["training"]
     per_epoch = training["checkpoint_every"] * training["batch"]
     patches = Patches(cases, stage, training, settings["seed"])
@@ -158,9 +152,7 @@ def hardware(precision: str) -> tuple[str, str]:
     """Accelerator and precision on this machine: bf16 on a GPU that has it, 32 bit on CPUs unless asked otherwise."""
     gpu = torch.cuda.is_available()
     if precision == "auto":
-        precision = (
-            "bf16-mixed" if gpu and torch.cuda.is_bf16_supported() else "16-mixed" if gpu else "32-true"
-        )
+        precision = "bf16-mixed" if gpu and torch.cuda.is_bf16_supported() else "16-mixed" if gpu else "32-true"
     return ("gpu" if gpu else "cpu"), precision
 
 
@@ -182,9 +174,7 @@ def _cases(job: Job) -> list[Prepared]:
 
 def _fingerprint(cases: list[Prepared]) -> list:
     """What a resumed run must share with the interrupted one, beside its settings."""
-    return [
-        [case.cohort, case.case, int(case.label.sum()), float(case.image.sum(dtype=float))] for case in cases
-    ]
+    return [[case.cohort, case.case, int(case.label.sum()), float(case.image.sum(dtype=float))] for case in cases]
 
 
 def _step(checkpoint: Path) -> int:

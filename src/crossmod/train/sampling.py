@@ -23,8 +23,7 @@ class Schedule:
     def __init__(self, modalities: Sequence[str], seed: int, balance: str) -> None:
         names = sorted(set(modalities)) if balance == "modality" else ["all"]
         self.groups = [
-            np.array([i for i, modality in enumerate(modalities) if name in ("all", modality)])
-            for name in names
+            np.array([i for i, modality in enumerate(modalities) if name in ("all", modality)]) for name in names
         ]
         self.seed = seed
 

@@ -1,0 +1,115 @@
+"""The cascade in space: with a network that thresholds brightness, masks lie where the bright bodies are."""
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+
+from crossmod.cohort.images import Scan
+from crossmod.predict.cascade import kidney_boxes, on_grids, segment_kidneys, segment_parenchyma
+from crossmod.predict.network import TrainedStage
+from crossmod.prepare.geometry import Grid
+
+NORMALISATION = {"ct_window_hu": [-200.0, 300.0], "mr_percentiles": [0.5, 99.5]}
+STAGES = {
+    "kidney": {
+        "spacing_mm": [4.0, 4.0, 4.0],
+        "patch": [32, 32, 32],
+        "components": 2,
+        "overlap": 0.25,
+        "margin_mm": 10.0,
+    },
+    "parenchyma": {
+        "spacing_mm": [3.0, 3.0, 3.0],
+        "patch": [16, 16, 16],
+        "components": 1,
+        "overlap": 0.25,
+        "margin_mm": 10.0,
+    },
+}
+
+
+class Bright(torch.nn.Module):
+    """Logits that say foreground where the image is brighter than one SD."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(B, 1, X, Y, Z) → (B, 2, X, Y, Z)."""
+        return torch.cat([torch.zeros_like(x), 20 * (x - 1.0)], dim=1)
+
+
+@pytest.fixture(scope="module")
+def stages():
+    return {name: TrainedStage(stage, Bright(), torch.device("cpu")) for name, stage in STAGES.items()}
+
+
+def patient(codes=("L", "P", "S"), spacing_mm=(2.5, 2.5, 4.0), kidneys=("right", "left")):
+    """A CT of a box of soft tissue with two bright balls of 25 mm radius, 55 mm beside the midline; and a speck."""
+    shape = tuple(round(extent / s) for extent, s in zip((240, 180, 160), spacing_mm, strict=True))
+    lps = nib.orientations.inv_ornt_aff(nib.orientations.axcodes2ornt(("L", "P", "S")), shape) @ np.diag(
+        [*spacing_mm, 1]
+    )
+    index = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), -1)
+    mm = index @ lps[:3, :3].T + lps[:3, 3]
+    middle = mm.reshape(-1, 3).mean(axis=0)
+    rng = np.random.default_rng(0)
+    array = rng.normal(40, 5, shape)
+    truth = np.zeros(shape, dtype=np.uint8)
+    for value, side in enumerate(("right", "left"), start=1):
+        offset = np.array([55.0 if side == "right" else -55.0, -10.0, 5.0 * value])
+        ball = np.linalg.norm(mm - middle - offset, axis=-1) <= 25
+        if side in kidneys:
+            array[ball], truth[ball] = 250, value
+    array[np.linalg.norm(mm - middle - [0, 60, 0], axis=-1) <= 5] = 250
+    edge = (np.abs(mm - middle) > [110, 80, 200]).any(axis=-1)
+    array[edge] = -1000
+    turn = nib.orientations.ornt_transform(nib.io_orientation(lps), nib.orientations.axcodes2ornt(codes))
+    affine = lps @ nib.orientations.inv_ornt_aff(turn, shape)
+    oriented = [nib.orientations.apply_orientation(a, turn) for a in (array.astype(np.float32), truth)]
+    return Scan(oriented[0], affine), oriented[1]
+
+
+def dsc(a, b):
+    return 2 * (a & b).sum() / (a.sum() + b.sum())
+
+
+@pytest.mark.parametrize("codes", [("L", "P", "S"), ("R", "A", "S"), ("P", "I", "R"), ("S", "R", "A")])
+def test_masks_lie_where_the_kidneys_are_whatever_the_orientation(stages, codes):
+    scan, truth = patient(codes)
+    native = Grid(scan.array.shape, scan.affine)
+    ready = on_grids(scan, "CT", STAGES, NORMALISATION)
+    kidney = segment_kidneys(ready, "kidney", stages["kidney"], native)
+    assert kidney.shape == scan.array.shape
+    for value in (1, 2):
+        assert dsc(kidney == value, truth == value) > 0.93
+    boxes = kidney_boxes(kidney, native, ready.grids["parenchyma"])
+    parenchyma = segment_parenchyma(ready, "parenchyma", stages["parenchyma"], native, boxes)
+    for value in (1, 2):
+        assert dsc(parenchyma == value, truth == value) > 0.93
+
+
+@pytest.mark.parametrize("side", ["right", "left"])
+def test_a_single_kidney_keeps_its_side(stages, side):
+    scan, truth = patient(kidneys=(side,))
+    native = Grid(scan.array.shape, scan.affine)
+    ready = on_grids(scan, "CT", STAGES, NORMALISATION)
+    kidney = segment_kidneys(ready, "kidney", stages["kidney"], native)
+    assert set(np.unique(kidney)) == {0, truth.max()}
+
+
+def test_specks_are_not_kidneys(stages):
+    scan, _ = patient(kidneys=())
+    ready = on_grids(scan, "CT", STAGES, NORMALISATION)
+    native = Grid(scan.array.shape, scan.affine)
+    kidney = segment_kidneys(ready, "kidney", stages["kidney"], native)
+    assert not kidney.any()
+    assert kidney_boxes(kidney, native, ready.grids["parenchyma"]) == {}
+    assert not segment_parenchyma(ready, "parenchyma", stages["parenchyma"], native, {}).any()
+
+
+def test_a_box_that_reaches_beyond_the_scan_is_no_harm(stages):
+    scan, _ = patient()
+    native = Grid(scan.array.shape, scan.affine)
+    ready = on_grids(scan, "CT", STAGES, NORMALISATION)
+    boxes = {"right": (np.array([-30, -30, -30]), np.array([10, 10, 10]))}
+    found = segment_parenchyma(ready, "parenchyma", stages["parenchyma"], native, boxes)
+    assert found.shape == scan.array.shape
