@@ -104,7 +104,7 @@ def ui(
     port: Annotated[int, typer.Option(min=1, max=65535)] = 5000,
 ) -> None:
     """Browse a study's runs in the MLflow UI, on this machine only."""
-    from crossmod.tracking import serve
+    from crossmod.tracking.store import serve
 
     serve(Path("results") / study / "mlflow", port)
 

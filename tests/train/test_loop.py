@@ -16,7 +16,7 @@ from mlflow import MlflowClient
 
 from crossmod import train
 from crossmod.job import Job, UserError
-from crossmod.tracking import uri
+from crossmod.tracking.store import uri
 
 
 def outputs(job: Job) -> tuple[bytes, bytes]:

@@ -22,6 +22,7 @@ def predict_job(wildcards):
         {
             "arm": ARMS[wildcards.arm],
             "site": wildcards.site,
+            "cascade": STAGES,
             "seed": int(wildcards.seed),
             "threads": STUDY["training"]["threads"],
             **section("stages", "model"),

@@ -26,7 +26,7 @@ def predict_site(job: Job) -> None:
     torch.set_num_threads(settings["threads"])
     stages = {
         name: TrainedStage.load(Path(job.inputs["weights"][name]), stage, settings["model"])
-        for name, stage in settings["stages"].items()
+        for name, stage in ((name, settings["stages"][name]) for name in settings["cascade"])
     }
     splits = json.loads(Path(job.inputs["splits"]).read_text(encoding="utf-8"))
     placed = splits["arms"][settings["arm"]["name"]]["sites"][settings["site"]]

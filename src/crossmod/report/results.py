@@ -84,7 +84,8 @@ class Results:
     @cached_property
     def sites(self) -> list[str]:
         """Sites that have scores, in the order of the design."""
-        return list(dict.fromkeys([*self.study.get("sites", {}), *self._dsc["site"]]))
+        # The analyse step keeps the order of the design; plain JSON does not.
+        return list(dict.fromkeys([*self._dsc["site"], *self.study.get("sites", {})]))
 
     @cached_property
     def targets(self) -> list[str]:

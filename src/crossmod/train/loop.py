@@ -42,7 +42,7 @@ def train(job: Job) -> None:
     Raises:
         UserError: if the training set is empty for this stage.
     """
-    from crossmod.tracking import TrainingRun
+    from crossmod.tracking.training import TrainingRun
 
     settings = job.settings
     stage, training = settings["stages"][settings["stage"]], settings["training"]

@@ -1,0 +1,50 @@
+"""What is added to a finished run: final metrics per site, and pictures of the worst cases."""
+
+import json
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from crossmod.job import Job, write_json
+from crossmod.report.pictures import worst_cases
+from crossmod.tracking.store import uri
+
+
+def track(job: Job) -> None:
+    """Add scores and pictures to the runs of an arm's stages; see :func:`crossmod.tracking.run` for the job."""
+    scores = pd.concat([pd.read_csv(path) for path in job.inputs["scores"]], ignore_index=True)
+    logged = {}
+    for stage, path in job.inputs["runs"].items():
+        run_id = json.loads(Path(path).read_text(encoding="utf-8"))["run_id"]
+        rows = scores[scores["target"].str.startswith(stage)]
+        metrics = _means(rows)
+        with tempfile.TemporaryDirectory() as folder:
+            pictures = worst_cases(rows, job.inputs["predictions"], job.inputs["cohorts"], Path(folder))
+            log_results(job.inputs["store"], run_id, metrics, pictures)
+        logged[stage] = {"run_id": run_id, "metrics": metrics}
+    write_json(job.outputs["tracked"], logged)
+
+
+def _means(rows: Any) -> dict[str, float]:
+    """Mean of each metric per site, target and region, named as MLflow allows."""
+    metrics = {}
+    for (site, target, region), cell in rows.groupby(["site", "target", "region"]):
+        for metric in ("dsc", "surface_dsc", "volume_difference_ml"):
+            value = cell[metric].mean()
+            if value == value:
+                metrics[f"{metric}/{site}/{target}/{region}"] = round(float(value), 6)
+    return metrics
+
+
+def log_results(store: str | Path, run_id: str, metrics: Mapping[str, float], pictures: Iterable[Path]) -> None:
+    """Add the final metrics and pictures to a finished run."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(uri(Path(store).parent))
+    for key, value in metrics.items():
+        client.log_metric(run_id, key, value)
+    for picture in pictures:
+        client.log_artifact(run_id, str(picture), "worst_cases")
