@@ -22,6 +22,7 @@ STEPS = {
     "cohort.check": ("crossmod.cohort", "run_check", ""),
     "prepare": ("crossmod.prepare", "run", "Orient, resample and normalise the scans of a cohort, once."),
     "split": ("crossmod.split", "run", "Draw patient-disjoint training arms and validation sites, and audit them."),
+    "split.site": ("crossmod.split", "run_site", ""),
     "split.audit": ("crossmod.split", "run_audit", ""),
     "train": ("crossmod.train", "run", "Train one stage of one arm with one seed."),
     "predict": ("crossmod.predict", "run", "Segment a site with one arm, masks in the scans' own space."),

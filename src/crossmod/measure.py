@@ -41,27 +41,25 @@ class Model:
 
     @classmethod
     def load(cls, folder: Path, seed: int) -> "Model":
-        """Read what was saved beside the weights; today's config plays no part.
+        """Read what the study saved; today's config plays no part.
 
         Raises:
             UserError: if the folder holds no trained arm.
         """
-        jobs = sorted(folder.glob(f"*/seed{seed}/job.json"))
-        records = [json.loads(path.read_text(encoding="utf-8"))["settings"] for path in jobs]
-        found = {record["stage"]: (path.parent, record) for path, record in zip(jobs, records, strict=True)}
-        if len(found) != 2:
+        # What the study itself segmented its sites with lies beside its predictions.
+        jobs = sorted((folder.parents[1] / "predict" / folder.name / f"seed{seed}").glob("*.job.json"))
+        if not jobs:
             raise UserError(
-                f"{folder}: no trained arm with seed {seed} (both stages are needed, found {sorted(found) or 'none'}). Give "
-                "the folder of an arm, e.g. --model results/renal/laptop/train/ct116+mrA120."
+                f"{folder}: no arm of a finished study with seed {seed}. Give the folder of a trained arm inside the results "
+                "of its study, e.g. --model results/renal/laptop/train/ct116+mrA120."
             )
-        order = sorted(found, key=lambda stage: found[stage][1]["stages"][stage]["region"] != "image")
-        first = found[order[0]][1]
+        settings = json.loads(jobs[0].read_text(encoding="utf-8"))["settings"]
         return cls(
-            name=f"{first['arm']['name']}, seed {seed}",
-            weights={stage: found[stage][0] / "model.safetensors" for stage in order},
-            stages={stage: found[stage][1]["stages"][stage] for stage in order},
-            network=first["model"],
-            normalisation=first["normalisation"],
+            name=f"{settings['arm']['name']}, seed {seed}",
+            weights={stage: folder / stage / f"seed{seed}" / "model.safetensors" for stage in settings["cascade"]},
+            stages={stage: settings["stages"][stage] for stage in settings["cascade"]},
+            network=settings["model"],
+            normalisation=settings["normalisation"],
         )
 
 
@@ -100,7 +98,7 @@ def measure_scan(scan: Path, out: Path | None, model: Path | None, modality: str
     Raises:
         UserError: if the scan or the model cannot be used.
     """
-    trained = Model.load(model or default_model(), seed)
+    trained = Model.load((model or default_model()).resolve(), seed)
     image = read_scan(scan)
     modality = _modality(image, modality)
     kidney, parenchyma = _segment(image, modality, trained, threads)

@@ -11,7 +11,7 @@ from crossmod.job import Job, UserError
 
 ARM = {"name": "mrA002", "strategy": "pure", "amount": 2, "subset": "A", "patients": {"mr": 2}}
 ARMS = {"assist": {"cohort": "ct", "patients": 2}, "graded": {"cohort": "mr", "subsets": ["A", "B"], "amounts": [2]}}
-SITES = [{"name": "mr", "cohort": "mr", "part": "other_half"}]
+SITE = {"name": "mr", "cohort": "mr", "part": "other_half"}
 
 
 @pytest.fixture
@@ -23,8 +23,12 @@ def audit(tmp_path, cohorts):
     inputs = {"cohorts": [str(folder) for folder in cohorts]}
     training = str(tmp_path / "training.json")
     split.run(Job("split", inputs, {"training": training}, {"arms": ARMS, "seed": 0}))
+    settings = {"site": SITE, "arms": [ARM]}
+    site = str(tmp_path / "mr.json")
+    split.run_site(Job("split.site", {"training": training, "cohort": str(cohorts[1])}, {"site": site}, settings))
     outputs = {"splits": str(tmp_path / "splits.json"), "audit": str(tmp_path / "audit.csv")}
-    split.run_audit(Job("split.audit", {**inputs, "training": training}, outputs, {"arms": [ARM], "sites": SITES}))
+    everything = {**inputs, "training": training, "sites": {"mr": site}}
+    split.run_audit(Job("split.audit", everything, outputs, {"arms": [ARM]}))
     return json.loads((tmp_path / "splits.json").read_text())
 
 

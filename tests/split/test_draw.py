@@ -12,7 +12,7 @@ from crossmod.config import compose
 from crossmod.design import arms, site_records
 from crossmod.job import UserError
 from crossmod.split.audit import refuse_leaks
-from crossmod.split.draw import draw_sites, draw_training, training_cases
+from crossmod.split.draw import draw_site, draw_training, gather, training_cases
 
 
 def cohort(name: str, patients: int, images: int = 1) -> Cohort:
@@ -27,6 +27,14 @@ def cohort(name: str, patients: int, images: int = 1) -> Cohort:
 @pytest.fixture(scope="module")
 def study():
     return compose([])
+
+
+def draw_sites(training, records, sites, cohorts):
+    return gather(
+        training,
+        records,
+        {site["name"]: draw_site(training, records, site, cohorts[site["cohort"]]) for site in sites},
+    )
 
 
 @pytest.fixture(scope="module")

@@ -43,7 +43,7 @@ def training_job(tiny: Path):
                 "stages": {stage: config},
                 "seed": 0,
                 "tags": {"study": "test", "scale": "smoke"},
-                **{key: study[key] for key in ("model", "training", "normalisation")},
+                **{key: study[key] for key in ("model", "training")},
             },
         )
 

@@ -1,11 +1,16 @@
 # What all rules share: the composed study, its folders, and how a job is handed to `crossmod STEP`.
+import fcntl
 import re
+from collections import Counter
+from pathlib import Path
 
 from crossmod import design
 from crossmod.config import compose, overrides_from_snakemake
 from crossmod.job import Job, UserError
+from crossmod.time_left import StudyProgress
 from crossmod.source import source_digest
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
 
 try:
     STUDY = compose(overrides_from_snakemake(config))
@@ -46,3 +51,43 @@ def section(*keys):
 def folders(step, cohorts):
     """The folders of some cohorts, as one step wrote them."""
     return [f"{R}/{step}/{cohort}" for cohort in cohorts]
+
+
+def hold_the_study():
+    """One workflow per study and scale at a time. The lock dies with its process, however it dies."""
+    path = Path(R) / ".running"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle = path.open("w")
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise WorkflowError(
+            f"Another snakemake is running this study in {R}; wait for it, or stop it."
+        ) from None
+    return handle
+
+
+LOCKS = []
+
+# Core-seconds of a job at scale laptop on the machine of the README: a first guess for the time left.
+USUAL_S = {
+    "cohort": 90,
+    "prepare": 40,
+    "train": 90,
+    "predict": 25,
+    "evaluate": 12,
+    "track": 5,
+    "analyse": 20,
+    "notebook": 10,
+    "report": 5,
+}
+
+
+def jobs_to_run():
+    """Rule → number of its jobs in this run."""
+    return Counter(job.rule.name for job in workflow.dag.needrun_jobs())
+
+
+onstart:
+    LOCKS.append(hold_the_study())
+    logger.addHandler(StudyProgress(jobs_to_run(), workflow.cores, USUAL_S))

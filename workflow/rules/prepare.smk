@@ -5,18 +5,6 @@ GRIDS = {
 }
 
 
-def prepare_job(wildcards):
-    return job(
-        "prepare",
-        {"cohort": f"{R}/cohort/{wildcards.cohort}"},
-        {
-            "folder": f"{R}/prepare/{wildcards.cohort}",
-            "job": f"{R}/prepare/{wildcards.cohort}.job.json",
-        },
-        {"stages": GRIDS, **section("normalisation")},
-    )
-
-
 rule prepare:
     input:
         cohort=f"{R}/cohort/{{cohort}}",

@@ -7,20 +7,6 @@ DRAWING = [
 NOTEBOOKS = ["01_cohort", "02_dsc", "03_learning_curves", "04_volumes", "05_overlays"]
 
 
-def notebook_job(wildcards):
-    stem = f"{R}/report/notebooks/{wildcards.notebook}"
-    return job(
-        "report.notebook",
-        {"notebook": f"notebooks/{wildcards.notebook}.ipynb", "results": R},
-        {
-            "notebook": f"{stem}.ipynb",
-            "figures": f"{R}/report/figures/{wildcards.notebook}",
-            "job": f"{stem}.job.json",
-        },
-        {"study": section("sites", "cohorts", "arms", "analyse")},
-    )
-
-
 rule notebook:
     input:
         notebook=f"notebooks/{{notebook}}.ipynb",

@@ -1,4 +1,7 @@
 # split: tables of cases → patient-disjoint training arms and validation sites.
+SITE_FILES = {site: f"{R}/split/{site}.json" for site in SITE_COHORTS}
+
+
 rule split:
     input:
         cohorts=folders("cohort", TRAINING_COHORTS),
@@ -27,9 +30,30 @@ rule split:
         "crossmod split {params.job:q} 2>&1 | tee {log}"
 
 
+rule site:
+    input:
+        training=f"{R}/split/training.json",
+        cohort=site_cohorts,
+    output:
+        site=f"{R}/split/{{site}}.json",
+        job=f"{R}/split/{{site}}.job.json",
+    log:
+        f"{LOGS}/split/{{site}}.log",
+    conda:
+        "../../environment.yml"
+    params:
+        job=site_job,
+        code=source_digest("crossmod.split"),
+    message:
+        "split: placing the cases of site {wildcards.site}"
+    shell:
+        "crossmod split {params.job:q} 2>&1 | tee {log}"
+
+
 rule audit:
     input:
         training=f"{R}/split/training.json",
+        sites=SITE_FILES.values(),
         cohorts=folders("cohort", COHORTS),
     output:
         splits=f"{R}/split/splits.json",
@@ -44,6 +68,7 @@ rule audit:
             "split.audit",
             {
                 "training": f"{R}/split/training.json",
+                "sites": SITE_FILES,
                 "cohorts": folders("cohort", COHORTS),
             },
             {
@@ -51,10 +76,10 @@ rule audit:
                 "audit": f"{R}/split/audit.csv",
                 "job": f"{R}/split/splits.job.json",
             },
-            {"arms": list(ARMS.values()), "sites": SITES},
+            {"arms": list(ARMS.values())},
         ),
         code=source_digest("crossmod.split"),
     message:
-        "split: placing every case at its site, and looking for leaks between training and validation"
+        "split: looking for leaks between training and validation"
     shell:
         "crossmod split {params.job:q} 2>&1 | tee {log}"

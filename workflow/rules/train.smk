@@ -1,42 +1,4 @@
 # train: arm × stage × seed → weights. Interrupted trainings go on from their last checkpoint.
-def train_paths(wildcards):
-    folder = f"{R}/train/{wildcards.arm}/{wildcards.stage}/seed{wildcards.seed}"
-    return {
-        "weights": f"{folder}/model.safetensors",
-        "history": f"{folder}/history.csv",
-        "run": f"{folder}/run.json",
-        "job": f"{folder}/job.json",
-    }
-
-
-def train_inputs(wildcards):
-    cohorts = [
-        cohort
-        for cohort in TRAINING_COHORTS
-        if cohort in ARMS[wildcards.arm]["patients"]
-    ]
-    return {
-        "training": f"{R}/split/training.json",
-        "prepared": folders("prepare", cohorts),
-    }
-
-
-def train_job(wildcards):
-    return job(
-        "train",
-        {**train_inputs(wildcards), "store": STORE},
-        {**train_paths(wildcards), "resume": f"{R}/train/.resume"},
-        {
-            "arm": ARMS[wildcards.arm],
-            "stage": wildcards.stage,
-            "stages": {wildcards.stage: STUDY["stages"][wildcards.stage]},
-            "seed": int(wildcards.seed),
-            "tags": section("study", "scale"),
-            **section("model", "training", "normalisation"),
-        },
-    )
-
-
 rule train:
     input:
         unpack(train_inputs),

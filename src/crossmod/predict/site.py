@@ -28,8 +28,7 @@ def predict_site(job: Job) -> None:
         name: TrainedStage.load(Path(job.inputs["weights"][name]), stage, settings["model"])
         for name, stage in ((name, settings["stages"][name]) for name in settings["cascade"])
     }
-    splits = json.loads(Path(job.inputs["splits"]).read_text(encoding="utf-8"))
-    placed = splits["arms"][settings["arm"]["name"]]["sites"][settings["site"]]
+    placed = json.loads(Path(job.inputs["site"]).read_text(encoding="utf-8"))[settings["arm"]["name"]]
     cohorts = {cohort.name: cohort for cohort in map(read_cohort, map(Path, job.inputs["cohorts"]))}
     prepared = {Path(folder).name: Path(folder) for folder in job.inputs["prepared"]}
 

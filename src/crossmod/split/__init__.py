@@ -17,22 +17,41 @@ def run(job: Job) -> None:
     write_json(job.outputs["training"], draw_training(job.settings["arms"], cohorts, job.settings["seed"]))
 
 
-def run_audit(job: Job) -> None:
-    """List the cases of every site for every arm, and refuse any leak between the two.
+def run_site(job: Job) -> None:
+    """List the cases of one site for every arm.
 
-    inputs: ``training``, ``cohorts``. settings: ``sites``, ``arms`` (records). outputs: ``splits``, ``audit``.
+    inputs: ``training``, ``cohort`` (folder). settings: ``site`` (record), ``arms`` (records). outputs: ``site`` (JSON).
+    """
+    import json
+
+    from crossmod.cohort.table import read_cohort
+    from crossmod.split.draw import draw_site
+
+    training = json.loads(Path(job.inputs["training"]).read_text(encoding="utf-8"))
+    cohort = read_cohort(Path(job.inputs["cohort"]))
+    write_json(job.outputs["site"], draw_site(training, job.settings["arms"], job.settings["site"], cohort))
+
+
+def run_audit(job: Job) -> None:
+    """Gather who trains and who validates, and refuse any leak between the two.
+
+    inputs: ``training``, ``sites`` (name → JSON), ``cohorts``. settings: ``arms`` (records). outputs: ``splits``,
+    ``audit``.
     """
     import json
 
     from crossmod.cohort.table import read_cohort
     from crossmod.job import whole
     from crossmod.split.audit import audit, refuse_leaks
-    from crossmod.split.draw import draw_sites
+    from crossmod.split.draw import gather
 
-    training = json.loads(Path(job.inputs["training"]).read_text(encoding="utf-8"))
+    def read(path: str) -> dict:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+
+    sites = {name: read(path) for name, path in job.inputs["sites"].items()}
+    splits = gather(read(job.inputs["training"]), job.settings["arms"], sites)
     folders = [Path(folder) for folder in job.inputs["cohorts"]]
     cohorts = {cohort.name: cohort for cohort in map(read_cohort, folders)}
-    splits = draw_sites(training, job.settings["arms"], job.settings["sites"], cohorts)
     table = audit(splits, cohorts, folders)
     with whole(job.outputs["audit"]) as partial:
         table.to_csv(partial, index=False, lineterminator="\n")

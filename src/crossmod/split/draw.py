@@ -62,35 +62,53 @@ def training_cases(training: Plain, arm: Plain) -> dict[str, list[str]]:
     return cases
 
 
-def draw_sites(training: Plain, arms: list[Plain], sites: list[Plain], cohorts: dict[str, Cohort]) -> Plain:
-    """The cases every arm is validated on, per site.
+def draw_site(training: Plain, arms: list[Plain], site: Plain, cohort: Cohort) -> dict[str, dict[str, list[str]]]:
+    """The cases of one site that every arm is validated on: arm → cohort → cases.
 
     Args:
         training: what :func:`draw_training` returned.
         arms: arm records (see :meth:`crossmod.design.Arm.record`).
-        sites: site records with name, cohort and part.
-        cohorts: name → cohort.
+        site: site record with name, cohort and part.
+        cohort: that cohort.
+
+    Raises:
+        UserError: if the site would be empty.
+    """
+    placed = {}
+    for arm in arms:
+        cases = _site_cases(site, arm, training, cohort)
+        if not cases:
+            raise UserError(
+                f"Site '{site['name']}' has no case for arm '{arm['name']}': cohort '{site['cohort']}' has "
+                f"{len(_labelled(cohort))} labelled cases and part is '{site['part']}'. Give the cohort "
+                "more patients, train on fewer, or remove the site."
+            )
+        placed[arm["name"]] = {site["cohort"]: cases}
+    return placed
+
+
+def gather(training: Plain, arms: list[Plain], sites: dict[str, dict[str, dict[str, list[str]]]]) -> Plain:
+    """Everything about who trains and who validates in one record.
+
+    Args:
+        training: what :func:`draw_training` returned.
+        arms: arm records.
+        sites: site → what :func:`draw_site` returned.
 
     Returns:
         ``{"seed", "subsets": {name: cases}, "arms": {arm: {"training": {cohort: cases}, "sites": {site: {cohort: cases}}}}}``.
-
-    Raises:
-        UserError: if a site would be empty.
     """
-    splits: Plain = {"seed": training["seed"], "subsets": training["halves"], "arms": {}}
-    for arm in arms:
-        placed = {}
-        for site in sites:
-            cases = _site_cases(site, arm, training, cohorts[site["cohort"]])
-            if not cases:
-                raise UserError(
-                    f"Site '{site['name']}' has no case for arm '{arm['name']}': cohort '{site['cohort']}' has "
-                    f"{len(cohorts[site['cohort']].cases)} labelled cases and part is '{site['part']}'. Give the cohort "
-                    "more patients, train on fewer, or remove the site."
-                )
-            placed[site["name"]] = {site["cohort"]: cases}
-        splits["arms"][arm["name"]] = {"training": training_cases(training, arm), "sites": placed}
-    return splits
+    return {
+        "seed": training["seed"],
+        "subsets": training["halves"],
+        "arms": {
+            arm["name"]: {
+                "training": training_cases(training, arm),
+                "sites": {site: placed[arm["name"]] for site, placed in sites.items()},
+            }
+            for arm in arms
+        },
+    }
 
 
 def _site_cases(site: Plain, arm: Plain, training: Plain, cohort: Cohort) -> list[str]:

@@ -1,0 +1,113 @@
+"""The smoke study end to end: complete, honest, tracked, and the same after a SIGKILL in the middle of a training."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+
+pytestmark = pytest.mark.study
+
+
+def test_every_arm_site_and_target_has_its_rows(study):
+    scores = pd.read_csv(study.results / "analyse/scores.csv")
+    assert scores["arm"].nunique() == 13
+    assert set(scores["site"]) == {"mr", "ct", "ct_external"}
+    assert scores["simulated"].all()
+    for _, cell in scores.groupby(["arm", "site"]):
+        assert set(cell["target"]) == {"kidney", "parenchyma_with_tumour", "parenchyma_without_tumour"}
+        assert set(cell["region"]) == {"image", "predicted_box", "reference_box"}
+    assert (study.results / "report/index.html").stat().st_size > 100_000
+
+
+def test_26_models_one_experiment_and_nothing_lost(study):
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{study.folder}/results/renal/mlflow/mlflow.db")
+    experiments = [e for e in client.search_experiments() if e.name != "Default"]
+    assert [experiment.name for experiment in experiments] == ["renal"]
+    runs = client.search_runs([experiments[0].experiment_id], max_results=200)
+    assert len(runs) == 26
+    declared = {json.loads(path.read_text())["run_id"] for path in study.results.glob("train/*/*/seed0/run.json")}
+    assert {run.info.run_id for run in runs} == declared
+    for run in runs:
+        assert {"study", "scale", "arm", "stage", "seed", "config_hash", "git_commit"} <= set(run.data.tags)
+        assert any(key.startswith("dsc/mr/") for key in run.data.metrics), "final metrics"
+        assert len(client.get_metric_history(run.info.run_id, "train_loss")) >= 1, "curve"
+
+
+def test_masks_lie_in_the_scans_own_space(study):
+    cases = pd.read_csv(study.results / "cohort/ct_external/cases.csv").set_index("case")
+    folder = study.results / "predict/ct3+mrA006/seed0/ct_external"
+    for row in pd.read_csv(folder / "index.csv").itertuples():
+        scan = nib.load(study.results / "cohort/ct_external" / cases.loc[row.case, "image"])
+        for kind in ("kidney", "parenchyma", "parenchyma_reference_box"):
+            mask = nib.load(folder / getattr(row, kind))
+            assert mask.shape == scan.shape
+            np.testing.assert_allclose(mask.affine, scan.affine)
+
+
+def test_progress_was_visible(study):
+    said = (study.folder / "said.txt").read_text()
+    assert "train ct3+mrA006 kidney seed0: 8 of 8 steps" in said
+    assert "── study: " in said
+    assert "left" in said
+
+
+def test_any_job_can_be_repeated_by_hand(study):
+    scores = study.results / "evaluate/mrA002/seed0/ct.csv"
+    before = scores.read_bytes()
+    scores.unlink()
+    command = [sys.executable, "-m", "crossmod.cli", "evaluate", str(scores.with_suffix(".job.json"))]
+    subprocess.run(command, cwd=study.folder, env=study.environment, check=True)
+    assert scores.read_bytes() == before
+    assert study.would_run() in ({}, {"analyse": 1, "track": 1, "notebook": 5, "report": 1})
+    study.snakemake("--config", "scale=smoke", "--touch")
+
+
+def test_sigkill_in_a_training_changes_no_table(study):
+    before = study.tables()
+    for path in (study.results / "train/mrB004/kidney/seed0").iterdir():
+        path.unlink()
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", "--config", "scale=smoke"]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    killed = subprocess.Popen(command, cwd=study.folder, env=study.environment, start_new_session=True, **quiet)
+    known = set((study.results / "train/.resume").glob("*/last.ckpt"))
+    deadline = time.monotonic() + 120
+    while not set((study.results / "train/.resume").glob("*/last.ckpt")) - known and time.monotonic() < deadline:
+        time.sleep(0.005)
+    os.killpg(killed.pid, signal.SIGKILL)
+    killed.wait()
+    assert not (study.results / "train/mrB004/kidney/seed0/model.safetensors").exists()
+    again = study.snakemake("--config", "scale=smoke")
+    assert "resuming from step" in again.stdout
+    assert study.tables() == before
+    assert study.would_run() == {}
+
+
+def test_two_workflows_do_not_run_one_study_at_once(study):
+    import fcntl
+
+    with (study.results / ".running").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        refused = study.snakemake("--config", "scale=smoke", "override=analyse.alpha=0.01", check=False)
+    assert refused.returncode != 0
+    assert "Another snakemake is running this study" in refused.stdout
+
+
+def test_mistyped_keys_stop_everything_before_any_job(bare):
+    refused = bare.snakemake("--config", "scale=smoke", "override=training.bach=4", check=False)
+    assert refused.returncode != 0
+    assert "training.bach: unknown key; did you mean 'training.batch'?" in refused.stdout
+    assert not (bare.folder / "results").exists()
+
+
+def test_lint_is_content(bare):
+    lint = bare.snakemake("--lint", check=False)
+    assert "Congratulations" in lint.stdout, lint.stdout[-3000:]
