@@ -1,5 +1,6 @@
 """The command line: every step by itself, and what a user does without a study."""
 
+import gc
 import importlib
 import sys
 from pathlib import Path
@@ -112,6 +113,9 @@ def ui(
 
 def main() -> None:
     """Entry point: a user's mistake is one clear message, not a traceback."""
+    # Importing torch, MONAI, Lightning and MLflow makes millions of objects, none of them garbage: with Python's own
+    # threshold of 700 a quarter of a job's start is spent looking for some (measured: 6.3 → 4.8 s).
+    gc.set_threshold(50_000, 20, 100)
     try:
         app()
     except UserError as error:

@@ -1,0 +1,69 @@
+"""pyproject.toml, the lock and environment.yml agree, so that pip, uv and conda users run the same versions."""
+
+import re
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+
+@pytest.fixture(scope="module")
+def project(root):
+    return tomllib.loads((root / "pyproject.toml").read_text())
+
+
+@pytest.fixture(scope="module")
+def locked(root):
+    lines = [line for line in (root / "requirements.lock").read_text().splitlines() if line.strip()]
+    return [Requirement(line) for line in lines]
+
+
+def test_every_line_of_the_lock_pins_one_version(locked):
+    for requirement in locked:
+        assert re.fullmatch(r"==[^*,]+", str(requirement.specifier)), requirement
+
+
+def test_the_lock_holds_what_the_project_asks_for(project, locked):
+    asked = [Requirement(text) for text in project["project"]["dependencies"] + project["dependency-groups"]["dev"]]
+    pinned = {}
+    for requirement in locked:
+        pinned.setdefault(canonicalize_name(requirement.name), []).append(str(requirement.specifier).removeprefix("=="))
+    for requirement in asked:
+        versions = pinned.get(canonicalize_name(requirement.name))
+        assert versions, f"{requirement.name} is not in requirements.lock: run `make lock`"
+        assert all(requirement.specifier.contains(version) for version in versions), (requirement, versions)
+
+
+def test_nothing_is_installed_beyond_the_lock(root, locked):
+    if Path(sys.prefix).resolve() != (root / ".venv").resolve():
+        pytest.skip("not the environment that `make env` makes")
+    from importlib.metadata import distributions
+
+    known = {canonicalize_name(requirement.name) for requirement in locked}
+    installed = {canonicalize_name(found.metadata["Name"]) for found in distributions()}
+    extra = {name for name in installed - known if not name.startswith(("nvidia", "cuda", "triton"))}
+    assert extra <= {"crossmod", "pip"}, "installed but not pinned"
+
+
+def test_conda_brings_python_and_pip_the_same_lock(root, project):
+    from rattler import MatchSpec, Version, VersionSpec
+
+    environment = yaml.safe_load((root / "environment.yml").read_text())
+    specs = [MatchSpec(spec) for spec in environment["dependencies"] if isinstance(spec, str)]
+    (python,) = [VersionSpec(str(spec.version)) for spec in specs if str(spec).startswith("python ")]
+    lowest = re.search(r"[\d.]+", project["project"]["requires-python"]).group()
+    assert python.matches(Version(lowest))
+    assert not python.matches(Version("3.10"))
+    (pip,) = [part["pip"] for part in environment["dependencies"] if isinstance(part, dict)]
+    assert "-r requirements.lock" in pip
+    assert "-e ." in pip
+
+
+def test_the_makefile_and_citation_know_the_version(root, project):
+    citation = yaml.safe_load((root / "CITATION.cff").read_text())
+    assert citation["version"] == project["project"]["version"]
+    assert citation["license"] == project["project"]["license"]
