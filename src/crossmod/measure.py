@@ -31,6 +31,7 @@ class Model:
         stages: stage → config it was trained with.
         network: config of the network.
         normalisation: config of the intensity normalisation.
+        precision: of the arithmetic.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Model:
     stages: Plain
     network: Plain
     normalisation: Plain
+    precision: str
 
     @classmethod
     def load(cls, folder: Path, seed: int) -> "Model":
@@ -60,6 +62,7 @@ class Model:
             stages={stage: settings["stages"][stage] for stage in settings["cascade"]},
             network=settings["model"],
             normalisation=settings["normalisation"],
+            precision=settings["precision"],
         )
 
 
@@ -140,7 +143,8 @@ def _segment(image: Scan, modality: str, trained: Model, threads: int) -> tuple[
     torch.set_num_threads(threads)
     first, second = trained.stages
     stages = {
-        name: TrainedStage.load(trained.weights[name], stage, trained.network) for name, stage in trained.stages.items()
+        name: TrainedStage.load(trained.weights[name], stage, trained.network, trained.precision)
+        for name, stage in trained.stages.items()
     }
     native = Grid(image.array.shape, image.affine)
     scan = on_grids(image, modality, trained.stages, trained.normalisation)

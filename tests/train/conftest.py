@@ -20,7 +20,7 @@ def training_job(tiny: Path):
         cases = [f"mr-{number:04d}" for number in range(1, 5)]
         training = {"seed": 0, "assist": {}, "halves": {"A": cases}, "subsets": {"A": {"4": {"mr": cases}}}}
         (folder / "training.json").write_text(json.dumps(training))
-        study = compose(["scale=smoke", "training.checkpoint_every=2", "model.channels=[4,8,8,8]"])
+        study = compose(["scale=smoke", "training.checkpoint_every=2", "model.channels=[8,8,16,16]"])
         config = study["stages"][stage] | {"steps": steps, "patch": [16, 16, 16], "spacing_mm": [8.0, 8.0, 8.0]}
         if stage == "parenchyma":
             config["spacing_mm"] = [5.0, 5.0, 5.0]

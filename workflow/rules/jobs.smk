@@ -145,6 +145,7 @@ def predict_job(wildcards):
             "arm": ARMS[wildcards.arm],
             "site": wildcards.site,
             "cascade": STAGES,
+            "precision": STUDY["training"]["precision"],
             "seed": int(wildcards.seed),
             "threads": STUDY["training"]["threads"],
             "stages": {

@@ -7,7 +7,7 @@ def run(job: Job) -> None:
     """Segment every case of a site with both stages of one arm and seed.
 
     inputs: ``weights`` (stage → file), ``site`` (JSON), ``cohorts`` and ``prepared`` (folders). settings: ``arm``, ``site``, ``cascade`` (stages in order),
-    ``model``, ``stages``, ``normalisation``, ``threads``. outputs: ``folder``.
+    ``model``, ``precision``, ``stages``, ``normalisation``, ``threads``. outputs: ``folder``.
     """
     from crossmod.predict.site import predict_site
 

@@ -9,6 +9,7 @@ import torch
 from monai.inferers import SlidingWindowInferer
 
 from crossmod.models.build import build, load_weights
+from crossmod.models.hardware import autocast, layout
 
 
 @dataclass(frozen=True)
@@ -18,21 +19,25 @@ class TrainedStage:
     Attributes:
         stage: config of the stage.
         network: in evaluation mode, on ``device``.
+        precision: as in the config of the training.
     """
 
     stage: dict[str, Any]
     network: torch.nn.Module
     device: torch.device
+    precision: str = "32-true"
 
     @classmethod
-    def load(cls, weights: Path, stage: dict[str, Any], model: dict[str, Any]) -> "TrainedStage":
+    def load(cls, weights: Path, stage: dict[str, Any], model: dict[str, Any], precision: str) -> "TrainedStage":
         """Build the network and load its weights.
 
         Raises:
             UserError: if the weights are missing or do not fit.
         """
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        return cls(stage, load_weights(build(model), weights).to(device), device)
+        network = load_weights(build(model), weights)
+        network = network.to(device, memory_format=layout(network))
+        return cls(stage, network, device, precision)
 
     def probability(self, image: np.ndarray) -> np.ndarray:
         """Foreground probability: (X, Y, Z) normalised image → (X, Y, Z) float32.
@@ -40,6 +45,7 @@ class TrainedStage:
         Overlapping windows of the training patch's size are blended by a Gaussian (nnU-Net's inference).
         """
         x = torch.from_numpy(np.asarray(image, dtype=np.float32))[None, None].to(self.device)
+        x = x.contiguous(memory_format=layout(self.network))
         inferer = SlidingWindowInferer(
             self.stage["patch"],
             sw_batch_size=2,
@@ -48,7 +54,7 @@ class TrainedStage:
             sigma_scale=0.125,
             padding_mode="replicate",
         )
-        with torch.inference_mode():
+        with torch.inference_mode(), autocast(self.precision):
             logits = inferer(x, self.network)
             # Of two classes: the softmax is a sigmoid of the difference.
             return torch.sigmoid((logits[0, 1] - logits[0, 0]).float()).cpu().numpy()

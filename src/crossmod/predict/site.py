@@ -25,7 +25,7 @@ def predict_site(job: Job) -> None:
     settings = job.settings
     torch.set_num_threads(settings["threads"])
     stages = {
-        name: TrainedStage.load(Path(job.inputs["weights"][name]), stage, settings["model"])
+        name: TrainedStage.load(Path(job.inputs["weights"][name]), stage, settings["model"], settings["precision"])
         for name, stage in ((name, settings["stages"][name]) for name in settings["cascade"])
     }
     placed = json.loads(Path(job.inputs["site"]).read_text(encoding="utf-8"))[settings["arm"]["name"]]

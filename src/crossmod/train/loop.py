@@ -23,6 +23,7 @@ from torch.utils.data import DataLoader  # noqa: E402
 
 from crossmod.job import Job, UserError, digest, whole, write_json  # noqa: E402
 from crossmod.models.build import build, save_weights  # noqa: E402
+from crossmod.models.hardware import hardware  # noqa: E402
 from crossmod.prepare.arrays import Prepared, read_prepared  # noqa: E402
 from crossmod.progress import Progress  # noqa: E402
 from crossmod.source import source_digest  # noqa: E402
@@ -146,14 +147,6 @@ def _fit(module: Segmentation, cases: list[Prepared], stage: dict, settings: dic
     if last.is_file():
         print(f"{curve.progress.what}: resuming from step {_step(last)}", file=sys.stderr)
     trainer.fit(module, loader, ckpt_path=last if last.is_file() else None, weights_only=True)
-
-
-def hardware(precision: str) -> tuple[str, str]:
-    """Accelerator and precision on this machine: bf16 on a GPU that has it, 32 bit on CPUs unless asked otherwise."""
-    gpu = torch.cuda.is_available()
-    if precision == "auto":
-        precision = "bf16-mixed" if gpu and torch.cuda.is_bf16_supported() else "16-mixed" if gpu else "32-true"
-    return ("gpu" if gpu else "cpu"), precision
 
 
 def _cases(job: Job) -> list[Prepared]:

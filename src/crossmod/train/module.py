@@ -6,6 +6,8 @@ import torch
 from lightning.pytorch import LightningModule
 from monai.losses import DiceCELoss
 
+from crossmod.models.hardware import layout
+
 
 class Segmentation(LightningModule):
     """Binary segmentation of patches.
@@ -18,13 +20,14 @@ class Segmentation(LightningModule):
 
     def __init__(self, network: torch.nn.Module, settings: dict[str, Any], steps: int) -> None:
         super().__init__()
-        self.network, self.settings, self.steps = network, settings, steps
+        self.layout = layout(network)
+        self.network, self.settings, self.steps = network.to(memory_format=self.layout), settings, steps
         # Batch Dice: patches without foreground then do not pull the gradient about.
         self.loss = DiceCELoss(to_onehot_y=True, softmax=True, include_background=False, batch=True)
 
     def training_step(self, batch: dict[str, torch.Tensor], _: int) -> torch.Tensor:
         """One step on ``image`` (B, 1, X, Y, Z) and ``label`` (B, 1, X, Y, Z)."""
-        logits = self.network(batch["image"])  # (B, 2, X, Y, Z)
+        logits = self.network(batch["image"].contiguous(memory_format=self.layout))  # (B, 2, X, Y, Z)
         return self.loss(logits.float(), batch["label"])
 
     def configure_optimizers(self) -> dict[str, Any]:
