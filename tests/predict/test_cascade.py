@@ -39,7 +39,7 @@ class Bright(torch.nn.Module):
 
 @pytest.fixture(scope="module")
 def stages():
-    return {name: TrainedStage(stage, Bright(), torch.device("cpu")) for name, stage in STAGES.items()}
+    return {name: TrainedStage.of(Bright(), stage, "32-true") for name, stage in STAGES.items()}
 
 
 def patient(codes=("L", "P", "S"), spacing_mm=(2.5, 2.5, 4.0), kidneys=("right", "left")):

@@ -1,47 +1,58 @@
-"""What the machine computes networks with, and how they are laid out for it."""
+"""What the machine computes a network with, and how its tensors are laid out for it."""
 
 import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 
 
-def hardware(precision: str) -> tuple[str, str]:
-    """Accelerator and precision on this machine.
+@dataclass(frozen=True)
+class Hardware:
+    """How a network is computed on this machine.
+
+    Attributes:
+        accelerator: ``gpu`` or ``cpu``.
+        precision: by Lightning's name: ``32-true``, ``bf16-mixed`` or ``16-mixed``.
+        layout: memory format of its tensors.
+    """
+
+    accelerator: str
+    precision: str
+    layout: torch.memory_format
+
+    def autocast(self) -> contextlib.AbstractContextManager:
+        """The same precision for inference outside Lightning."""
+        kind = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(self.precision)
+        if kind is None:
+            return contextlib.nullcontext()
+        return torch.autocast("cuda" if self.accelerator == "gpu" else "cpu", kind)
+
+    def device(self) -> torch.device:
+        """Where tensors live."""
+        return torch.device("cuda" if self.accelerator == "gpu" else "cpu")
+
+
+def hardware_for(network: torch.nn.Module, patch: Sequence[int], precision: str) -> Hardware:
+    """Choose how to compute a network: bf16 where GPU or CPU do it natively (AVX512-BF16, AMX), with channels last.
+
+    On two cores with AVX512-BF16 a step of the study's U-Net takes less than half the time so (116 → 49 ms, batch 2 of
+    64×56×48). But where a convolution sees fewer than three voxels along an axis, torch 2.13's bf16 kernels on CPUs read
+    beyond their input (gradients differ from run to run, some are NaN): such networks are computed in 32 bit.
 
     Args:
-        precision: one of Lightning's, or ``auto``: bf16 where GPU or CPU compute it natively (AVX512-BF16, AMX), fp16 on
-            older GPUs, 32 bit elsewhere.
-
-    Returns:
-        ``gpu`` or ``cpu``, and Lightning's name of the precision.
+        network: built of standard layers.
+        patch: voxels it is given along each axis.
+        precision: one of Lightning's, or ``auto``.
     """
-    gpu = torch.cuda.is_available()
+    if torch.cuda.is_available():
+        chosen = ("bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed") if precision == "auto" else precision
+        return Hardware("gpu", chosen, torch.channels_last_3d)
+    strided = [module for module in network.modules() if isinstance(module, torch.nn.Conv3d) and max(module.stride) > 1]
+    roomy = min(patch) // 2 ** len(strided) >= 3
     if precision == "auto":
-        if gpu:
-            precision = "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
-        else:
-            precision = "bf16-mixed" if _cpu_computes_bf16() else "32-true"
-    return ("gpu" if gpu else "cpu"), precision
-
-
-def layout(network: torch.nn.Module) -> torch.memory_format:
-    """How tensors of a network should lie in memory: channels last where that is safe.
-
-    On two cores with AVX512-BF16 a step of the study's U-Net takes less than half the time so (116 → 49 ms, batch 2).
-    With channels that are no multiple of 8, torch 2.13's bf16 kernels gave other bits from run to run (seen with 4), so
-    such networks keep the ordinary layout.
-    """
-    widths = [module.num_features for module in network.modules() if hasattr(module, "num_features")]
-    return torch.channels_last_3d if widths and all(n % 8 == 0 for n in widths) else torch.contiguous_format
-
-
-def autocast(precision: str) -> contextlib.AbstractContextManager:
-    """The same precision for inference outside Lightning."""
-    accelerator, name = hardware(precision)
-    kind = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(name)
-    if kind is None:
-        return contextlib.nullcontext()
-    return torch.autocast("cuda" if accelerator == "gpu" else "cpu", kind)
+        precision = "bf16-mixed" if roomy and _cpu_computes_bf16() else "32-true"
+    return Hardware("cpu", precision, torch.channels_last_3d if roomy else torch.contiguous_format)
 
 
 def _cpu_computes_bf16() -> bool:

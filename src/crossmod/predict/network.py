@@ -9,7 +9,7 @@ import torch
 from monai.inferers import SlidingWindowInferer
 
 from crossmod.models.build import build, load_weights
-from crossmod.models.hardware import autocast, layout
+from crossmod.models.hardware import Hardware, hardware_for
 
 
 @dataclass(frozen=True)
@@ -18,14 +18,13 @@ class TrainedStage:
 
     Attributes:
         stage: config of the stage.
-        network: in evaluation mode, on ``device``.
-        precision: as in the config of the training.
+        network: in evaluation mode.
+        machine: how it is computed.
     """
 
     stage: dict[str, Any]
     network: torch.nn.Module
-    device: torch.device
-    precision: str = "32-true"
+    machine: Hardware
 
     @classmethod
     def load(cls, weights: Path, stage: dict[str, Any], model: dict[str, Any], precision: str) -> "TrainedStage":
@@ -34,18 +33,21 @@ class TrainedStage:
         Raises:
             UserError: if the weights are missing or do not fit.
         """
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        network = load_weights(build(model), weights)
-        network = network.to(device, memory_format=layout(network))
-        return cls(stage, network, device, precision)
+        return cls.of(load_weights(build(model), weights), stage, precision)
+
+    @classmethod
+    def of(cls, network: torch.nn.Module, stage: dict[str, Any], precision: str) -> "TrainedStage":
+        """A network at hand, laid out for this machine."""
+        machine = hardware_for(network, stage["patch"], precision)
+        return cls(stage, network.eval().to(machine.device(), memory_format=machine.layout), machine)
 
     def probability(self, image: np.ndarray) -> np.ndarray:
         """Foreground probability: (X, Y, Z) normalised image → (X, Y, Z) float32.
 
         Overlapping windows of the training patch's size are blended by a Gaussian (nnU-Net's inference).
         """
-        x = torch.from_numpy(np.asarray(image, dtype=np.float32))[None, None].to(self.device)
-        x = x.contiguous(memory_format=layout(self.network))
+        x = torch.from_numpy(np.asarray(image, dtype=np.float32))[None, None].to(self.machine.device())
+        x = x.contiguous(memory_format=self.machine.layout)
         inferer = SlidingWindowInferer(
             self.stage["patch"],
             sw_batch_size=2,
@@ -54,7 +56,7 @@ class TrainedStage:
             sigma_scale=0.125,
             padding_mode="replicate",
         )
-        with torch.inference_mode(), autocast(self.precision):
+        with torch.inference_mode(), self.machine.autocast():
             logits = inferer(x, self.network)
             # Of two classes: the softmax is a sigmoid of the difference.
             return torch.sigmoid((logits[0, 1] - logits[0, 0]).float()).cpu().numpy()

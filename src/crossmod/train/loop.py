@@ -23,7 +23,7 @@ from torch.utils.data import DataLoader  # noqa: E402
 
 from crossmod.job import Job, UserError, digest, whole, write_json  # noqa: E402
 from crossmod.models.build import build, save_weights  # noqa: E402
-from crossmod.models.hardware import hardware  # noqa: E402
+from crossmod.models.hardware import Hardware, hardware_for  # noqa: E402
 from crossmod.prepare.arrays import Prepared, read_prepared  # noqa: E402
 from crossmod.progress import Progress  # noqa: E402
 from crossmod.source import source_digest  # noqa: E402
@@ -57,11 +57,13 @@ def train(job: Job) -> None:
         torch.use_deterministic_algorithms(True)
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.manual_seed(settings["seed"])
-        module = Segmentation(build(settings["model"]), training, stage["steps"])
+        network = build(settings["model"])
+        machine = hardware_for(network, stage["patch"], training["precision"])
+        module = Segmentation(network, training, stage["steps"], machine.layout)
         name = f"{settings['arm']['name']} {settings['stage']} seed{settings['seed']}"
         with TrainingRun(job.inputs["store"], name, settings, resume / "run_id") as run:
             curve = Curve(name, stage["steps"], run)
-            _fit(module, cases, stage, settings, resume, curve)
+            _fit(module, cases, stage, settings, machine, resume, curve)
             run.finish(curve.rows)
         facts = {"arm": settings["arm"], "stage": {settings["stage"]: stage}, "seed": settings["seed"]}
         save_weights(module.network, job.outputs["weights"], facts | {"model": settings["model"]})
@@ -122,18 +124,26 @@ class Curve(Callback):
         self.progress.advance(note=f", loss {self.rows[-1]['loss']:.3f}" if self.rows else "")
 
 
-def _fit(module: Segmentation, cases: list[Prepared], stage: dict, settings: dict, resume: Path, curve: Curve) -> None:
+def _fit(
+    module: Segmentation,
+    cases: list[Prepared],
+    stage: dict,
+    settings: dict,
+    machine: Hardware,
+    resume: Path,
+    curve: Curve,
+) -> None:
     training = settings["training"]
     per_epoch = training["checkpoint_every"] * training["batch"]
     patches = Patches(cases, stage, training, settings["seed"])
     loader = DataLoader(patches, batch_size=training["batch"], sampler=Epochs(per_epoch), num_workers=0)
     # At the end of an epoch only: inside one, Lightning cannot resume a data loader.
     checkpoint = ModelCheckpoint(dirpath=resume, save_last=True, save_top_k=0, save_on_train_epoch_end=True)
-    accelerator, precision = hardware(training["precision"])
+    print(f"{curve.progress.what}: {machine.accelerator}, {machine.precision}", file=sys.stderr)
     trainer = lightning.Trainer(
-        accelerator=accelerator,
+        accelerator=machine.accelerator,
         devices=1,
-        precision=precision,
+        precision=machine.precision,
         max_steps=stage["steps"],
         max_epochs=-1,
         logger=False,

@@ -6,8 +6,6 @@ import torch
 from lightning.pytorch import LightningModule
 from monai.losses import DiceCELoss
 
-from crossmod.models.hardware import layout
-
 
 class Segmentation(LightningModule):
     """Binary segmentation of patches.
@@ -16,11 +14,14 @@ class Segmentation(LightningModule):
         network: maps (B, 1, X, Y, Z) to (B, 2, X, Y, Z) logits.
         settings: config of the training.
         steps: optimiser steps in all.
+        layout: how tensors lie in memory.
     """
 
-    def __init__(self, network: torch.nn.Module, settings: dict[str, Any], steps: int) -> None:
+    def __init__(
+        self, network: torch.nn.Module, settings: dict[str, Any], steps: int, layout: torch.memory_format
+    ) -> None:
         super().__init__()
-        self.layout = layout(network)
+        self.layout = layout
         self.network, self.settings, self.steps = network.to(memory_format=self.layout), settings, steps
         # Batch Dice: patches without foreground then do not pull the gradient about.
         self.loss = DiceCELoss(to_onehot_y=True, softmax=True, include_background=False, batch=True)
