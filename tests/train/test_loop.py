@@ -40,12 +40,13 @@ def test_killed_and_resumed_is_the_same_as_undisturbed(training_job, tmp_path):
     train.run(undisturbed)
     (tmp_path / "job.json").write_text(killed.to_json())
     command = [sys.executable, "-m", "crossmod.cli", "train", str(tmp_path / "job.json")]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    said = (tmp_path / "said.txt").open("w+")
+    process = subprocess.Popen(command, stderr=said, stdout=said)
     resume = Path(killed.outputs["resume"])
     deadline = time.monotonic() + 120
     while not list(resume.glob("*/last.ckpt")) and time.monotonic() < deadline and process.poll() is None:
         time.sleep(0.02)
-    assert process.poll() is None, "the training ended before it could be killed"
+    assert process.poll() is None, f"the training ended before it could be killed: {Path(said.name).read_text()}"
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     assert not Path(killed.outputs["weights"]).exists()
