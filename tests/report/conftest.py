@@ -16,7 +16,7 @@ from crossmod.cohort.table import read_cohort, write_table
 from crossmod.config import compose
 from crossmod.job import Job, write_json
 from crossmod.report.results import Results
-from crossmod.split.draw import draw_sites, draw_training
+from crossmod.split.draw import draw_site, draw_training, gather
 
 SHAPE = (56, 36, 40)
 SPACING_MM = 6.0
@@ -173,7 +173,10 @@ def write_results(root: Path, study: dict) -> None:
     cohorts = {name: read_cohort(root / "cohort" / name) for name in study["cohorts"]}
     training = draw_training(study["arms"], cohorts, study["split_seed"])
     records = [arm.record() for arm in design.arms(study)]
-    splits = draw_sites(training, records, design.site_records(study), cohorts)
+    sites = {
+        site["name"]: draw_site(training, records, site, cohorts[site["cohort"]]) for site in design.site_records(study)
+    }
+    splits = gather(training, records, sites)
     write_json(root / "split" / "splits.json", splits)
     files = []
     for arm, seed in product(design.arms(study), study["seeds"]):

@@ -18,7 +18,7 @@ def audit(splits: Plain, cohorts: dict[str, Cohort], folders: list[Path]) -> pd.
     Patients are compared by pseudonym and images by the SHA-256 of their decoded voxels, across cohorts.
 
     Args:
-        splits: what :func:`crossmod.split.draw.draw_sites` returned.
+        splits: what :func:`crossmod.split.draw.gather` returned.
         cohorts: name → cohort.
         folders: the cohorts' folders, each with ``facts.csv``.
 
