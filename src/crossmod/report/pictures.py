@@ -54,8 +54,7 @@ def measured_picture(
         for row, axis in enumerate((2, 1)):
             _draw_plain(axes[row][0], image, modality, axis)
     _legend(figure, "kidney", "parenchyma")
-    figure.suptitle(title, fontsize=8)
-    figure.supxlabel(note, fontsize=5)
+    figure.suptitle(f"{title}\n{note}", fontsize=7)
     return Picture("measured", title, note, title, figure)
 
 
