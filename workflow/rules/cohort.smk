@@ -9,6 +9,8 @@ rule cohort:
         job=f"{R}/cohort/{{cohort}}.job.json",
     log:
         f"{LOGS}/cohort/{{cohort}}.log",
+    # All cores, and first: a job of many threads otherwise waits until every core falls idle at once.
+    priority: 10
     conda:
         "../../environment.yml"
     threads: workflow.cores

@@ -15,6 +15,8 @@ rule prepare:
         job=f"{R}/prepare/{{cohort}}.job.json",
     log:
         f"{LOGS}/prepare/{{cohort}}.log",
+    # All cores, and first: a job of many threads otherwise waits until every core falls idle at once.
+    priority: 10
     conda:
         "../../environment.yml"
     threads: workflow.cores
