@@ -73,9 +73,9 @@ LOCKS = []
 USUAL_S = {
     "cohort": 90,
     "prepare": 40,
-    "train": 90,
-    "predict": 25,
-    "evaluate": 12,
+    "train": 75,
+    "predict": 22,
+    "evaluate": 5,
     "track": 5,
     "analyse": 20,
     "notebook": 10,
