@@ -114,7 +114,7 @@ def ui(
 def main() -> None:
     """Entry point: a user's mistake is one clear message, not a traceback."""
     # Importing torch, MONAI, Lightning and MLflow makes millions of objects, none of them garbage: with Python's own
-    # threshold of 700 a quarter of a job's start is spent looking for some (measured: 6.3 → 4.8 s).
+    # threshold of 700 part of a job's start is spent looking for some (measured on a busy machine: 6.3 → 5.4 s).
     gc.set_threshold(50_000, 20, 100)
     try:
         app()

@@ -1,6 +1,5 @@
 """The smoke study, run once end to end in a copy of the project, and a way to ask what a change would rerun."""
 
-import json
 import os
 import re
 import shutil
@@ -112,7 +111,3 @@ def edit(study: Project) -> Iterator[Callable[[str, str, str], None]]:
     for path, (text, stamp) in kept.items():
         path.write_text(text, encoding="utf-8")
         os.utime(path, ns=(stamp, stamp))
-
-
-def read_json(path: Path) -> dict:
-    return json.loads(path.read_text(encoding="utf-8"))

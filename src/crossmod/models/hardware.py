@@ -36,7 +36,7 @@ class Hardware:
 def hardware_for(network: torch.nn.Module, patch: Sequence[int], precision: str) -> Hardware:
     """Choose how to compute a network: bf16 where GPU or CPU do it natively (AVX512-BF16, AMX), with channels last.
 
-    On two cores with AVX512-BF16 a step of the study's U-Net takes less than half the time so (116 → 49 ms, batch 2 of
+    On two cores with AVX512-BF16 a step of the study's U-Net takes less than half the time so (116 → 49 ms beside two other jobs, batch 2 of
     64×56×48). But where a convolution sees fewer than three voxels along an axis, torch 2.13's bf16 kernels on CPUs read
     beyond their input (gradients differ from run to run, some are NaN): such networks are computed in 32 bit.
 

@@ -19,7 +19,7 @@ from crossmod.progress import Progress
 
 Plain = dict[str, Any]
 
-# Measured: a case in flight holds its scan as float32 about five times (read, clipped, low-passed, resampled, masks),
+# ASSUME, counted in the code and not measured: a case in flight holds its scan as float32 about five times (read, clipped, low-passed, resampled, masks),
 # beside the interpreter with its libraries.
 COPIES_IN_FLIGHT = 5
 INTERPRETER_BYTES = 160e6
