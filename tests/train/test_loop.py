@@ -1,12 +1,10 @@
 """A training: learns, repeats to the bit, resumes as if nothing had happened, and is tracked."""
 
 import json
-import os
 import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -35,23 +33,42 @@ def test_a_training_learns_and_repeats_to_the_bit(training_job, tmp_path, stage)
     assert history["learning_rate"].iloc[-1] < history["learning_rate"].iloc[0]
 
 
-def test_killed_and_resumed_is_the_same_as_undisturbed(training_job, tmp_path):
-    undisturbed, killed = training_job(tmp_path / "one", steps=500), training_job(tmp_path / "two", steps=500)
+# `crossmod train` that dies by its own hand at a given moment: no race between the training and the test.
+KILLED = """
+import os, signal
+from crossmod import cli
+from crossmod.train.loop import Curve
+
+def die(self, trainer, *_):
+    if trainer.global_step == {step}:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+Curve.{moment} = die
+cli.main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("moment", "step", "resumed"),
+    [
+        ("on_train_batch_start", 4, 4),
+        ("on_train_batch_start", 7, 6),
+        ("on_train_batch_start", 11, 10),
+        ("on_fit_end", 12, 12),
+    ],
+)
+def test_killed_and_resumed_is_the_same_as_undisturbed(training_job, tmp_path, moment, step, resumed):
+    undisturbed, killed = training_job(tmp_path / "one", steps=12), training_job(tmp_path / "two", steps=12)
     train.run(undisturbed)
     (tmp_path / "job.json").write_text(killed.to_json())
-    command = [sys.executable, "-m", "crossmod.cli", "train", str(tmp_path / "job.json")]
-    said = (tmp_path / "said.txt").open("w+")
-    process = subprocess.Popen(command, stderr=said, stdout=said)
-    resume = Path(killed.outputs["resume"])
-    deadline = time.monotonic() + 120
-    while not list(resume.glob("*/last.ckpt")) and time.monotonic() < deadline and process.poll() is None:
-        time.sleep(0.02)
-    assert process.poll() is None, f"the training ended before it could be killed: {Path(said.name).read_text()}"
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    arguments = ["train", str(tmp_path / "job.json")]
+    program = KILLED.format(moment=moment, step=step)
+    died = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=False)
+    assert died.returncode == -signal.SIGKILL, died.stderr
     assert not Path(killed.outputs["weights"]).exists()
+    command = [sys.executable, "-m", "crossmod.cli", *arguments]
     again = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert "resuming from step" in again.stderr
+    assert f"resuming from step {resumed}" in again.stderr
     assert outputs(undisturbed) == outputs(killed)
     runs = MlflowClient(uri(Path(killed.inputs["store"]).parent)).search_runs(["1"])
     assert len(runs) == 1, "the resumed training goes on with its run"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from crossmod.config import compose
 from crossmod.prepare.arrays import read_prepared
 from crossmod.prepare.window import window
-from crossmod.train.sampling import Epochs, Patches, Schedule
+from crossmod.train.sampling import Onward, Patches, Schedule
 
 
 @pytest.fixture
@@ -88,7 +88,8 @@ def test_windows_are_what_padding_would_give(low, size):
     np.testing.assert_array_equal(window(array, np.array(low), np.array(size), -1), expected)
 
 
-def test_epochs_follow_one_another():
-    epochs = Epochs(4)
-    epochs.set_epoch(3)
-    assert list(epochs) == [12, 13, 14, 15]
+def test_samples_go_on_from_the_step_that_was_reached():
+    steps = iter([0, 2, 3])
+    order = Onward(4, 2, lambda: next(steps))
+    assert [list(order) for _ in range(3)] == [[0, 1, 2, 3], [4, 5, 6, 7], [6, 7, 8, 9]]
+    assert len(order) == 4

@@ -76,7 +76,7 @@ USUAL_S = {
     "train": 75,
     "predict": 22,
     "evaluate": 5,
-    "track": 5,
+    "track": 40,
     "analyse": 20,
     "notebook": 10,
     "report": 5,

@@ -186,25 +186,28 @@ def site_cohorts(wildcards):
 
 
 # track
-def track_inputs(wildcards):
-    base, seed = f"{wildcards.arm}", f"seed{wildcards.seed}"
+def training_results(arm, seed):
+    base = f"{arm}/seed{seed}"
     return {
-        "runs": [f"{R}/train/{base}/{stage}/{seed}/run.json" for stage in STAGES],
-        "scores": [f"{R}/evaluate/{base}/{seed}/{site}.csv" for site in SITE_COHORTS],
-        "predictions": [f"{R}/predict/{base}/{seed}/{site}" for site in SITE_COHORTS],
-        "cohorts": folders("cohort", COHORTS),
+        "runs": {
+            stage: f"{R}/train/{arm}/{stage}/seed{seed}/run.json" for stage in STAGES
+        },
+        "scores": [f"{R}/evaluate/{base}/{site}.csv" for site in SITE_COHORTS],
+        "predictions": [f"{R}/predict/{base}/{site}" for site in SITE_COHORTS],
     }
 
 
-def track_job(wildcards):
-    stem = f"{R}/track/{wildcards.arm}/seed{wildcards.seed}"
-    inputs = track_inputs(wildcards)
-    inputs["runs"] = dict(zip(STAGES, inputs["runs"]))
+def track_job():
+    trainings = [training_results(arm, seed) for arm in ARMS for seed in SEEDS]
     return job(
         "track",
-        {**inputs, "store": STORE},
-        {"tracked": f"{stem}.json"},
-        {"arm": ARMS[wildcards.arm], "seed": int(wildcards.seed), "stages": STAGES},
+        {
+            "trainings": trainings,
+            "cohorts": folders("cohort", COHORTS),
+            "store": STORE,
+        },
+        {"tracked": TRACKED},
+        {},
     )
 
 

@@ -1,4 +1,12 @@
 # predict: weights × site → masks in the scans' own space, end to end and on reference boxes.
+PREDICTIONS = expand(
+    f"{R}/predict/{{arm}}/seed{{seed}}/{{site}}",
+    arm=ARMS,
+    seed=SEEDS,
+    site=SITE_COHORTS,
+)
+
+
 rule predict:
     input:
         unpack(predict_inputs),

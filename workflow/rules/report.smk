@@ -13,12 +13,7 @@ rule notebook:
         analyse=f"{R}/analyse",
         splits=f"{R}/split/splits.json",
         cohorts=folders("cohort", COHORTS),
-        predictions=expand(
-            f"{R}/predict/{{arm}}/seed{{seed}}/{{site}}",
-            arm=ARMS,
-            seed=SEEDS,
-            site=SITE_COHORTS,
-        ),
+        predictions=PREDICTIONS,
     output:
         notebook=f"{R}/report/notebooks/{{notebook}}.ipynb",
         figures=directory(f"{R}/report/figures/{{notebook}}"),

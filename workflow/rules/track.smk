@@ -1,5 +1,5 @@
 # track: the MLflow store, made once before any training, and the results added to the runs.
-TRACKED = expand(f"{R}/track/{{arm}}/seed{{seed}}.json", arm=ARMS, seed=SEEDS)
+TRACKED = f"{R}/track.json"
 
 
 rule store:
@@ -19,18 +19,26 @@ rule store:
 
 rule track:
     input:
-        unpack(track_inputs),
+        runs=expand(
+            f"{R}/train/{{arm}}/{{stage}}/seed{{seed}}/run.json",
+            arm=ARMS,
+            stage=STAGES,
+            seed=SEEDS,
+        ),
+        scores=SCORES,
+        predictions=PREDICTIONS,
+        cohorts=folders("cohort", COHORTS),
         store=ancient(STORE),
     output:
-        tracked=f"{R}/track/{{arm}}/seed{{seed}}.json",
+        tracked=TRACKED,
     log:
-        f"{LOGS}/track/{{arm}}.seed{{seed}}.log",
+        f"{LOGS}/track.log",
     conda:
         "../../environment.yml"
     params:
-        job=track_job,
+        job=track_job(),
         code=source_digest("crossmod.tracking"),
     message:
-        "track {wildcards.arm}, seed {wildcards.seed}: final metrics and worst cases into MLflow"
+        "track: final metrics and worst cases of every training into MLflow"
     shell:
         "crossmod track {params.job:q} 2>&1 | tee {log}"

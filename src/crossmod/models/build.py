@@ -26,6 +26,8 @@ def build(model: dict[str, Any]) -> torch.nn.Module:
     from hydra.errors import InstantiationException
     from hydra.utils import instantiate
 
+    import crossmod.models.parts  # noqa: F401  MONAI, the quick way, before the target names it
+
     target = str(model.get("_target_", ""))
     if not target.startswith(ALLOWED):
         raise UserError(f"model._target_ '{target}': only {' and '.join(ALLOWED)} are allowed.")

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from monai.inferers import SlidingWindowInferer
 
 from crossmod.models.build import build, load_weights
 from crossmod.models.hardware import Hardware, hardware_for
+from crossmod.models.parts import SlidingWindowInferer
 
 
 @dataclass(frozen=True)

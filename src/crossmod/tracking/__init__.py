@@ -18,10 +18,10 @@ def run_store(job: Job) -> None:
 
 
 def run(job: Job) -> None:
-    """Add an arm's scores and pictures of its worst cases to the runs of its stages.
+    """Add scores and pictures of the worst cases to the runs of every training.
 
-    inputs: ``runs`` (stage → JSON), ``scores`` (CSVs, one per site), ``predictions`` and ``cohorts`` (folders), ``store``.
-    settings: ``arm``, ``seed``, ``stages``. outputs: ``tracked`` (JSON with what was logged).
+    inputs: ``trainings`` (one record per arm and seed: ``runs``, stage → JSON; ``scores``, CSVs, one per site;
+    ``predictions``, folders), ``cohorts`` (folders), ``store``. outputs: ``tracked`` (JSON with what was logged).
     """
     from crossmod.tracking.results import track
 

@@ -9,23 +9,35 @@ from typing import Any
 import pandas as pd
 
 from crossmod.job import Job, write_json
+from crossmod.progress import Progress
 from crossmod.report.pictures import worst_cases
 from crossmod.tracking.store import uri
 
 
 def track(job: Job) -> None:
-    """Add scores and pictures to the runs of an arm's stages; see :func:`crossmod.tracking.run` for the job."""
-    scores = pd.concat([pd.read_csv(path) for path in job.inputs["scores"]], ignore_index=True)
+    """Add scores and pictures to the runs of every training; see :func:`crossmod.tracking.run` for the job."""
+    trainings = job.inputs["trainings"]
+    progress = Progress("track", len(trainings), "trainings")
     logged = {}
-    for stage, path in job.inputs["runs"].items():
+    for training in trainings:
+        logged |= _track_one(training, job)
+        progress.advance()
+    write_json(job.outputs["tracked"], logged)
+
+
+def _track_one(training: Mapping[str, Any], job: Job) -> dict[str, Any]:
+    """Run id → what was logged, for the stages of one arm and seed."""
+    scores = pd.concat([pd.read_csv(path) for path in training["scores"]], ignore_index=True)
+    logged = {}
+    for stage, path in training["runs"].items():
         run_id = json.loads(Path(path).read_text(encoding="utf-8"))["run_id"]
         rows = scores[scores["target"].str.startswith(stage)]
         metrics = _means(rows)
         with tempfile.TemporaryDirectory() as folder:
-            pictures = worst_cases(rows, job.inputs["predictions"], job.inputs["cohorts"], Path(folder))
+            pictures = worst_cases(rows, training["predictions"], job.inputs["cohorts"], Path(folder))
             log_results(job.inputs["store"], run_id, metrics, pictures)
-        logged[stage] = {"run_id": run_id, "metrics": metrics}
-    write_json(job.outputs["tracked"], logged)
+        logged[run_id] = {"run": path, "metrics": metrics}
+    return logged
 
 
 def _means(rows: Any) -> dict[str, float]:

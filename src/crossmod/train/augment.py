@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from monai.transforms import AdjustContrast, Affine, GaussianSmooth
+
+from crossmod.models.parts import AdjustContrast, Affine, GaussianSmooth
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ import lightning.pytorch as lightning  # noqa: E402
 import pandas as pd  # noqa: E402
 import torch  # noqa: E402
 from filelock import FileLock, Timeout  # noqa: E402
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint  # noqa: E402
+from lightning.pytorch.callbacks import Callback, Checkpoint  # noqa: E402
 from torch.utils.data import DataLoader  # noqa: E402
 
 from crossmod.job import Job, UserError, digest, whole, write_json  # noqa: E402
@@ -29,12 +29,13 @@ from crossmod.progress import Progress  # noqa: E402
 from crossmod.source import source_digest  # noqa: E402
 from crossmod.split.draw import training_cases  # noqa: E402
 from crossmod.train.module import Segmentation  # noqa: E402
-from crossmod.train.sampling import Epochs, Patches  # noqa: E402
+from crossmod.train.sampling import Onward, Patches  # noqa: E402
 
 for _name in ("lightning.pytorch", "lightning.fabric"):
     logging.getLogger(_name).setLevel(logging.WARNING)
 
 LOG_EVERY = 10  # steps per point of the training curve
+LAST = "last.ckpt"
 
 
 def train(job: Job) -> None:
@@ -70,7 +71,7 @@ def train(job: Job) -> None:
         with whole(job.outputs["history"]) as partial:
             pd.DataFrame(curve.rows).to_csv(partial, index=False, lineterminator="\n")
         write_json(job.outputs["run"], {"run_id": run.run_id, "cases": len(cases)})
-        (resume / "last.ckpt").unlink(missing_ok=True)
+        (resume / LAST).unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -124,6 +125,23 @@ class Curve(Callback):
         self.progress.advance(note=f", loss {self.rows[-1]['loss']:.3f}" if self.rows else "")
 
 
+class LastState(Checkpoint):
+    """Keeps the state a killed training goes on from: whole or not at all, at the end of an epoch.
+
+    Inside an epoch Lightning cannot resume a data loader. Its ``ModelCheckpoint`` keeps no last state without a best one
+    (``save_last`` with ``save_top_k=0``, Lightning 2.6), and may leave half a file where the folder for temporary files
+    lies on another disk.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, module: Segmentation) -> None:
+        """Write the state of network, optimiser, loops and curve."""
+        with whole(self.path) as partial:
+            trainer.save_checkpoint(partial)
+
+
 def _fit(
     module: Segmentation,
     cases: list[Prepared],
@@ -134,11 +152,7 @@ def _fit(
     curve: Curve,
 ) -> None:
     training = settings["training"]
-    per_epoch = training["checkpoint_every"] * training["batch"]
-    patches = Patches(cases, stage, training, settings["seed"])
-    loader = DataLoader(patches, batch_size=training["batch"], sampler=Epochs(per_epoch), num_workers=0)
-    # At the end of an epoch only: inside one, Lightning cannot resume a data loader.
-    checkpoint = ModelCheckpoint(dirpath=resume, save_last=True, save_top_k=0, save_on_train_epoch_end=True)
+    last = resume / LAST
     print(f"{curve.progress.what}: {machine.accelerator}, {machine.precision}", file=sys.stderr)
     trainer = lightning.Trainer(
         accelerator=machine.accelerator,
@@ -147,13 +161,16 @@ def _fit(
         max_steps=stage["steps"],
         max_epochs=-1,
         logger=False,
-        callbacks=[curve, checkpoint],
+        callbacks=[curve, LastState(last)],
         deterministic=True,
         enable_progress_bar=False,
         enable_model_summary=False,
         default_root_dir=resume,
     )
-    last = resume / "last.ckpt"
+    batch = training["batch"]
+    patches = Patches(cases, stage, training, settings["seed"])
+    order = Onward(training["checkpoint_every"] * batch, batch, lambda: trainer.global_step)
+    loader = DataLoader(patches, batch_size=batch, sampler=order, num_workers=0)
     if last.is_file():
         print(f"{curve.progress.what}: resuming from step {_step(last)}", file=sys.stderr)
     trainer.fit(module, loader, ckpt_path=last if last.is_file() else None, weights_only=True)

@@ -4,7 +4,8 @@ from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
-from monai.losses import DiceCELoss
+
+from crossmod.models.parts import DiceCELoss
 
 
 class Segmentation(LightningModule):

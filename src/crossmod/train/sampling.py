@@ -1,6 +1,6 @@
 """Which patch is drawn when: a pure function of (seed, sample number), so that a resumed run goes on unchanged."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from torch.utils.data import Dataset, Sampler
@@ -84,19 +84,23 @@ class Patches(Dataset):
         return np.where(shape > self.patch, clamped, shape // 2)
 
 
-class Epochs(Sampler):
-    """Sample numbers of one epoch after another; Lightning says which epoch it is, also after a resumption."""
+class Onward(Sampler):
+    """Sample numbers of one epoch after another, counted from the optimiser step that has been reached.
 
-    def __init__(self, samples_per_epoch: int) -> None:
-        self.samples_per_epoch = samples_per_epoch
-        self.epoch = 0
+    A resumed training so draws what it would have drawn undisturbed, whatever Lightning makes of its epochs: resumed at
+    the end of one, version 2.6 runs a shortened epoch and skips the samples of the rest.
 
-    def set_epoch(self, epoch: int) -> None:
-        """Called by Lightning before each epoch."""
-        self.epoch = epoch
+    Args:
+        samples_per_epoch: how many.
+        batch: samples per step.
+        step: gives the number of optimiser steps done.
+    """
+
+    def __init__(self, samples_per_epoch: int, batch: int, step: Callable[[], int]) -> None:
+        self.samples_per_epoch, self.batch, self.step = samples_per_epoch, batch, step
 
     def __iter__(self) -> Iterator[int]:
-        first = self.epoch * self.samples_per_epoch
+        first = self.step() * self.batch
         return iter(range(first, first + self.samples_per_epoch))
 
     def __len__(self) -> int:

@@ -1,0 +1,29 @@
+"""What crossmod takes from MONAI, imported without the packages MONAI would load for others."""
+
+import contextlib
+import sys
+from collections.abc import Iterator
+
+# MONAI loads all of itself at once, and with it every optional package it finds. These are of no use to a network, a loss
+# or a window, and cost a job more than a second of its start.
+UNUSED = ("matplotlib", "mlflow", "pydicom", "sklearn")
+
+
+@contextlib.contextmanager
+def absent(*names: str) -> Iterator[None]:
+    """As if some packages were not installed: what MONAI calls optional it then does without."""
+    hidden = [name for name in names if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(hidden))
+    try:
+        yield
+    finally:
+        for name in hidden:
+            del sys.modules[name]
+
+
+with absent(*UNUSED):
+    from monai.inferers import SlidingWindowInferer
+    from monai.losses import DiceCELoss
+    from monai.transforms import AdjustContrast, Affine, GaussianSmooth
+
+__all__ = ["AdjustContrast", "Affine", "DiceCELoss", "GaussianSmooth", "SlidingWindowInferer"]
