@@ -15,16 +15,16 @@ def network():
 
 
 def test_the_fast_layout_keeps_the_outputs(network):
-    x = torch.randn(1, 1, 24, 24, 24)
+    x = torch.randn(2, 1, 24, 24, 24)
     machine = hardware_for(network, (24, 24, 24), "32-true")
     with torch.inference_mode():
         plain = network(x)
-        fast = network.to(memory_format=machine.layout)(x.contiguous(memory_format=machine.layout))
+        fast = machine.lay_out(network)(x.contiguous(memory_format=machine.layout))
     torch.testing.assert_close(plain, fast, rtol=1e-4, atol=1e-4)
 
 
 def test_bf16_says_nearly_the_same(network):
-    x = torch.randn(1, 1, 24, 24, 24)
+    x = torch.randn(2, 1, 24, 24, 24)
     with torch.inference_mode():
         plain = network(x)
         with hardware_for(network, (24, 24, 24), "bf16-mixed").autocast():
@@ -42,7 +42,7 @@ def test_networks_that_see_too_few_voxels_are_computed_in_32_bit(network):
 
 def test_training_repeats_to_the_bit_in_this_machines_precision(network):
     machine = hardware_for(network, (24, 24, 24), "auto")
-    network = network.to(memory_format=machine.layout)
+    network = machine.lay_out(network)
     x = torch.randn(2, 1, 24, 24, 24).contiguous(memory_format=machine.layout)
 
     def gradient():

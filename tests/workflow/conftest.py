@@ -96,6 +96,18 @@ def study(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 
 @pytest.fixture
+def again(root: Path, tmp_path: Path) -> Project:
+    """The project without results, for one test alone."""
+    return copied(root, tmp_path / "project")
+
+
+@pytest.fixture
+def branch(study: Project, tmp_path: Path) -> Project:
+    """A copy of the finished smoke study that a test may change."""
+    return Project(shutil.copytree(study.folder, tmp_path / "project", symlinks=True))
+
+
+@pytest.fixture
 def edit(study: Project) -> Iterator[Callable[[str, str, str], None]]:
     """Replace text in a file of the copy; undone, with its time stamp, after the test."""
     kept: dict[Path, tuple[str, int]] = {}

@@ -89,6 +89,40 @@ cli.main()
 """
 
 
+def test_the_same_seed_gives_the_same_bytes(study, again):
+    """One arm once more, from nothing, in another folder and on one core instead of two."""
+    table = "evaluate/ct3+mrA006/seed0/mr.csv"
+    again.snakemake(f"results/renal/smoke/{table}", "--cores", "1", "--config", "scale=smoke")
+    before, after = study.tables(), again.tables()
+    assert table in after
+    assert len(after) >= 7
+    assert {name: before[name] for name in after} == after
+    for stage in ("kidney", "parenchyma"):
+        weights = f"train/ct3+mrA006/{stage}/seed0/model.safetensors"
+        assert (study.results / weights).read_bytes() == (again.results / weights).read_bytes()
+
+
+@pytest.mark.real
+def test_a_fourth_real_site_from_scans_to_the_page(branch, real_data, tmp_path):
+    """The nine fat-suppressed T2 MR with manual kidneys, scored by every arm; nothing is trained again."""
+    scans = sorted((real_data / "chaos_t2spir").glob("image_*.nii.gz"))
+    numbers = [scan.name[6:-7] for scan in scans]
+    rows = [f"chaos-{n},{n},MR,fs-t2,chaos,image_{n}.nii.gz,label_{n}.nii.gz" for n in numbers]
+    table = tmp_path / "cases.csv"
+    table.write_text("\n".join(["case,patient,modality,sequence,site,image,label", *rows]) + "\n")
+    given = f"override=cohorts.mr_real.table={table} cohorts.mr_real.root={real_data / 'chaos_t2spir'}"
+    said = branch.snakemake("--config", "study=renal_real", "scale=smoke", given).stdout
+    assert "train " not in said, "the networks are those of the renal study"
+    scores = pd.read_csv(branch.results / "analyse/scores.csv")
+    real = scores[scores["site"] == "mr_real"]
+    assert not real["simulated"].any()
+    assert scores.loc[scores["site"] != "mr_real", "simulated"].all()
+    assert set(real["target"]) == {"kidney"}, "whose parenchyma was drawn by nobody is not scored"
+    assert real["arm"].nunique() == 13
+    assert (real.groupby("arm")["case"].nunique() == len(scans)).all()
+    assert "Real MR (CHAOS)" in (branch.results / "report/index.html").read_text()
+
+
 def test_sigkill_in_a_training_changes_no_table(study, tmp_path):
     before = study.tables()
     weights = study.results / "train/mrB004/kidney/seed0/model.safetensors"

@@ -1,6 +1,8 @@
 # What all rules share: the composed study, its folders, and how a job is handed to `crossmod STEP`.
 import fcntl
+import os
 import re
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -91,3 +93,15 @@ def jobs_to_run():
 onstart:
     LOCKS.append(hold_the_study())
     logger.addHandler(StudyProgress(jobs_to_run(), workflow.cores, USUAL_S))
+
+
+onsuccess:
+    if Path(f"{R}/report/index.html").is_file():
+        crossmod = os.path.relpath(Path(sys.executable).with_name("crossmod"))
+        print(
+            f"── report: {R}/report/index.html",
+            f"── runs: {crossmod} ui --study {STUDY['study']}",
+            f"── a scan of your own: {crossmod} measure scan.nii.gz",
+            sep="\n",
+            file=sys.stderr,
+        )

@@ -22,8 +22,12 @@ def absent(*names: str) -> Iterator[None]:
 
 
 with absent(*UNUSED):
+    from monai.data import set_track_meta
     from monai.inferers import SlidingWindowInferer
     from monai.losses import DiceCELoss
     from monai.transforms import AdjustContrast, Affine, GaussianSmooth
+
+# Geometry is kept by crossmod itself; MONAI's tensors that carry it would cost more than the transforms do.
+set_track_meta(False)
 
 __all__ = ["AdjustContrast", "Affine", "DiceCELoss", "GaussianSmooth", "SlidingWindowInferer"]

@@ -112,9 +112,11 @@ def _largest(mask: np.ndarray, count: int, smallest_ml: float, grid: Grid) -> np
     sizes = np.bincount(parts.ravel())[1:]
     voxel_ml = float(np.prod(grid.spacing_mm)) / 1000
     order = np.argsort(-sizes, kind="stable")[:count]
-    keep = [int(i) + 1 for i in order if sizes[i] * voxel_ml >= smallest_ml]
+    keep = np.zeros(found + 1, dtype=bool)
+    keep[[i + 1 for i in order if sizes[i] * voxel_ml >= smallest_ml]] = True
+    kept = keep[parts]
     # A probability of exactly one half at the rim must survive interpolation: keep a voxel of margin.
-    return ndimage.binary_dilation(np.isin(parts, keep)) & ~(np.isin(parts, keep, invert=True) & mask)
+    return ndimage.binary_dilation(kept) & (kept | ~mask)
 
 
 def _native_part(native: Grid, window: Grid) -> tuple[tuple[slice, ...], Grid]:

@@ -1,6 +1,7 @@
 """A trained stage: probabilities of an array on the stage's grid."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,19 @@ class TrainedStage:
     def of(cls, network: torch.nn.Module, stage: dict[str, Any], precision: str) -> "TrainedStage":
         """A network at hand, laid out for this machine."""
         machine = hardware_for(network, stage["patch"], precision)
-        return cls(stage, network.eval().to(machine.device(), memory_format=machine.layout), machine)
+        return cls(stage, machine.lay_out(network.eval()).to(machine.device()), machine)
+
+    @cached_property
+    def _windows(self) -> SlidingWindowInferer:
+        return SlidingWindowInferer(
+            self.stage["patch"],
+            sw_batch_size=2,
+            overlap=self.stage["overlap"],
+            mode="gaussian",
+            sigma_scale=0.125,
+            padding_mode="replicate",
+            cache_roi_weight_map=True,
+        )
 
     def probability(self, image: np.ndarray) -> np.ndarray:
         """Foreground probability: (X, Y, Z) normalised image → (X, Y, Z) float32.
@@ -48,15 +61,7 @@ class TrainedStage:
         """
         x = torch.from_numpy(np.asarray(image, dtype=np.float32))[None, None].to(self.machine.device())
         x = x.contiguous(memory_format=self.machine.layout)
-        inferer = SlidingWindowInferer(
-            self.stage["patch"],
-            sw_batch_size=2,
-            overlap=self.stage["overlap"],
-            mode="gaussian",
-            sigma_scale=0.125,
-            padding_mode="replicate",
-        )
         with torch.inference_mode(), self.machine.autocast():
-            logits = inferer(x, self.network)
+            logits = self._windows(x, self.network)
             # Of two classes: the softmax is a sigmoid of the difference.
             return torch.sigmoid((logits[0, 1] - logits[0, 0]).float()).cpu().numpy()

@@ -5,6 +5,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
 
 from crossmod.cohort.images import read_scan
 from crossmod.cohort.structures import RENAL, split_side
@@ -155,6 +156,7 @@ def split_matrix(results: Results) -> Picture:
     axis.set_yticks(range(len(results.arms)), results.arms)
     axis.set_ylabel("Training set")
     axis.set_xlabel("Cases, by cohort")
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     _mark_groups(axis, results, columns)
     handles = [
         Patch(color=BLUE, label="trains"),

@@ -30,13 +30,12 @@ class Change:
 
     def __call__(self, image: np.ndarray, label: np.ndarray) -> dict[str, torch.Tensor]:
         """Apply to an image and its label of the same shape."""
-        x = torch.from_numpy(image.astype(np.float32))[None]  # (1, X, Y, Z)
-        y = torch.from_numpy(label.astype(np.float32))[None]
+        both = torch.from_numpy(np.stack([image, label]).astype(np.float32))  # (2, X, Y, Z), moved in one go
         if self.affine is not None:
-            x = _plain(self.affine(x, spatial_size=self.patch, mode="bilinear"))
-            y = (_plain(self.affine(y, spatial_size=self.patch, mode="bilinear")) >= 0.5).float()
+            both = self.affine(both, spatial_size=self.patch, mode="bilinear")
+        x, y = both[:1], both[1:] >= 0.5
         for change in self.intensity:
-            x = _plain(change(x))
+            x = change(x)
         return {"image": x, "label": y.long()}
 
 
@@ -82,8 +81,3 @@ class Augment:
 
 def _generator(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
-
-
-def _plain(tensor: torch.Tensor) -> torch.Tensor:
-    """A tensor without MONAI's metadata, which costs more than the transforms do."""
-    return tensor.as_tensor() if hasattr(tensor, "as_tensor") else tensor

@@ -60,7 +60,7 @@ def train(job: Job) -> None:
         torch.manual_seed(settings["seed"])
         network = build(settings["model"])
         machine = hardware_for(network, stage["patch"], training["precision"])
-        module = Segmentation(network, training, stage["steps"], machine.layout)
+        module = Segmentation(network, training, stage["steps"], machine)
         name = f"{settings['arm']['name']} {settings['stage']} seed{settings['seed']}"
         with TrainingRun(job.inputs["store"], name, settings, resume / "run_id") as run:
             curve = Curve(name, stage["steps"], run)

@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from lightning.pytorch import LightningModule
 
+from crossmod.models.hardware import Hardware
 from crossmod.models.parts import DiceCELoss
 
 
@@ -15,22 +16,22 @@ class Segmentation(LightningModule):
         network: maps (B, 1, X, Y, Z) to (B, 2, X, Y, Z) logits.
         settings: config of the training.
         steps: optimiser steps in all.
-        layout: how tensors lie in memory.
+        machine: how it is computed.
     """
 
-    def __init__(
-        self, network: torch.nn.Module, settings: dict[str, Any], steps: int, layout: torch.memory_format
-    ) -> None:
+    def __init__(self, network: torch.nn.Module, settings: dict[str, Any], steps: int, machine: Hardware) -> None:
         super().__init__()
-        self.layout = layout
-        self.network, self.settings, self.steps = network.to(memory_format=self.layout), settings, steps
+        self.layout = machine.layout
+        self.network, self.settings, self.steps = machine.lay_out(network), settings, steps
         # Batch Dice: patches without foreground then do not pull the gradient about.
-        self.loss = DiceCELoss(to_onehot_y=True, softmax=True, include_background=False, batch=True)
+        # Of two classes the softmax is a sigmoid of the difference: the same loss, in a third of the time.
+        self.loss = DiceCELoss(sigmoid=True, batch=True)
 
     def training_step(self, batch: dict[str, torch.Tensor], _: int) -> torch.Tensor:
         """One step on ``image`` (B, 1, X, Y, Z) and ``label`` (B, 1, X, Y, Z)."""
         logits = self.network(batch["image"].contiguous(memory_format=self.layout))  # (B, 2, X, Y, Z)
-        return self.loss(logits.float(), batch["label"])
+        foreground = (logits[:, 1:] - logits[:, :1]).float()  # (B, 1, X, Y, Z)
+        return self.loss(foreground, batch["label"].float())
 
     def configure_optimizers(self) -> dict[str, Any]:
         """AdamW; the learning rate rises linearly, then falls as (1 - t)^0.9 (nnU-Net's decay)."""

@@ -1,0 +1,21 @@
+"""A U-Net that computes on half the grid and only unfolds at the end."""
+
+from monai.networks.blocks import SubpixelUpsample
+from monai.networks.nets import UNet
+from torch import nn
+
+
+class UnfoldingUNet(UNet):
+    """MONAI's ``UNet`` whose last layer is a pointwise convolution and a pixel shuffle (Shi et al., CVPR 2016).
+
+    Every voxel of the half grid writes the logits of its own 2 × 2 × 2 voxels. It stands for the transposed convolution
+    to two channels, which took a third of a training step and more than half of an inference on CPUs. Arguments are MONAI's.
+    """
+
+    def _get_up_layer(self, in_channels: int, out_channels: int, strides: int, is_top: bool) -> nn.Module:
+        if not is_top:
+            return super()._get_up_layer(in_channels, out_channels, strides, is_top)
+        unfolded = nn.Conv3d(in_channels, out_channels * strides**3, kernel_size=1)
+        return SubpixelUpsample(
+            3, in_channels, out_channels, scale_factor=strides, conv_block=unfolded, apply_pad_pool=False
+        )
