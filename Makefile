@@ -6,8 +6,9 @@ STAMP := $(VENV)/.installed
 SCALE ?= laptop
 STUDY ?= renal
 
-# A machine's own pip configuration may offer a CPU build of torch: uv must look where pip looks.
-export UV_FIND_LINKS := $(or $(UV_FIND_LINKS),$(PIP_FIND_LINKS))
+# uv reads no pip configuration: it is told what the machine's pip knows, be it a CPU build of torch or an index of its own.
+pip_knows = $$($(PYTHON) -m pip config get global.$(1) 2>/dev/null | xargs | tr ' ' ,)
+
 export UV_COMPILE_BYTECODE := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -23,7 +24,12 @@ $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit(f"crossmod needs Python 3.11 or newer; $(PYTHON) is {v.major}.{v.minor}. Name another one: make PYTHON=python3.12")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep '^uv==' requirements.lock)"
-	$(BIN)/uv pip install --python $(BIN)/python --quiet -r requirements.lock
+	@wheels="$${UV_FIND_LINKS:-$${PIP_FIND_LINKS:-$(call pip_knows,find-links)}}"; \
+	index="$${UV_DEFAULT_INDEX:-$${PIP_INDEX_URL:-$(call pip_knows,index-url)}}"; \
+	if [ -n "$$wheels" ]; then export UV_FIND_LINKS="$$wheels"; fi; \
+	if [ -n "$$index" ]; then export UV_DEFAULT_INDEX="$$index"; fi; \
+	echo "installing what requirements.lock pins (a few minutes on a slow line)"; \
+	$(BIN)/uv pip install --python $(BIN)/python --quiet -r requirements.lock && \
 	$(BIN)/uv pip install --python $(BIN)/python --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 

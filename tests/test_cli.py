@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import time
 
 import pytest
 from typer.testing import CliRunner
@@ -45,10 +44,8 @@ def test_steps_without_networks_do_not_load_torch():
 
 
 def test_a_mistake_is_a_message_not_a_traceback(tmp_path):
-    start = time.monotonic()
     command = [sys.executable, "-m", "crossmod.cli", "train", str(tmp_path / "none.json")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "no such job file" in done.stderr.replace("\n", " ")
     assert "Traceback" not in done.stderr
-    assert time.monotonic() - start < 30

@@ -1,6 +1,9 @@
 """Jobs are plain, canonical, and their outputs whole or absent."""
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 
@@ -55,3 +58,22 @@ def test_nothing_half_written(tmp_path, kind):
         write(partial, "third")
     assert (path if kind == "file" else path / "inner").read_text() == "third"
     assert [entry.name for entry in tmp_path.iterdir()] == ["out"]
+
+
+def test_what_a_killed_process_left_is_cleared_and_a_running_ones_kept(tmp_path):
+    code = f"""
+import os, signal
+from crossmod.job import whole
+with whole({str(tmp_path / "out")!r}) as partial:
+    partial.mkdir()
+    (partial / "half").write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    subprocess.run([sys.executable, "-c", code], check=False)
+    assert [path.name for path in tmp_path.glob(".partial-*-out/*")] == ["half"]
+    others = [f".partial-{os.getppid()}-out", f".partial-{2**22 + 1}-other-out"]
+    for name in others:
+        (tmp_path / name).write_text("somebody else's")
+    with whole(tmp_path / "out") as partial:
+        partial.write_text("done")
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*others, "out"])

@@ -63,8 +63,24 @@ def _command(step: str) -> None:
     app.command(step, help=STEPS[step][2] + " Any job of a study can be repeated by hand from its job file.")(command)
 
 
-for _step in [name for name in STEPS if "." not in name]:
+for _step in [name for name in STEPS if "." not in name and name != "analyse"]:
     _command(_step)
+
+
+@app.command()
+def analyse(
+    source: Annotated[str, typer.Argument(help="A job file, the job itself as JSON, or with --plan a CSV of scores.")],
+    plan: Annotated[Path | None, typer.Option(help="YAML with the hypotheses, written before the scores.")] = None,
+    out: Annotated[Path, typer.Option(help="With --plan: folder for the tables.")] = Path("analysis"),
+    threads: Annotated[int, typer.Option(min=1, help="Processes or threads at most.")] = 1,
+) -> None:
+    """Test what the rows say: a study's own (any job can be repeated from its file), or any table's by a plan."""
+    if plan is None:
+        run_job("analyse", source, threads)
+        return
+    from crossmod.analyse.plan import analyse_table, show
+
+    show(analyse_table(Path(source), plan, out), out)
 
 
 @app.command()

@@ -8,6 +8,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -88,7 +89,7 @@ def whole(path: str | Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     # The suffixes stay at the end: writers such as nibabel choose the format by them.
     partial = path.with_name(f".partial-{os.getpid()}-{path.name}")
-    _remove(partial)
+    _clear(path)
     try:
         yield partial
         if path.is_dir():
@@ -102,6 +103,24 @@ def write_json(path: str | Path, value: Any) -> None:
     """Write a plain value as readable JSON, whole or not at all."""
     with whole(path) as partial:
         partial.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def _clear(path: Path) -> None:
+    """Remove what killed processes of this machine, or this one, left half-written under a path's temporary names."""
+    for left in path.parent.glob(".partial-*"):
+        named = re.fullmatch(rf"\.partial-(\d+)-{re.escape(path.name)}", left.name)
+        if named and (int(named[1]) == os.getpid() or not _runs(int(named[1]))):
+            _remove(left)
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # It runs, as somebody else's.
+    return True
 
 
 def _remove(path: Path) -> None:

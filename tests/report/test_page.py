@@ -29,6 +29,10 @@ class Elements(HTMLParser):
         return [attributes for tag, attributes in self.found if tag == name]
 
 
+def settings(study: dict, cascade: list[str] | None = None) -> dict:
+    return {"study": study, "cascade": cascade or list(study["stages"])}
+
+
 @pytest.fixture(scope="module")
 def page(results, folder, study) -> Path:
     pictures = folder / "report" / "figures" / "some"
@@ -36,7 +40,7 @@ def page(results, folder, study) -> Path:
         picture.save(pictures)
     path = folder / "report" / "index.html"
     inputs = {"analyse": str(folder / "analyse"), "figures": [str(pictures)], "split": str(folder / "split")}
-    report.run(Job("report", inputs | {"results": str(folder)}, {"page": str(path)}, {"study": study}))
+    report.run(Job("report", inputs | {"results": str(folder)}, {"page": str(path)}, settings(study)))
     return path
 
 
@@ -108,22 +112,32 @@ def test_methods_and_versions(text, study):
 def test_the_same_results_give_the_same_page(page, folder, study):
     before = page.read_bytes()
     inputs = {"figures": [str(folder / "report" / "figures" / "some")], "results": str(folder)}
-    report.run(Job("report", inputs, {"page": str(page)}, {"study": study}))
+    report.run(Job("report", inputs, {"page": str(page)}, settings(study)))
     assert page.read_bytes() == before
+
+
+def test_stages_come_in_the_order_of_the_cascade(folder, study, edit):
+    changed = edit("notes.json", lambda notes: notes)
+    shutil.copytree(folder / "cohort", changed.root / "cohort")
+    page = changed.root / "report" / "index.html"
+    for cascade in (["kidney", "parenchyma"], ["parenchyma", "kidney"]):
+        inputs = {"figures": [], "results": str(changed.root)}
+        report.run(Job("report", inputs, {"page": str(page)}, settings(study, cascade)))
+        text = page.read_text(encoding="utf-8")
+        first, second = (text.index(f"stage {name} (") for name in cascade)
+        assert first < second
 
 
 def test_text_from_tables_is_escaped(edit, folder, study):
     changed = edit("notes.json", lambda notes: notes | {"independence": ["<b>bold</b> & more"]})
     shutil.copytree(folder / "cohort", changed.root / "cohort")
     page = changed.root / "report" / "index.html"
-    report.run(Job("report", {"figures": [], "results": str(changed.root)}, {"page": str(page)}, {"study": study}))
+    report.run(Job("report", {"figures": [], "results": str(changed.root)}, {"page": str(page)}, settings(study)))
     assert "&lt;b&gt;bold&lt;/b&gt; &amp; more" in page.read_text(encoding="utf-8")
 
 
 def test_a_page_elsewhere_is_refused(folder, study, tmp_path):
-    job = Job(
-        "report", {"figures": [], "results": str(folder)}, {"page": str(tmp_path / "page.html")}, {"study": study}
-    )
+    job = Job("report", {"figures": [], "results": str(folder)}, {"page": str(tmp_path / "page.html")}, settings(study))
     with pytest.raises(UserError, match="report"):
         report.run(job)
     assert not (tmp_path / "page.html").exists()

@@ -56,7 +56,7 @@ rule report:
                 "results": R,
             },
             {"page": f"{R}/report/index.html", "job": f"{R}/report/index.job.json"},
-            {"study": STUDY},
+            {"study": STUDY, "cascade": STAGES},
         ),
         code=source_digest("crossmod.report"),
     message:

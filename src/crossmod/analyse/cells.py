@@ -62,9 +62,9 @@ def complete_cells(table: pd.DataFrame, outcome: str, subject: str | Sequence[st
     """
     keys = [subject] if isinstance(subject, str) else list(subject)
     factors = list(within)
-    _check_columns(table, outcome, keys, factors)
-    names = _subject_names(table, keys, factors)
-    _refuse_duplicates(table, names, factors)
+    check_columns(table, outcome, keys, factors)
+    names = subject_names(table, keys, factors)
+    refuse_duplicates(table, names, factors)
     levels = {factor: ordered_levels(table[factor]) for factor in factors}
     for factor, found in levels.items():
         if len(found) < 2:
@@ -91,7 +91,7 @@ def complete_cells(table: pd.DataFrame, outcome: str, subject: str | Sequence[st
     return Cells(values[whole], [s for s, ok in zip(subjects, whole, strict=True) if ok], levels, dropped)
 
 
-def _check_columns(table: pd.DataFrame, outcome: str, keys: list[str], factors: list[str]) -> None:
+def check_columns(table: pd.DataFrame, outcome: str, keys: list[str], factors: list[str]) -> None:
     wanted = [outcome, *keys, *factors]
     absent = [name for name in wanted if name not in table.columns]
     if absent:
@@ -114,7 +114,7 @@ def _check_columns(table: pd.DataFrame, outcome: str, keys: list[str], factors: 
         )
 
 
-def _subject_names(table: pd.DataFrame, keys: list[str], factors: list[str]) -> pd.Series:
+def subject_names(table: pd.DataFrame, keys: list[str], factors: list[str]) -> pd.Series:
     """One name per row; ids that collide across cohorts, sites or modalities are told apart.
 
     # ASSUME: an identity column separates subjects when it varies both within one id and within one cell of the
@@ -133,7 +133,7 @@ def _subject_names(table: pd.DataFrame, keys: list[str], factors: list[str]) -> 
     return table[columns].astype(object).map(str).agg("/".join, axis=1)
 
 
-def _refuse_duplicates(table: pd.DataFrame, names: pd.Series, factors: list[str]) -> None:
+def refuse_duplicates(table: pd.DataFrame, names: pd.Series, factors: list[str]) -> None:
     keys = pd.concat([names.rename("_subject"), table[factors].astype(object)], axis=1)
     twice = keys[keys.duplicated(keep=False)].drop_duplicates()
     if len(twice):

@@ -27,14 +27,15 @@ def run(job: Job) -> None:
     """Write the page of a study.
 
     inputs: ``results`` (folder of the study at its scale), ``figures`` (folders of the notebooks, in
-    order), and the folders ``analyse`` and ``split`` that it reads. settings: ``study`` (the config).
-    outputs: ``page`` (HTML).
+    order), and the folders ``analyse`` and ``split`` that it reads. settings: ``study`` (the config), ``cascade`` (its
+    stages in order, which JSON does not keep). outputs: ``page`` (HTML).
     """
     from crossmod.report.page import write_page
 
+    study = job.settings["study"]
     write_page(
         results=Path(job.inputs["results"]),
         figures=[Path(folder) for folder in job.inputs["figures"]],
-        study=job.settings["study"],
+        study=study | {"stages": {name: study["stages"][name] for name in job.settings["cascade"]}},
         page=Path(job.outputs["page"]),
     )

@@ -1,0 +1,191 @@
+"""Anyone's table: a plan is checked whole, every cell tested, every family corrected, nothing lost in silence."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from crossmod.analyse import correct_p, noninferiority, pairwise, rm_anova
+from crossmod.analyse.plan import analyse_table, read_plan
+from crossmod.cli import app
+from crossmod.job import UserError
+
+PLAN = {
+    "title": "Does CT help?",
+    "outcome": "dsc",
+    "subject": ["case", "side"],
+    "cluster": "patient",
+    "levels": {"strategy": ["pure", "mixed"], "amount": [40, 80, 120]},
+    "hypotheses": [
+        {"name": "anova", "test": "rm_anova", "within": ["strategy", "amount"], "each": ["site"]},
+        {
+            "name": "simple",
+            "test": "pairwise",
+            "within": "strategy",
+            "at": "amount",
+            "each": ["site"],
+            "family": "main",
+        },
+        {
+            **{"name": "not-worse", "test": "noninferiority", "within": "strategy", "a": "mixed", "b": "pure"},
+            **{"margin": 0.01, "each": ["site", "amount"], "family": "main"},
+        },
+        {"name": "volumes", "test": "agreement", "reference": "v_ref", "predicted": "v", "margin": 9, "each": ["site"]},
+        {
+            "name": "model",
+            "test": "mixed_model",
+            "fixed": ["strategy", "amount"],
+            "unit": "side",
+            "where": {"site": "mr"},
+        },
+        {"name": "size", "test": "size_dependence", "volume": "v_ref", "where": {"strategy": "mixed", "amount": 40}},
+    ],
+}
+
+
+@pytest.fixture
+def scores() -> pd.DataFrame:
+    rng = np.random.default_rng(3)
+    rows = []
+    for site, gain in (("mr", 0.02), ("ct", 0.0)):
+        for patient in range(12):
+            person = rng.normal(0, 0.02)
+            for side in ("left", "right"):
+                kidney, volume = rng.normal(0, 0.01), rng.uniform(100, 220)
+                for strategy in ("pure", "mixed"):
+                    for amount in (120, 40, 80):
+                        dsc = (
+                            0.9 + person + kidney + gain * (strategy == "mixed") + 1e-4 * amount + rng.normal(0, 0.004)
+                        )
+                        case = f"{site}-{patient}"
+                        rows.append((site, case, case, side, strategy, amount, dsc, volume, volume + rng.normal(1, 4)))
+    return pd.DataFrame(rows, columns=["site", "patient", "case", "side", "strategy", "amount", "dsc", "v_ref", "v"])
+
+
+@pytest.fixture
+def run(tmp_path, scores):
+    def run(plan=PLAN, table=scores):
+        (tmp_path / "plan.yaml").write_text(yaml.safe_dump(plan))
+        table.to_csv(tmp_path / "scores.csv", index=False)
+        return analyse_table(tmp_path / "scores.csv", tmp_path / "plan.yaml", tmp_path / "out")
+
+    return run
+
+
+def test_each_cell_is_what_the_function_gives(run, scores):
+    found = run()
+    mr = scores[scores["site"] == "mr"]
+    mr = mr.assign(strategy=pd.Categorical(mr["strategy"], ["pure", "mixed"]))
+    expected = rm_anova(mr, "dsc", ["case", "side"], ["strategy", "amount"])
+    mine = found["anova"].query("site == 'mr'")
+    np.testing.assert_allclose(mine["F"], expected["F"])
+    np.testing.assert_allclose(mine["p_family"], expected["p_gg"])
+    simple = pairwise(mr, "dsc", ["case", "side"], "strategy", "amount")
+    np.testing.assert_allclose(found["simple"].query("site == 'mr'")["p"], simple["p"])
+    wide = mr[mr["amount"] == 80].pivot(index=["case", "side"], columns="strategy", values="dsc")
+    alone = noninferiority(wide["mixed"] - wide["pure"], 0.01, wide.index.get_level_values("case"))
+    row = found["not-worse"].query("site == 'mr' and amount == 80").iloc[0]
+    assert row["p"] == pytest.approx(alone.p)
+    assert (row["n"], row["n_clusters"], row["verdict"]) == (24, 12, "superior")
+    assert found["model"]["n_patients"].eq(12).all()
+    assert found["size"]["n"].eq(48 * 2 / 4 * 2).all()
+
+
+def test_levels_keep_the_order_of_the_plan(run):
+    assert run()["simple"].query("site == 'mr'")["at"].tolist() == [40, 80, 120]
+
+
+def test_a_family_is_corrected_over_its_hypotheses_and_cells(run):
+    found = run()
+    together = pd.concat([found["simple"], found["not-worse"]])
+    assert len(together) == 12
+    np.testing.assert_allclose(together["p_corrected"], correct_p(together["p_family"]))
+    intercept = found["model"].iloc[0]
+    assert intercept["term"] == "intercept"
+    assert np.isnan(intercept["p_corrected"]) and pd.isna(intercept["significant"])
+
+
+def test_a_cell_that_cannot_be_tested_is_a_row_with_its_reason(run, scores):
+    table = scores.copy()
+    table.loc[table["site"] == "ct", "dsc"] = 0.9
+    found = run(table=table)
+    for name in ("anova", "simple"):
+        row = found[name].query("site == 'ct'")
+        assert row["note"].str.startswith("not tested: No ").all()
+        assert row["p_corrected"].isna().all()
+        assert found[name].query("site == 'mr'")["note"].eq("").all()
+
+
+def test_whoever_is_left_out_is_counted(run, scores):
+    gone = scores.drop(index=scores.query("case == 'mr-3' and side == 'left' and amount == 40").index[0])
+    found = run(table=gone)
+    assert found["anova"].query("site == 'mr'")["n_dropped"].eq(1).all()
+    assert found["not-worse"].query("site == 'mr'")["n_dropped"].tolist() == [1, 0, 0]
+
+
+def test_the_record_holds_the_hash_of_the_plan(run, tmp_path):
+    run()
+    first = json.loads((tmp_path / "out/record.json").read_text())
+    assert first["families"]["main"] == ["simple", "not-worse"]
+    assert first["tests_in_family"]["main"] == 12
+    assert {path.stem for path in (tmp_path / "out").glob("*.csv")} == {h["name"] for h in PLAN["hypotheses"]}
+    run(PLAN | {"alpha": 0.01})
+    second = json.loads((tmp_path / "out/record.json").read_text())
+    assert first["plan_sha256"] != second["plan_sha256"]
+    assert first["table_sha256"] == second["table_sha256"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"alpa": 0.1}, "alpa: Extra inputs"),
+        ({"correction": "tukey"}, "'tukey' is none of holm"),
+        ({"hypotheses": []}, "hypotheses: List should have at least 1"),
+        ({"hypotheses": [PLAN["hypotheses"][0]] * 2}, "anova given twice"),
+        ({"hypotheses": [PLAN["hypotheses"][2] | {"margin": -1}]}, "margin: Input should be greater than 0"),
+        ({"hypotheses": [{"name": "x", "test": "anova"}]}, "Input tag 'anova' found"),
+        ({"outcome": "dice"}, "no column 'dice'; it has site, patient"),
+        ({"levels": {"amount": [40, 80]}}, "'amount' has levels the plan does not name: np|120"),
+        ({"hypotheses": [PLAN["hypotheses"][4] | {"where": {"site": "pet"}}]}, "no row has 'pet'"),
+    ],
+)
+def test_mistakes_are_told_with_their_key(run, change, message):
+    with pytest.raises(UserError, match=message):
+        run(PLAN | change)
+
+
+def test_a_folder_of_something_else_is_not_overwritten(run, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/precious.txt").write_text("mine")
+    with pytest.raises(UserError, match="holds no earlier analysis"):
+        run()
+    assert (tmp_path / "out/precious.txt").read_text() == "mine"
+
+
+def test_the_plan_of_the_documentation_runs(root, scores, tmp_path):
+    renamed = scores.rename(columns={"v_ref": "volume_reference_ml", "v": "volume_predicted_ml"})
+    renamed.to_csv(tmp_path / "scores.csv", index=False)
+    found = analyse_table(tmp_path / "scores.csv", root / "docs/plan.yaml", tmp_path / "out")
+    for name, rows in found.items():
+        assert rows["note"].eq("").all(), name
+
+
+@pytest.mark.parametrize("text", ["title: [", "- a list", "title: x"])
+def test_broken_plans(tmp_path, text):
+    (tmp_path / "plan.yaml").write_text(text)
+    with pytest.raises(UserError, match="plan"):
+        read_plan(tmp_path / "plan.yaml")
+    with pytest.raises(UserError, match="no such plan"):
+        read_plan(tmp_path / "none.yaml")
+
+
+def test_the_command(run, tmp_path):
+    run()
+    arguments = ["analyse", str(tmp_path / "scores.csv"), "--plan", str(tmp_path / "plan.yaml"), "--out"]
+    done = CliRunner().invoke(app, [*arguments, str(tmp_path / "again")])
+    assert done.exit_code == 0, done.output
+    assert "not-worse" in done.output
+    assert (tmp_path / "again/anova.csv").read_bytes() == (tmp_path / "out/anova.csv").read_bytes()
