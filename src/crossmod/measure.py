@@ -18,6 +18,8 @@ AIR_HU = -500.0
 # ASSUME: what adults' kidneys measure; a volume outside is shown with a warning, never hidden. 5 to 95 % of KiTS23's
 # kidneys without their masses have 78 to 312 ml.
 PLAUSIBLE_ML = (60.0, 350.0)
+# ASSUME: two stages that mean the same kidney share most of its parenchyma; below this share one of them is mistaken.
+LEAST_INSIDE = 0.7
 NOTE = "Research use only. Check the mask against the scan before using a volume."
 
 
@@ -158,13 +160,7 @@ def _record(image: Scan, modality: str, kidney: np.ndarray, parenchyma: np.ndarr
 
     voxel_ml = abs(float(np.linalg.det(image.affine[:3, :3]))) / 1000
     volumes = {side: round(float((parenchyma == value).sum()) * voxel_ml, 2) for side, value in MASK_VALUES.items()}
-    warnings = [
-        f"no {side} kidney was found"
-        if not (kidney == MASK_VALUES[side]).any()
-        else f"{side} parenchyma of {volume:.0f} ml is outside the usual {PLAUSIBLE_ML[0]:.0f} to {PLAUSIBLE_ML[1]:.0f} ml"
-        for side, volume in volumes.items()
-        if not PLAUSIBLE_ML[0] <= volume <= PLAUSIBLE_ML[1]
-    ]
+    warnings = [text for side, volume in volumes.items() for text in _doubts(side, volume, kidney, parenchyma)]
     return {
         "volumes_ml": volumes,
         "total_ml": round(sum(volumes.values()), 2),
@@ -179,6 +175,23 @@ def _record(image: Scan, modality: str, kidney: np.ndarray, parenchyma: np.ndarr
         "crossmod": version("crossmod"),
         "note": NOTE,
     }
+
+
+def _doubts(side: str, volume_ml: float, kidney: np.ndarray, parenchyma: np.ndarray) -> list[str]:
+    """What makes a volume unlikely: no kidney, an unusual size, or stages that contradict each other."""
+    from crossmod.cohort.kidneys import MASK_VALUES
+
+    found, part = kidney == MASK_VALUES[side], parenchyma == MASK_VALUES[side]
+    if not found.any():
+        return [f"no {side} kidney was found"]
+    doubts = []
+    low, high = PLAUSIBLE_ML
+    if not low <= volume_ml <= high:
+        doubts.append(f"{side} parenchyma of {volume_ml:.0f} ml is outside the usual {low:.0f} to {high:.0f} ml")
+    inside = (found & part).sum() / max(part.sum(), 1)
+    if part.any() and inside < LEAST_INSIDE:
+        doubts.append(f"only {inside:.0%} of the {side} parenchyma lies within the {side} kidney found")
+    return doubts
 
 
 def _overlay(image: Scan, modality: str, kidney: np.ndarray, parenchyma: np.ndarray, record: Plain, path: Path) -> None:
@@ -196,7 +209,7 @@ def _print(record: Plain, files: dict[str, Path]) -> None:
     from rich.table import Table
 
     console = Console()
-    table = Table(title="Renal parenchyma", caption=record["note"], caption_justify="left")
+    table = Table(title="Renal parenchyma")
     table.add_column("kidney")
     table.add_column("volume (ml)", justify="right")
     for side, volume in record["volumes_ml"].items():
@@ -204,6 +217,7 @@ def _print(record: Plain, files: dict[str, Path]) -> None:
     table.add_section()
     table.add_row("both", f"{record['total_ml']:.1f}")
     console.print(table)
+    console.print(record["note"], soft_wrap=True)
     for warning in record["warnings"]:
         console.print(f"[yellow]warning:[/yellow] {warning}", soft_wrap=True)
     for kind, path in files.items():

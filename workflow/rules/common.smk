@@ -73,15 +73,15 @@ LOCKS = []
 
 # Core-seconds of a job at scale laptop on the machine of the README: a first guess for the time left.
 USUAL_S = {
-    "cohort": 90,
-    "prepare": 40,
-    "train": 75,
-    "predict": 22,
-    "evaluate": 5,
-    "track": 40,
-    "analyse": 20,
-    "notebook": 10,
-    "report": 5,
+    "cohort": 105,
+    "prepare": 54,
+    "train": 109,
+    "predict": 33,
+    "evaluate": 8,
+    "track": 20,
+    "analyse": 9,
+    "notebook": 6,
+    "report": 7,
 }
 
 

@@ -1,0 +1,45 @@
+"""A volume that cannot be right comes with a warning; the tool itself is tried in tests/workflow/test_measure.py."""
+
+import numpy as np
+import pytest
+
+from crossmod.cohort.kidneys import MASK_VALUES
+from crossmod.measure import _doubts
+
+RIGHT = MASK_VALUES["right"]
+
+
+def masks(shift: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    kidney, parenchyma = np.zeros((40, 10, 10), np.uint8), np.zeros((40, 10, 10), np.uint8)
+    kidney[5:15] = RIGHT
+    parenchyma[5 + shift : 15 + shift] = RIGHT
+    return kidney, parenchyma
+
+
+@pytest.mark.parametrize(
+    ("volume_ml", "shift", "expected"),
+    [
+        (150.0, 0, []),
+        (150.0, 3, []),
+        (49.0, 0, ["right parenchyma of 49 ml is outside the usual 60 to 350 ml"]),
+        (150.0, 8, ["only 20% of the right parenchyma lies within the right kidney found"]),
+        (400.0, 20, ["400 ml is outside the usual", "only 0% of the right parenchyma"]),
+    ],
+)
+def test_doubts(volume_ml, shift, expected):
+    found = _doubts("right", volume_ml, *masks(shift))
+    assert len(found) == len(expected)
+    for text, part in zip(found, expected, strict=True):
+        assert part in text
+
+
+def test_no_kidney_is_said_once():
+    empty = np.zeros((4, 4, 4), np.uint8)
+    assert _doubts("left", 0.0, empty, empty) == ["no left kidney was found"]
+
+
+def test_a_kidney_without_parenchyma_is_too_small():
+    kidney, _ = masks()
+    assert _doubts("right", 0.0, kidney, np.zeros_like(kidney)) == [
+        "right parenchyma of 0 ml is outside the usual 60 to 350 ml"
+    ]
