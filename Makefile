@@ -34,7 +34,7 @@ $(STAMP): requirements.lock pyproject.toml
 	@touch $@
 
 reproduce: env  ## the whole study, from scans to p-values
-	snakemake --cores --config study=$(STUDY) scale=$(SCALE)
+	snakemake --config study=$(STUDY) scale=$(SCALE)
 
 test: env lint  ## every test
 	pytest

@@ -1,4 +1,4 @@
-# From scans to p-values: `snakemake --cores` runs the renal study at scale laptop.
+# From scans to p-values: `snakemake` runs the renal study at scale laptop, on all cores.
 # Another one: snakemake --cores 4 --config study=renal scale=smoke
 from snakemake.utils import min_version
 

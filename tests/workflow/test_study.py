@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -162,6 +163,23 @@ def test_mistyped_keys_stop_everything_before_any_job(bare):
     assert refused.returncode != 0
     assert "training.bach: unknown key; did you mean 'training.batch'?" in refused.stdout
     assert not (bare.folder / "results").exists()
+
+
+def test_the_commands_of_the_readme_start(bare, root, tmp_path):
+    """`make reproduce` and every `snakemake` line of the README, as they stand there, as dry runs."""
+    made = subprocess.run(["make", "-n", "reproduce"], cwd=root, capture_output=True, text=True, check=True).stdout
+    commands = [line for line in made.splitlines() if line.startswith("snakemake")]
+    commands += re.findall(r"^snakemake .*$", (root / "README.md").read_text(), re.MULTILINE)
+    assert len(commands) >= 3
+    table = tmp_path / "cases.csv"
+    table.write_text("case,patient,modality,image,label\n")
+    for command in commands:
+        command = command.replace("/data/my_mr/cases.csv", str(table))
+        done = subprocess.run(
+            f"{command} -n", shell=True, cwd=bare.folder, env=bare.environment, capture_output=True, text=True
+        )
+        assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+        assert "Job stats" in done.stdout + done.stderr
 
 
 def test_lint_is_content(bare):
