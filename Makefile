@@ -7,7 +7,7 @@ SCALE ?= laptop
 STUDY ?= renal
 
 # uv reads no pip configuration: it is told what the machine's pip knows, be it a CPU build of torch or an index of its own.
-pip_knows = $$($(PYTHON) -m pip config get global.$(1) 2>/dev/null | xargs | tr ' ' ,)
+pip_knows = $$($(PYTHON) -m pip config list 2>/dev/null | sed -n "s/^\(global\|install\)\.$(1)='\(.*\)'$$/\2/p" | tail -1 | sed 's/\\n/ /g' | xargs | tr ' ' ,)
 
 export UV_COMPILE_BYTECODE := 1
 export MLFLOW_DISABLE_TELEMETRY := true
