@@ -92,6 +92,7 @@ def complete_cells(table: pd.DataFrame, outcome: str, subject: str | Sequence[st
 
 
 def check_columns(table: pd.DataFrame, outcome: str, keys: list[str], factors: list[str]) -> None:
+    """Refuse a table whose columns cannot be tested: absent, doubled, empty keys, no finite numbers (UserError)."""
     wanted = [outcome, *keys, *factors]
     absent = [name for name in wanted if name not in table.columns]
     if absent:
@@ -134,6 +135,7 @@ def subject_names(table: pd.DataFrame, keys: list[str], factors: list[str]) -> p
 
 
 def refuse_duplicates(table: pd.DataFrame, names: pd.Series, factors: list[str]) -> None:
+    """Refuse two rows for one subject and cell (IncompleteDesignError)."""
     keys = pd.concat([names.rename("_subject"), table[factors].astype(object)], axis=1)
     twice = keys[keys.duplicated(keep=False)].drop_duplicates()
     if len(twice):
