@@ -89,7 +89,9 @@ def test_each_cell_is_what_the_function_gives(run, scores):
     alone = noninferiority(wide["mixed"] - wide["pure"], 0.01, wide.index.get_level_values("case"))
     row = found["not-worse"].query("site == 'mr' and amount == 80").iloc[0]
     assert row["p"] == pytest.approx(alone.p)
-    assert (row["n"], row["n_clusters"], row["verdict"]) == (24, 12, "superior")
+    assert row["p_family"] == pytest.approx(2 * alone.p)
+    assert (row["n"], row["n_clusters"]) == (24, 12)
+    assert not any("verdict" in rows for rows in found.values()), "only the family's correction decides"
     assert found["model"]["n_patients"].eq(12).all()
     assert found["size"]["n"].eq(48 * 2 / 4 * 2).all()
 
@@ -117,6 +119,12 @@ def test_a_cell_that_cannot_be_tested_is_a_row_with_its_reason(run, scores):
         assert row["note"].str.startswith("not tested: No ").all()
         assert row["p_corrected"].isna().all()
         assert found[name].query("site == 'mr'")["note"].eq("").all()
+
+
+def test_rows_without_a_cell_are_refused_not_lost(run, scores):
+    table = scores.assign(site=scores["site"].mask(scores["patient"] == "ct-1"))
+    with pytest.raises(UserError, match="anova: each: column 'site' is empty in 12 rows"):
+        run(table=table)
 
 
 def test_whoever_is_left_out_is_counted(run, scores):

@@ -90,7 +90,11 @@ class Pairwise(Hypothesis):
 
 
 class NonInferiorityOf(Hypothesis):
-    """Is level ``a`` no worse than level ``b`` by the margin? More is better, unless ``less_is_better``."""
+    """Is level ``a`` no worse than level ``b`` by the margin? More is better, unless ``less_is_better``.
+
+    The family takes twice the one-sided p, so that alpha 0.05 means one-sided 0.025 and the two-sided 95 % interval
+    (ICH E9, 5.5), as :func:`crossmod.analyse.noninferiority` judges a single test.
+    """
 
     test: Literal["noninferiority"]
     within: str
@@ -103,12 +107,12 @@ class NonInferiorityOf(Hypothesis):
         return [*super().columns(), self.within]
 
     def run(self, cell: pd.DataFrame, plan: "AnalysisPlan") -> pd.DataFrame:
-        """One row of :func:`crossmod.analyse.noninferiority`."""
+        """One row of :func:`crossmod.analyse.noninferiority`; its own verdict gives way to the family's correction."""
         pairs, dropped, cluster = _pairs(cell, self, plan)
         difference = pairs[self.b] - pairs[self.a] if self.less_is_better else pairs[self.a] - pairs[self.b]
         found = vars(noninferiority(difference, self.margin, cluster))
-        row = {"a": self.a, "b": self.b, **found, "n_dropped": len(dropped), "p_family": found["p"]}
-        return pd.DataFrame([row])
+        row = {"a": self.a, "b": self.b, **found, "n_dropped": len(dropped), "p_family": min(1.0, 2 * found["p"])}
+        return pd.DataFrame([row]).drop(columns="verdict")
 
 
 class AgreementOf(Hypothesis):
@@ -123,12 +127,12 @@ class AgreementOf(Hypothesis):
         return [*super().columns(), self.reference, self.predicted]
 
     def run(self, cell: pd.DataFrame, plan: "AnalysisPlan") -> pd.DataFrame:
-        """One row of :func:`crossmod.analyse.agreement`."""
+        """One row of :func:`crossmod.analyse.agreement`; its own verdict gives way to the family's correction."""
         whole_rows = cell.dropna(subset=[self.reference, self.predicted])
         cluster = whole_rows[plan.cluster] if plan.cluster else None
         found = vars(agreement(whole_rows[self.reference], whole_rows[self.predicted], cluster, self.margin))
         row = {**found, "n_dropped": len(cell) - len(whole_rows), "p_family": found["p_below_margin"]}
-        return pd.DataFrame([row])
+        return pd.DataFrame([row]).drop(columns="verdict")
 
 
 class Mixed(Hypothesis):

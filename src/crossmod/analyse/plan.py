@@ -115,6 +115,8 @@ def analyse_table(scores: Path, plan_file: Path, folder: Path) -> dict[str, pd.D
     Raises:
         UserError: if plan or table are at fault, or the folder holds something else.
     """
+    if folder.exists() and not (folder / "record.json").is_file():
+        raise UserError(f"{folder} exists and holds no earlier analysis; name another folder with --out.")
     plan = read_plan(plan_file)
     table = read_table(scores, plan)
     found = {hypothesis.name: cells_of(hypothesis, table, plan) for hypothesis in plan.hypotheses}
@@ -123,8 +125,6 @@ def analyse_table(scores: Path, plan_file: Path, folder: Path) -> dict[str, pd.D
         families.setdefault(hypothesis.family or hypothesis.name, []).append(hypothesis.name)
     for members in families.values():
         _correct([found[name] for name in members], plan)
-    if folder.exists() and not (folder / "record.json").is_file():
-        raise UserError(f"{folder} exists and holds no earlier analysis; name another folder with --out.")
     record = {
         "title": plan.title,
         "plan_sha256": digest(plan.model_dump(mode="json"), 64),
@@ -168,6 +168,12 @@ def _cells(hypothesis: Hypothesis, table: pd.DataFrame) -> Iterator[tuple[dict[s
     if not hypothesis.each:
         yield {}, table
         return
+    for column in hypothesis.each:
+        if table[column].isna().any():
+            count = int(table[column].isna().sum())
+            raise UserError(
+                f"{hypothesis.name}: each: column {column!r} is empty in {count} rows; fill or remove them."
+            )
     order = {column: {level: i for i, level in enumerate(ordered_levels(table[column]))} for column in hypothesis.each}
     groups = dict(list(table.groupby(hypothesis.each, observed=True, sort=False)))
     for key in sorted(groups, key=lambda key: [order[c][k] for c, k in zip(hypothesis.each, key, strict=True)]):
