@@ -84,6 +84,26 @@ def analyse(
 
 
 @app.command()
+def scores(
+    summaries: Annotated[
+        list[str], typer.Argument(metavar="ARM=FILE...", help="nnU-Net's summary.json of each arm, one per fold.")
+    ],
+    out: Annotated[Path, typer.Option(help="CSV to write.")] = Path("scores.csv"),
+    label: Annotated[
+        list[str] | None, typer.Option(metavar="LABEL=NAME", help="Name of a label or region: 1=kidney, '(1, 2)=both'.")
+    ] = None,
+    patient: Annotated[
+        str | None,
+        typer.Option(metavar="REGEX", help="Its one group is the patient in a case's name; default: case = patient."),
+    ] = None,
+) -> None:
+    """Turn nnU-Net's summary.json into the table of scores that `crossmod analyse --plan` tests."""
+    from crossmod.analyse.nnunet import convert_summaries
+
+    convert_summaries(summaries, out, label or [], patient)
+
+
+@app.command()
 def config(
     overrides: Annotated[list[str] | None, typer.Argument(help="Hydra overrides, e.g. scale=smoke seeds=[0,1]")] = None,
 ) -> None:

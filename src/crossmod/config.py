@@ -4,27 +4,22 @@ Hydra composes ``conf/``; the schema below is closed, so an unknown or mistyped 
 path and the nearest valid key, before any job starts.
 """
 
-import difflib
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
+from crossmod.analyse.declared import Hypotheses
 from crossmod.job import UserError
+from crossmod.schema import Closed, faults_of, nearest
 
 Plain = dict[str, Any]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$")]
 Count = Annotated[int, Field(ge=1)]
 Spacing = tuple[Annotated[float, Field(gt=0, le=20)], ...]
 Probability = Annotated[float, Field(ge=0, le=1)]
-
-
-class Closed(BaseModel):
-    """A section of the config: no unknown keys, no silent changes of type."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Cohort(Closed):
@@ -153,6 +148,8 @@ class Analysis(Closed):
     alpha: float = Field(gt=0, lt=1)
     confidence: float = Field(gt=0, lt=1)
     correction: Literal["holm", "bonferroni", "fdr_bh"]
+    margin_dsc: float = Field(gt=0, lt=1, description="largest loss of DSC that does not matter")
+    hypotheses: Hypotheses = Field(description="what is tested on which table, declared before any score exists")
     reference_error_ml: float | None = Field(description="volume error of the reference method; null: measured")
     reference_error_source: str | None
 
@@ -184,7 +181,7 @@ class Study(Closed):
         users |= {f"sites.{name}": site.cohort for name, site in self.sites.items()}
         for key, cohort in users.items():
             if cohort not in self.cohorts:
-                faults.append(f"{key}.cohort: no cohort '{cohort}'{_nearest(cohort, self.cohorts)}")
+                faults.append(f"{key}.cohort: no cohort '{cohort}'{nearest(cohort, self.cohorts)}")
         if len(set(self.seeds)) != len(self.seeds):
             faults.append(f"seeds: repeated in {self.seeds}")
         target = str(self.model.get("_target_", ""))
@@ -248,8 +245,8 @@ def validate(values: Plain) -> Plain:
     try:
         study = Study.model_validate(values)
     except ValidationError as error:
-        lines = [_fault(fault, values) for fault in error.errors()]
-        raise UserError("The config is not valid:\n" + "\n".join(f"  {line}" for line in lines)) from error
+        lines = "\n".join(f"  {line}" for line in faults_of(Study, error, "study"))
+        raise UserError(f"The config is not valid:\n{lines}") from error
     return study.model_dump(mode="json", exclude_none=False)
 
 
@@ -287,7 +284,7 @@ def _refuse_unknown_keys(overrides: Sequence[str], base: Plain) -> None:
         if key.startswith(("+", "~")):
             continue
         if key not in known:
-            faults.append(f"  {key}: unknown key{_nearest(key, known)}")
+            faults.append(f"  {key}: unknown key{nearest(key, known)}")
     if faults:
         raise UserError("The config has no such key:\n" + "\n".join(faults))
 
@@ -308,39 +305,13 @@ def _paths(values: Plain, prefix: str = "") -> list[str]:
     return found
 
 
-def _nearest(word: str, known: Any) -> str:
-    matches = difflib.get_close_matches(word, [str(item) for item in known], n=1, cutoff=0.5)
-    return f"; did you mean '{matches[0]}'?" if matches else f"; valid: {', '.join(sorted(map(str, known))[:12])}"
-
-
-def _fault(fault: Plain, values: Plain) -> str:
-    path = ".".join(str(part) for part in fault["loc"]) or "study"
-    if fault["type"] == "extra_forbidden":
-        return f"{path}: unknown key{_nearest(path, _schema_paths(fault['loc']))}"
-    given = "" if fault["type"] in ("missing", "value_error") else f" (given: {fault['input']!r})"
-    return f"{path}: {fault['msg'].removeprefix('Value error, ')}{given}"
-
-
-def _schema_paths(loc: Sequence[Any]) -> list[str]:
-    """Full paths of the keys that are valid beside the key at ``loc``."""
-    section: Any = Study
-    for part in loc[:-1]:
-        fields = getattr(section, "model_fields", None)
-        if fields and part in fields:
-            section = fields[part].annotation
-            arguments = [a for a in getattr(section, "__args__", ()) if hasattr(a, "model_fields")]
-            section = arguments[0] if arguments else section
-    prefix = "".join(f"{part}." for part in loc[:-1])
-    return [f"{prefix}{name}" for name in getattr(section, "model_fields", {})]
-
-
 def _explain(error: Exception) -> str:
     text = re.sub(r"\s+", " ", str(error)).strip()
     choices = re.search(r"Could not find '(\w+)/([^']+)'", text)
     if choices:
         group, choice = choices.groups()
         options = [path.stem for path in (conf_dir() / group).glob("*.yaml")]
-        return f"{group}={choice}: no such {group}{_nearest(choice, options)}"
+        return f"{group}={choice}: no such {group}{nearest(choice, options)}"
     return f"The config cannot be composed: {text}"
 
 

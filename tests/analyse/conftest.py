@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from crossmod.config import compose
 from crossmod.job import Job
 
 AMOUNTS = (40, 80, 120)
@@ -48,8 +49,8 @@ def settings(**changes) -> dict:
         "arms": arm_records(),
         "sites": [{"name": name, "title": name.upper()} for name in SITES],
         "targets": list(TARGETS),
-        **{"alpha": 0.05, "correction": "holm", "reference_error_ml": None, "reference_error_source": None},
-        **{"confidence": 0.95, "seed": 0},
+        "seed": 0,
+        **compose([])["analyse"],
     }
     return base | changes
 
@@ -76,18 +77,22 @@ def score_rows(cases: dict[str, int], seeds=(0,), random_state: int = 7) -> pd.D
 
 
 def unit_rows(scored: dict, kidneys: list, level: float, rng: np.random.Generator) -> list[dict]:
-    rows = [scored | measures(level, 320.0, np.nan, rng) | place("kidney", "image", "image", "both", True)]
+    tumour_ml = {side: 30.0 * shape * (side == "right") for side, _, shape in kidneys}
+    whole_ml = sum(volume_ml for _, volume_ml, _ in kidneys) + sum(tumour_ml.values())
+    image = place("kidney", "image", "image", "both", tumour_ml["right"])
+    rows = [scored | measures(level, whole_ml, np.nan, rng) | image]
     for side, volume_ml, shape in kidneys:
         tumour = side == "right"
         target = TARGETS[1] if tumour else TARGETS[2]
         for region in ("predicted_box", "reference_box"):
             values = measures(level - 0.02 * tumour, volume_ml, volume_ml * shape, rng)
-            rows.append(scored | values | place(target, region, "kidney", side, tumour))
+            rows.append(scored | values | place(target, region, "kidney", side, tumour_ml[side]))
     return rows
 
 
-def place(target: str, region: str, unit: str, side: str, tumour: bool) -> dict:
-    return {"target": target, "region": region, "unit": unit, "side": side, "tumour": tumour}
+def place(target: str, region: str, unit: str, side: str, tumour_ml: float) -> dict:
+    unit = {"target": target, "region": region, "unit": unit, "side": side}
+    return unit | {"tumour": tumour_ml > 0, "tumour_ml": tumour_ml}
 
 
 def measures(level: float, volume_ml: float, ellipsoid_ml: float, rng: np.random.Generator) -> dict:

@@ -11,11 +11,14 @@ from crossmod.analyse.scores import COLUMNS
 from crossmod.analyse.strategies import INCOMPLETE_COLUMNS
 from crossmod.job import UserError
 
-CASES = {"mr": 10, "ct": 6, "ct_external": 5}
+CASES = {"mr": 10, "ct": 6, "ct_external": 6}
 FILES = [
-    *("dsc.csv", "incomplete.csv", "notes.json", "pairwise.csv", "reference_error.csv", "rm_anova.csv"),
-    *("scores.csv", "units.csv", "volumes.csv"),
+    *("by_subset.csv", "dsc.csv", "gain_by_size.csv", "gain_by_tumour.csv", "incomplete.csv", "mixed_model.csv"),
+    *("noninferiority.csv", "notes.json", "pairwise.csv", "ranks.csv", "record.json", "reference_error.csv"),
+    *("rm_anova.csv", "rows", "savings.csv", "scores.csv", "size.csv", "subgroups.csv", "three_way.csv", "tumour.csv"),
+    *("tumour_by_size.csv", "units.csv", "volumes.csv"),
 ]
+TABLES = [name for name in FILES if name != "rows"]
 
 
 def test_a_complete_study(study):
@@ -44,8 +47,10 @@ def test_same_input_same_bytes(study):
     first = study.folder / "first"
     (study.folder / "analyse").rename(first)
     analyse.run(job)
-    same, different, failed = filecmp.cmpfiles(first, study.folder / "analyse", FILES, shallow=False)
-    assert sorted(same) == FILES and not different and not failed
+    names = sorted(str(path.relative_to(first)) for path in first.rglob("*.*") if path.is_file())
+    same, different, failed = filecmp.cmpfiles(first, study.folder / "analyse", names, shallow=False)
+    assert sorted(same) == names and not different and not failed
+    assert set(TABLES) <= set(names)
 
 
 def test_what_is_left_out_is_listed(study):
@@ -56,7 +61,7 @@ def test_what_is_left_out_is_listed(study):
     rows.loc[lost, "volume_predicted_ml"] = np.nan
     analyse.run(study.job(rows))
     incomplete = study.table("incomplete")
-    assert list(incomplete["test"]) == ["rm_anova, pairwise", "volumes"]
+    assert [text.split(",")[0] for text in incomplete["test"]] == ["rm_anova", "volumes"]
     assert list(incomplete["subject"]) == ["mr/003/both", "ct/000/left"]
     assert study.notes()["dropped"] == 2
 
@@ -66,7 +71,9 @@ def test_a_tiny_study_is_written_with_reasons(study):
     for name in ("rm_anova", "pairwise", "volumes"):
         assert study.table(name)["note"].notna().all(), name
     tables = {entry["table"] for entry in study.notes()["untested"]}
-    assert tables == {"rm_anova.csv", "pairwise.csv", "volumes.csv"}
+    assert tables == set(TABLES) - {
+        *("dsc.csv", "incomplete.csv", "notes.json", "record.json", "reference_error.csv", "scores.csv", "units.csv"),
+    }
     assert study.table("dsc")["mean"].notna().all()
 
 
@@ -87,7 +94,11 @@ def test_two_like_kidneys_of_a_patient_are_noted(study):
     rows.loc[rows.side == "right", ["target", "tumour"]] = ["parenchyma_without_tumour", False]
     analyse.run(study.job(rows))
     anova = study.table("rm_anova").set_index("target").loc["parenchyma_without_tumour"]
-    assert set(anova["n_subjects"]) == {10} and set(anova["n_patients"]) == {5}
+    assert set(anova["n_subjects"]) == {5} and set(anova["n_units"]) == {10} and set(anova["n_patients"]) == {5}
+    simple = study.table("pairwise").set_index("target").loc["parenchyma_without_tumour"]
+    assert set(simple["n"]) == {10} and set(simple["method"]) == {"paired t, CR2"}
+    model = study.table("mixed_model").set_index("target").loc["parenchyma_without_tumour"]
+    assert model["variance_unit"].notna().all(), "kidneys lie within patients"
     assert any("10 units of 5 patients" in line for line in study.notes()["independence"])
 
 
@@ -95,7 +106,8 @@ def test_only_kidney_scores_of_one_arm_still_make_tables(study):
     rows = study.rows({"ct": 4})
     rows = rows[(rows.arm == "ct116") & (rows.target == "kidney")]
     analyse.run(study.job(rows))
-    assert study.table("units").empty and study.table("rm_anova").empty and study.table("volumes").empty
+    assert study.table("units").empty and study.table("volumes").empty
+    assert not (study.folder / "analyse" / "rm_anova.csv").exists()
     assert len(study.notes()["arms_without_scores"]) == 12
 
 

@@ -17,7 +17,9 @@ def compared(study, rows: pd.DataFrame, **changes):
     plan = Plan.of(job.settings)
     scores = read_scores(job.inputs["scores"], plan)
     errors = reference_errors(scores, plan)
-    return errors, *compare_volumes(scores, errors, plan)
+    volumes, files, left_out = compare_volumes(scores, errors, plan)
+    assert set(volumes["rows"]) == set(files)
+    return errors, volumes, left_out
 
 
 def test_reference_error_is_the_ellipsoid_formula_on_each_kidney_once(study):

@@ -64,12 +64,15 @@ def test_perfect_predictions(write_cohort, write_predictions, maps, evaluate):
     image = table[(table["case"] == "c1") & (table["target"] == "kidney")].iloc[0]
     assert (image["region"], image["unit"], image["side"]) == ("image", "image", "both")
     assert image["tumour"] and pd.isna(image["ellipsoid_ml"])
+    assert image["tumour_ml"] == pytest.approx((maps["c1"] == 5).sum() * VOXEL_ML)
     assert image["volume_reference_ml"] == pytest.approx((maps["c1"] > 0).sum() * VOXEL_ML)
 
     kidneys = table[table["unit"] == "kidney"].set_index(["case", "region", "side"])
     assert kidneys.loc[("c1", "predicted_box", "right"), "target"] == "parenchyma_with_tumour"
     assert kidneys.loc[("c1", "reference_box", "left"), "target"] == "parenchyma_without_tumour"
     assert not kidneys.loc[("c2", "predicted_box", "right"), "tumour"]
+    assert kidneys.loc[("c1", "reference_box", "right"), "tumour_ml"] == image["tumour_ml"]
+    assert kidneys.loc[("c1", "reference_box", "left"), "tumour_ml"] == 0
     assert kidneys.loc[("c1", "predicted_box", "right"), "volume_reference_ml"] == pytest.approx(
         (maps["c1"] == 1).sum() * VOXEL_ML
     )

@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 from functools import reduce
-from itertools import combinations
 
 import numpy as np
 import pandas as pd
 from scipy import linalg, special, stats
 
-from crossmod.analyse.cells import Cells, complete_cells
+from crossmod.analyse.cells import Cells, complete_cells, effects_of
 from crossmod.analyse.errors import DegenerateDataError, no_variance, some
 from crossmod.job import UserError
 
@@ -69,10 +68,8 @@ def rm_anova(
 
 def anova_of(cells: Cells) -> pd.DataFrame:
     """The table of :func:`rm_anova` from complete cells."""
-    factors = list(cells.levels)
     flat = cells.values.reshape(len(cells.subjects), -1)  # (subjects, cells)
-    effects = [names for size in range(1, len(factors) + 1) for names in combinations(factors, size)]
-    rows = [_effect(names, cells, flat) for names in effects]
+    rows = [_effect(names, cells, flat) for names in effects_of(cells)]
     ss_subject = flat.shape[1] * np.sum((flat.mean(axis=1) - flat.mean()) ** 2)
     residual = ss_subject + sum(row["ss_error"] for row in rows)
     for row in rows:
@@ -85,7 +82,7 @@ def anova_of(cells: Cells) -> pd.DataFrame:
 
 def _effect(names: Sequence[str], cells: Cells, flat: np.ndarray) -> dict:
     """Sums of squares, F and sphericity of one effect."""
-    scores = flat @ _contrasts(names, cells.levels)  # (subjects, df1)
+    scores = flat @ contrasts_of(names, cells.levels)  # (subjects, df1)
     n, df1 = scores.shape
     df2 = df1 * (n - 1)
     ss_effect = n * np.sum(scores.mean(axis=0) ** 2)
@@ -122,7 +119,7 @@ def _effect(names: Sequence[str], cells: Cells, flat: np.ndarray) -> dict:
     }
 
 
-def _contrasts(names: Sequence[str], levels: dict[str, list]) -> np.ndarray:
+def contrasts_of(names: Sequence[str], levels: dict[str, list]) -> np.ndarray:
     """Orthonormal contrasts of an effect, shape (cells, degrees of freedom)."""
     parts = []
     for factor, found in levels.items():

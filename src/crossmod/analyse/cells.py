@@ -2,7 +2,7 @@
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import combinations, product
 
 import numpy as np
 import pandas as pd
@@ -29,6 +29,12 @@ class Cells:
     subjects: list
     levels: dict[str, list]
     dropped: dict[Hashable, list[str]]
+
+
+def effects_of(cells: Cells) -> list[tuple[str, ...]]:
+    """The factors of each effect: main effects first, then interactions."""
+    factors = list(cells.levels)
+    return [names for size in range(1, len(factors) + 1) for names in combinations(factors, size)]
 
 
 def ordered_levels(column: pd.Series) -> list:

@@ -1,34 +1,30 @@
 """What a plan can claim: one class per test, each with what it needs and the rows it gives."""
 
-from collections.abc import Hashable
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field, model_validator
 
-from crossmod.analyse.anova import rm_anova
-from crossmod.analyse.cells import complete_cells
-from crossmod.analyse.errors import IncompleteDesignError, some
+from crossmod.analyse import anova, paired
+from crossmod.analyse.cells import Cells, complete_cells, ordered_levels
+from crossmod.analyse.errors import DegenerateDataError, IncompleteDesignError, some
 from crossmod.analyse.localise import localisation
-from crossmod.analyse.mixed import mixed_model
+from crossmod.analyse.mixed import MixedModel, mixed_model
 from crossmod.analyse.noninferiority import noninferiority
-from crossmod.analyse.paired import pairwise
+from crossmod.analyse.normality import normality_of_effects
+from crossmod.analyse.ranks import rank_effects
 from crossmod.analyse.reliability import agreement
+from crossmod.analyse.savings import annotation_savings
 from crossmod.analyse.size import size_dependence
 from crossmod.job import UserError
+from crossmod.schema import Closed
 
 if TYPE_CHECKING:
     from crossmod.analyse.plan import AnalysisPlan
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-
-
-class Closed(BaseModel):
-    """A part of the plan: unknown keys are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Hypothesis(Closed):
@@ -40,6 +36,7 @@ class Hypothesis(Closed):
         each: columns; the hypothesis is tested once for every combination of their values.
         where: column → value or values; other rows play no part.
         family: hypotheses with the same word are corrected together; empty: each is a family of its own.
+        family_by: columns of ``each``; every combination of their values is a family of its own.
     """
 
     name: Name
@@ -47,14 +44,31 @@ class Hypothesis(Closed):
     each: list[str] = Field(default_factory=list)
     where: dict[str, Any] = Field(default_factory=dict)
     family: str = ""
+    family_by: list[str] = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def _families_are_cells(self) -> "Hypothesis":
+        loose = [name for name in self.family_by if name not in self.each]
+        if loose:
+            raise ValueError(
+                f"family_by: {some(map(repr, loose))} is not among each ({some(self.each, 12) or 'empty'})"
+            )
+        return self
 
     def columns(self) -> list[str]:
         """Columns it needs beside the outcome."""
         return [*self.each, *self.where]
 
+    def judge(self, rows: pd.DataFrame, alpha: float) -> pd.DataFrame:
+        """The rows with what their corrected p-values say in words, where a test has words for it."""
+        return rows
+
 
 class Anova(Hypothesis):
-    """Repeated-measures ANOVA; the family takes the Greenhouse–Geisser p."""
+    """Repeated-measures ANOVA with rank tests and normality beside it; the family takes the Greenhouse–Geisser p.
+
+    With clusters the subjects are patients: the units of each (its two kidneys) are averaged first.
+    """
 
     test: Literal["rm_anova"]
     within: list[str] = Field(min_length=1, max_length=3)
@@ -63,17 +77,25 @@ class Anova(Hypothesis):
         return [*super().columns(), *self.within]
 
     def run(self, cell: pd.DataFrame, plan: "AnalysisPlan") -> pd.DataFrame:
-        """Rows of :func:`crossmod.analyse.rm_anova`."""
-        found = rm_anova(cell, self.outcome or plan.outcome, plan.subject, self.within)
-        dropped = found.attrs["dropped_subjects"]
-        return found.assign(n_subjects=found.attrs["n_subjects"], n_dropped=len(dropped), p_family=found["p_gg"])
+        """Rows of :func:`crossmod.analyse.rm_anova`, then of :func:`rank_effects` and :func:`normality_of_effects`."""
+        units = complete_cells(cell, self.outcome or plan.outcome, plan.subject, self.within)
+        owners = _owners(cell, plan, units)
+        tested = _of_patients(units, owners)
+        found = anova.anova_of(tested)
+        beside = [part(tested).drop(columns="effect") for part in (rank_effects, normality_of_effects)]
+        counts = {"n_subjects": len(tested.subjects), **_counts(units, owners)}
+        return pd.concat([found, *beside], axis=1).assign(**counts, p_family=found["p_gg"])
 
 
 class Pairwise(Hypothesis):
-    """Paired comparisons of every two levels."""
+    """Paired comparisons of levels; with clusters t has the CR2 standard error and ranks are summed by patient.
+
+    ``compare`` names two or more levels, the first minus the next ones; empty compares all in the order of the plan.
+    """
 
     test: Literal["pairwise"]
     within: str
+    compare: list[Any] = Field(default_factory=list)
     at: str | None = None
     method: Literal["t", "wilcoxon"] = "t"
 
@@ -81,12 +103,19 @@ class Pairwise(Hypothesis):
         return [*super().columns(), self.within, *([self.at] if self.at else [])]
 
     def run(self, cell: pd.DataFrame, plan: "AnalysisPlan") -> pd.DataFrame:
-        """Rows of :func:`crossmod.analyse.pairwise`; its own correction gives way to the family's."""
-        arguments = (self.outcome or plan.outcome, plan.subject, self.within, self.at, self.method, plan.correction)
-        found = pairwise(cell, *arguments)
-        dropped = found.attrs["dropped_subjects"]
-        found = found.drop(columns=["p_corrected", "verdict"])
-        return found.assign(n_dropped=len(dropped), p_family=found["p"])
+        """Rows of :func:`crossmod.analyse.pairwise` with ``skewness`` and ``normality_p`` of the differences; its own
+        correction gives way to the family's."""
+        chosen = _choose(cell, self.within, self.compare)
+        factors = [*([self.at] if self.at else []), self.within]
+        units = complete_cells(chosen, self.outcome or plan.outcome, plan.subject, factors)
+        owners = _owners(chosen, plan, units)
+        rows = pd.DataFrame(
+            paired.contrasts(units, self.method, plan.confidence, note_degenerate=True, codes=_codes(owners))
+        )
+        return _with_p(rows, "p").assign(**_counts(units, owners))
+
+    def judge(self, rows: pd.DataFrame, alpha: float) -> pd.DataFrame:
+        return rows.assign(verdict=paired.verdicts(rows, alpha))
 
 
 class NonInferiorityOf(Hypothesis):
@@ -101,27 +130,54 @@ class NonInferiorityOf(Hypothesis):
     a: str
     b: str
     margin: Positive
+    at: str | None = None
     less_is_better: bool = False
 
     def columns(self) -> list[str]:
-        return [*super().columns(), self.within]
+        return [*super().columns(), self.within, *([self.at] if self.at else [])]
 
     def run(self, cell: pd.DataFrame, plan: "AnalysisPlan") -> pd.DataFrame:
-        """One row of :func:`crossmod.analyse.noninferiority`; its own verdict gives way to the family's correction."""
-        pairs, dropped, cluster = _pairs(cell, self, plan)
-        difference = pairs[self.b] - pairs[self.a] if self.less_is_better else pairs[self.a] - pairs[self.b]
-        found = vars(noninferiority(difference, self.margin, cluster))
-        row = {"a": self.a, "b": self.b, **found, "n_dropped": len(dropped), "p_family": min(1.0, 2 * found["p"])}
-        return pd.DataFrame([row]).drop(columns="verdict")
+        """One row of :func:`crossmod.analyse.noninferiority`, or one per level of ``at``."""
+        chosen = _choose(cell, self.within, [self.a, self.b])
+        factors = [*([self.at] if self.at else []), self.within]
+        units = complete_cells(chosen, self.outcome or plan.outcome, plan.subject, factors)
+        owners = _owners(chosen, plan, units)
+        values = units.values if self.at else units.values[:, None]
+        rows = []
+        for place, level in enumerate(units.levels[self.at] if self.at else [None]):
+            gain = (values[:, place, 0] - values[:, place, 1]) * (-1 if self.less_is_better else 1)
+            row = {
+                "a": self.a,
+                "b": self.b,
+                "at": level,
+                "margin": self.margin,
+                "n": len(gain),
+                "estimate": gain.mean(),
+            }
+            try:
+                rows.append(row | vars(noninferiority(gain, self.margin, _codes(owners))) | {"note": ""})
+            except DegenerateDataError as error:
+                rows.append(row | {"note": str(error)})
+        found = pd.DataFrame(rows).drop(columns="verdict", errors="ignore")
+        doubled = found["p"].mul(2).clip(upper=1.0) if "p" in found else np.nan
+        return found.assign(**_counts(units, owners), p_family=doubled)
+
+    def judge(self, rows: pd.DataFrame, alpha: float) -> pd.DataFrame:
+        words = np.where(rows["p_corrected"] < alpha, "non-inferior", "not shown")
+        return rows.assign(verdict=np.where(rows["p_corrected"].isna(), "", words))
 
 
 class AgreementOf(Hypothesis):
-    """Do two columns measure the same? The family takes the test of |difference| against the margin."""
+    """Do two columns measure the same?
+
+    ``claim`` says which p the family takes: ``below_margin`` (mean of |difference|) or ``equivalence`` (mean difference).
+    """
 
     test: Literal["agreement"]
     reference: str
     predicted: str
     margin: Positive | None = None
+    claim: Literal["below_margin", "equivalence"] = "below_margin"
 
     def columns(self) -> list[str]:
         return [*super().columns(), self.reference, self.predicted]
@@ -131,30 +187,80 @@ class AgreementOf(Hypothesis):
         whole_rows = cell.dropna(subset=[self.reference, self.predicted])
         cluster = whole_rows[plan.cluster] if plan.cluster else None
         found = vars(agreement(whole_rows[self.reference], whole_rows[self.predicted], cluster, self.margin))
-        row = {**found, "n_dropped": len(cell) - len(whole_rows), "p_family": found["p_below_margin"]}
+        p = found["p_below_margin" if self.claim == "below_margin" else "p_tost"]
+        row = {**found, "n_dropped": len(cell) - len(whole_rows), "p_family": p}
         return pd.DataFrame([row]).drop(columns="verdict")
+
+    def judge(self, rows: pd.DataFrame, alpha: float) -> pd.DataFrame:
+        shown = "below margin" if self.claim == "below_margin" else "equivalent"
+        words = np.where(rows["p_corrected"] < alpha, shown, "not shown")
+        return rows.assign(verdict=np.where(rows["p_corrected"].isna(), "", words))
 
 
 class Mixed(Hypothesis):
-    """Linear mixed model; every row used."""
+    """Linear mixed model; every row used. Either ``fixed`` effects, or the difference of two levels at each of ``at``."""
 
     test: Literal["mixed_model"]
-    fixed: list[str]
+    fixed: list[str] = Field(default_factory=list)
+    within: str | None = None
+    a: str | None = None
+    b: str | None = None
+    at: str | None = None
     unit: str | None = None
+
+    @model_validator(mode="after")
+    def _one_of_two_ways(self) -> "Mixed":
+        simple = [self.within, self.a, self.b, self.at]
+        if bool(self.fixed) == any(simple) or (any(simple) and not all(simple)):
+            raise ValueError("give either fixed, or all of within, a, b and at")
+        return self
 
     def columns(self) -> list[str]:
         parts = [part for term in self.fixed for part in term.split(":")]
-        return [*super().columns(), *parts, *([self.unit] if self.unit else [])]
+        named = [name for name in (self.within, self.at, self.unit) if name]
+        return [*super().columns(), *parts, *named]
 
     def run(self, cell: pd.DataFrame, plan: "AnalysisPlan") -> pd.DataFrame:
-        """Rows of :func:`crossmod.analyse.mixed_model`; the intercept is no member of the family."""
-        found = mixed_model(cell, self.outcome or plan.outcome, self.fixed, plan.cluster or plan.subject, self.unit)
-        table = found.fixed.assign(n_rows=found.n_rows, n_patients=found.n_patients, n_dropped=len(found.left_out))
-        return table.assign(p_family=table["p"].where(table["term"] != "intercept"))
+        """Rows of :func:`crossmod.analyse.mixed_model`, or one per level of ``at``: the difference a - b there."""
+        if self.fixed:
+            fit = self._fit(cell, plan, self.fixed)
+            # The intercept is no member of the family.
+            return self._described(fit, fit.fixed, cell).assign(
+                p_family=fit.fixed["p"].where(fit.fixed["term"] != "intercept")
+            )
+        chosen = _choose(cell, self.within, [self.b, self.a])
+        levels = ordered_levels(chosen[self.at])
+        parts = []
+        for level in levels:
+            order = [level, *(other for other in levels if other != level)]
+            at_level = chosen.assign(**{self.at: pd.Categorical(chosen[self.at].astype(object), categories=order)})
+            fit = self._fit(at_level, plan, [self.at, self.within, f"{self.within}:{self.at}"])
+            effect = fit.fixed[fit.fixed["term"] == f"{self.within}={self.a}"].drop(columns="term")
+            effect = effect.rename(columns={"estimate": "mean_difference"})
+            for place, (name, value) in enumerate({"a": self.a, "b": self.b, "at": level}.items()):
+                effect.insert(place, name, value)
+            parts.append(self._described(fit, effect, cell))
+        return _with_p(pd.concat(parts, ignore_index=True), "p")
+
+    def judge(self, rows: pd.DataFrame, alpha: float) -> pd.DataFrame:
+        return rows if self.fixed else rows.assign(verdict=paired.verdicts(rows, alpha))
+
+    def _fit(self, cell: pd.DataFrame, plan: "AnalysisPlan", fixed: list[str]) -> MixedModel:
+        patient = plan.cluster or plan.subject
+        keys = [patient] if isinstance(patient, str) else patient
+        several = self.unit and cell.groupby(keys, observed=True)[self.unit].nunique().gt(1).any()
+        # Where every patient has one unit, its variance is the patient's.
+        return mixed_model(cell, self.outcome or plan.outcome, fixed, patient, self.unit if several else None)
+
+    @staticmethod
+    def _described(fit: MixedModel, rows: pd.DataFrame, cell: pd.DataFrame) -> pd.DataFrame:
+        variances = {f"variance_{name}": value for name, value in fit.variances.items()}
+        counts = {"n_rows": fit.n_rows, "n_patients": fit.n_patients, "n_dropped": len(fit.left_out)}
+        return rows.assign(**variances, converged=fit.converged, **counts)
 
 
 class SizeDependenceOf(Hypothesis):
-    """Does the outcome depend on a size? The family takes Spearman's p."""
+    """Does the outcome depend on a size? The family takes Spearman's p. With clusters, patients' means are compared."""
 
     test: Literal["size_dependence"]
     volume: str
@@ -166,8 +272,11 @@ class SizeDependenceOf(Hypothesis):
         """One row of :func:`crossmod.analyse.size_dependence`."""
         outcome = self.outcome or plan.outcome
         whole_rows = cell.dropna(subset=[self.volume, outcome])
+        dropped = len(cell) - len(whole_rows)
+        if plan.cluster:
+            whole_rows = whole_rows.groupby(plan.cluster, sort=False, observed=True)[[self.volume, outcome]].mean()
         found = vars(size_dependence(whole_rows[self.volume], whole_rows[outcome]))
-        return pd.DataFrame([{**found, "n_dropped": len(cell) - len(whole_rows), "p_family": found["spearman_p"]}])
+        return pd.DataFrame([{**found, "n_dropped": dropped, "p_family": found["spearman_p"]}])
 
 
 class LocalisationOf(Hypothesis):
@@ -186,32 +295,90 @@ class LocalisationOf(Hypothesis):
         return table.assign(cochran_p=found.cochran_p, n_dropped=len(found.dropped), p_family=table["p"])
 
 
+class SavingsOf(Hypothesis):
+    """How many annotations does assisting save? An estimate with its interval, no p-value."""
+
+    test: Literal["annotation_savings"]
+    within: str
+    assisted: str
+    unassisted: str
+    amount: str
+
+    def columns(self) -> list[str]:
+        return [*super().columns(), self.within, self.amount]
+
+    def run(self, cell: pd.DataFrame, plan: "AnalysisPlan") -> pd.DataFrame:
+        """Rows of :func:`crossmod.analyse.annotation_savings`, one per assisted amount."""
+        outcome, keys = self.outcome or plan.outcome, list(plan.subject)
+        chosen = _choose(cell, self.within, [self.assisted, self.unassisted])
+        curves = [
+            chosen[chosen[self.within] == level].pivot(index=keys, columns=self.amount, values=outcome)
+            for level in (self.assisted, self.unassisted)
+        ]
+        cluster = None
+        if plan.cluster:
+            cluster = chosen.groupby(keys, observed=True)[plan.cluster].first().reindex(curves[0].index)
+        found = annotation_savings(*curves, cluster=cluster)
+        counts = {"n": found.attrs["n_subjects"], "n_dropped": len(found.attrs["dropped_subjects"])}
+        return found.assign(slope=found.attrs["slope"], **counts, p_family=np.nan)
+
+
 AnyHypothesis = Annotated[
-    Anova | Pairwise | NonInferiorityOf | AgreementOf | Mixed | SizeDependenceOf | LocalisationOf,
+    Anova | Pairwise | NonInferiorityOf | AgreementOf | Mixed | SizeDependenceOf | LocalisationOf | SavingsOf,
     Field(discriminator="test"),
 ]
 
 
-def _pairs(
-    cell: pd.DataFrame, hypothesis: NonInferiorityOf, plan: "AnalysisPlan"
-) -> tuple[pd.DataFrame, list[Hashable], np.ndarray | None]:
-    """Outcome of both levels for each complete subject, who is left out, and the cluster of each who is not."""
-    factor, levels = hypothesis.within, [hypothesis.a, hypothesis.b]
-    texts = cell[factor].astype(str)
-    absent = [level for level in levels if level not in set(texts)]
+def _with_p(rows: pd.DataFrame, name: str) -> pd.DataFrame:
+    """The rows with the p-value that enters the family."""
+    return rows.assign(p_family=rows.get(name, np.nan))
+
+
+def _choose(cell: pd.DataFrame, factor: str, levels: list[Any]) -> pd.DataFrame:
+    """Rows of some levels of a factor, which becomes ordered as they are given; all rows where none are."""
+    if not levels:
+        return cell
+    texts, wanted = cell[factor].astype(str), [str(level) for level in levels]
+    absent = [level for level in wanted if level not in set(texts)]
     if absent:
         raise UserError(f"{factor!r} has no level {some(map(repr, absent))}; it has {some(texts.unique(), 12)}.")
-    chosen = cell[texts.isin(levels)].assign(**{factor: pd.Categorical(texts[texts.isin(levels)], categories=levels)})
-    found = complete_cells(chosen, hypothesis.outcome or plan.outcome, plan.subject, [factor])
-    pairs = pd.DataFrame(found.values, columns=levels)
+    kept = texts[texts.isin(wanted)]
+    return cell.loc[kept.index].assign(**{factor: pd.Categorical(kept, categories=wanted, ordered=True)})
+
+
+def _owners(cell: pd.DataFrame, plan: "AnalysisPlan", units: Cells) -> np.ndarray | None:
+    """The patient of each complete unit; None without clusters."""
     if not plan.cluster:
-        return pairs, list(found.dropped), None
-    names = chosen[plan.subject].astype(object)
+        return None
+    names = cell[plan.subject].astype(object)
     names = names.iloc[:, 0] if len(plan.subject) == 1 else names.map(str).agg("/".join, axis=1)
-    owners = chosen.groupby(names, sort=False)[plan.cluster].agg(["first", "nunique"])
+    owners = cell.groupby(names, sort=False)[plan.cluster].agg(["first", "nunique"])
     several = owners.index[owners["nunique"] > 1]
     if len(several):
         raise IncompleteDesignError(
             f"{some(several)} belong to more than one {plan.cluster!r}: add the columns to subject that tell them apart."
         )
-    return pairs, list(found.dropped), owners["first"].reindex(found.subjects).to_numpy()
+    return owners["first"].reindex(units.subjects).to_numpy()
+
+
+def _codes(owners: np.ndarray | None) -> np.ndarray | None:
+    return None if owners is None else pd.factorize(owners)[0]
+
+
+def _of_patients(units: Cells, owners: np.ndarray | None) -> Cells:
+    """Each patient's mean over their units in every cell: the patient is the unit of independence."""
+    if owners is None or len(set(owners)) == len(owners):
+        return units
+    codes, patients = pd.factorize(owners)
+    if len(patients) < 3:
+        raise IncompleteDesignError(f"{len(owners)} units of {len(patients)} patients; at least 3 patients are needed.")
+    sums = np.zeros((len(patients), *units.values.shape[1:]))
+    np.add.at(sums, codes, units.values)
+    count = np.bincount(codes).reshape(-1, *([1] * (units.values.ndim - 1)))
+    return Cells(sums / count, patients.tolist(), units.levels, units.dropped)
+
+
+def _counts(units: Cells, owners: np.ndarray | None) -> dict[str, int]:
+    """Complete units, their patients (where the plan knows them), and the units left out."""
+    patients = {} if owners is None else {"n_patients": len(set(owners))}
+    return {"n_units": len(units.subjects), **patients, "n_dropped": len(units.dropped)}

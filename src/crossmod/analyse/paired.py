@@ -7,9 +7,12 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from crossmod.analyse.cells import Cells, complete_cells
-from crossmod.analyse.errors import DegenerateDataError, no_variance, some
+from crossmod.analyse.cells import FEWEST_SUBJECTS, Cells, complete_cells
+from crossmod.analyse.clustered import mean_of
+from crossmod.analyse.errors import DegenerateDataError, IncompleteDesignError, no_variance, some
 from crossmod.analyse.multiplicity import correct_p
+from crossmod.analyse.normality import normality, skewness
+from crossmod.analyse.ranks import clustered_signed_rank, signed_rank
 from crossmod.job import UserError
 
 COLUMNS = [
@@ -19,8 +22,6 @@ COLUMNS = [
 LEVEL = 0.95
 ALPHA = 0.05
 TESTS = ("t", "wilcoxon")
-EXACT_BELOW = 50
-TIE_DECIMALS = 9
 
 
 def pairwise(
@@ -76,10 +77,24 @@ def pairwise(
     return result
 
 
-def contrasts(cells: Cells, test: str = "t", level: float = LEVEL, note_degenerate: bool = False) -> list[dict]:
+def contrasts(
+    cells: Cells,
+    test: str = "t",
+    level: float = LEVEL,
+    note_degenerate: bool = False,
+    codes: np.ndarray | None = None,
+) -> list[dict]:
     """Uncorrected rows of :func:`pairwise`; the last factor is compared at each level of the one before.
 
-    With ``note_degenerate`` a contrast without variance becomes a row without p and with a ``note``.
+    Each row also has ``skewness`` and ``normality_p`` (Shapiro–Wilk) of its differences: t takes them for normal, ranks
+    for symmetric.
+
+    Args:
+        cells: complete units.
+        test: ``t`` or ``wilcoxon``.
+        level: of the intervals.
+        note_degenerate: whether a contrast without variance becomes a row without p and with a ``note``.
+        codes: shape (subjects,), the cluster (patient) of each unit; None or clusters of one: independent units.
     """
     if test not in TESTS:
         raise UserError(f"Test {test!r} is unknown; use one of {', '.join(TESTS)}.")
@@ -92,7 +107,7 @@ def contrasts(cells: Cells, test: str = "t", level: float = LEVEL, note_degenera
             x, y = values[:, j, k], values[:, j, m]
             row = {"a": a, "b": b, "at": at, "n": len(x), "mean_difference": np.mean(x - y), "note": ""}
             try:
-                rows.append(row | compare(x, y, test, level, f"{where}, subjects {some(cells.subjects)}"))
+                rows.append(row | compare(x, y, test, level, f"{where}, subjects {some(cells.subjects)}", codes))
             except DegenerateDataError as error:
                 if not note_degenerate:
                     raise
@@ -100,62 +115,47 @@ def contrasts(cells: Cells, test: str = "t", level: float = LEVEL, note_degenera
     return rows
 
 
-def compare(x: np.ndarray, y: np.ndarray, test: str, level: float, where: str) -> dict:
+def compare(x: np.ndarray, y: np.ndarray, test: str, level: float, where: str, codes: np.ndarray | None = None) -> dict:
     """Interval, statistic and p of ``x - y`` (both of shape (n,)); ``where`` names arms and subjects in errors."""
-    difference = x - y
+    difference, magnitude = x - y, max(np.abs(x).max(), np.abs(y).max())
+    codes = np.arange(len(x)) if codes is None else codes
+    clusters = int(codes.max()) + 1
+    if clusters < FEWEST_SUBJECTS:
+        raise IncompleteDesignError(f"{len(x)} units of {clusters} clusters between {where}; at least 3 are needed.")
     sd = difference.std(ddof=1)
     constant = no_variance(sd, np.concatenate([x, y]))
-    if constant and test == "t":
+    mean = mean_of(difference, codes)
+    if test == "t" and (constant or no_variance(mean.se, np.array([magnitude]))):
+        what = "differences" if constant else "clusters' mean differences"
         raise DegenerateDataError(
-            f"No variance to test between {where}: all {len(x)} differences are {difference.mean():.6g}. "
-            "Report the difference; it has no t and no p."
+            f"No variance to test between {where}: all {len(x) if constant else clusters} {what} are "
+            f"{difference.mean():.6g}. Report the difference; it has no t and no p."
         )
-    half = stats.t.ppf((1 + level) / 2, len(x) - 1) * sd / np.sqrt(len(x))
+    low, high = mean.interval(level)
     common = {
-        **{"ci_low": difference.mean() - half, "ci_high": difference.mean() + half},
-        "cohen_dz": np.nan if constant else difference.mean() / sd,
+        **{"ci_low": low, "ci_high": high, "cohen_dz": np.nan if constant else difference.mean() / sd},
+        **{"skewness": skewness(difference, magnitude), "normality_p": normality(difference, magnitude)[2]},
     }
     if test == "t":
-        result = stats.ttest_1samp(difference, 0.0)
-        return common | {
-            "statistic": result.statistic,
-            "df": result.df,
-            "p": result.pvalue,
-            "method": "paired t",
-        }
-    return common | _signed_rank(difference, max(np.abs(x).max(), np.abs(y).max()), where)
-
-
-def _signed_rank(difference: np.ndarray, magnitude: float, where: str) -> dict:
-    # ASSUME: differences that agree to nine decimals of the outcome's magnitude are ties.
-    unit = 10.0 ** np.ceil(np.log10(magnitude)) if magnitude > 0 else 1.0
-    rounded = np.round(difference / unit, TIE_DECIMALS)
-    kept = rounded[rounded != 0]
-    if len(kept) == 0:
-        raise DegenerateDataError(f"No difference to rank between {where}: all {len(rounded)} differences are zero.")
-    ranks = stats.rankdata(np.abs(kept))
-    tied, zeros = len(np.unique(ranks)) < len(ranks), len(rounded) - len(kept)
-    exact = not tied and not zeros and len(kept) < EXACT_BELOW
-    if exact:
-        p, how = stats.wilcoxon(kept, method="exact").pvalue, "exact"
-    else:
-        p, how = (
-            stats.wilcoxon(kept, method="asymptotic", correction=True).pvalue,
-            "normal approximation, continuity",
-        )
-    dropped = f", {zeros} zero differences dropped" if zeros else ""
-    return {
-        **{"statistic": ranks[kept > 0].sum(), "df": np.nan, "p": p},
-        "method": f"Wilcoxon signed rank, {how}{dropped}",
-    }
+        statistic = mean.estimate / mean.se
+        p, how = 2 * stats.t.sf(abs(statistic), mean.df), "paired t" + (", CR2" if clusters < len(x) else "")
+        return common | {"statistic": statistic, "df": mean.df, "p": p, "method": how}
+    if clusters < len(x):
+        statistic, p, how = clustered_signed_rank(difference, codes, magnitude, where)
+        return common | {"statistic": statistic, "df": np.nan, "p": p, "method": how}
+    return common | signed_rank(difference, magnitude, where)
 
 
 def judge(rows: pd.DataFrame, correction: str, alpha: float) -> pd.DataFrame:
     """Add ``p_corrected`` and ``verdict`` to the rows of one family; no verdict where no test was made."""
     rows = rows.reindex(columns=[*rows.columns, *(c for c in COLUMNS if c not in rows)])
     rows["p_corrected"] = correct_p(rows["p"], correction)
-    clear = rows["p_corrected"] < alpha
-    direction = np.where(rows["mean_difference"] > 0, "greater", "lower")
-    verdict = np.where(clear, direction, "equal")
-    rows["verdict"] = np.where(rows["p_corrected"].isna(), "", verdict)
+    rows["verdict"] = verdicts(rows, alpha)
     return rows
+
+
+def verdicts(rows: pd.DataFrame, alpha: float) -> np.ndarray:
+    """``greater``, ``lower`` or ``equal`` (no significant difference) by ``p_corrected``; empty without a test."""
+    direction = np.where(rows.get("mean_difference", pd.Series(0.0, rows.index)) > 0, "greater", "lower")
+    verdict = np.where(rows["p_corrected"] < alpha, direction, "equal")
+    return np.where(rows["p_corrected"].isna(), "", verdict)

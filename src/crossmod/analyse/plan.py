@@ -6,7 +6,9 @@ and a record with the hashes of plan and table.
 """
 
 import hashlib
+import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +18,14 @@ from pydantic import Field, ValidationError, model_validator
 
 from crossmod.analyse.cells import ordered_levels
 from crossmod.analyse.errors import some
-from crossmod.analyse.hypotheses import AnyHypothesis, Closed, Hypothesis
+from crossmod.analyse.hypotheses import AnyHypothesis, Hypothesis
 from crossmod.analyse.multiplicity import METHODS, correct_p
 from crossmod.job import UserError, digest, whole, write_json
+from crossmod.schema import Closed, faults_of
 
 _NOT_TESTED = "not tested"
+_MISSING = ("", "NA", "N/A", "NaN", "nan", "null", "None")
+_FAMILY = ("family", "tests_in_family", "p_corrected", "significant")
 
 
 class AnalysisPlan(Closed):
@@ -32,6 +37,7 @@ class AnalysisPlan(Closed):
         cluster: column of the patients, the unit of independence; empty: subjects are independent.
         levels: factor → its levels in order; factors not named keep numbers as numbers, else the order of the table.
         alpha: level of significance after correction.
+        confidence: level of the intervals of paired comparisons; other tests have 95 %.
         correction: of each family of p-values.
     """
 
@@ -41,6 +47,7 @@ class AnalysisPlan(Closed):
     cluster: str | None = None
     levels: dict[str, list[Any]] = Field(default_factory=dict)
     alpha: float = Field(0.05, gt=0, lt=1)
+    confidence: float = Field(0.95, gt=0, lt=1)
     correction: str = "holm"
     hypotheses: list[AnyHypothesis] = Field(min_length=1)
 
@@ -72,8 +79,8 @@ def read_plan(path: Path) -> AnalysisPlan:
     try:
         return AnalysisPlan.model_validate(values)
     except ValidationError as error:
-        lines = [f"  {'.'.join(map(str, fault['loc'])) or 'plan'}: {fault['msg']}" for fault in error.errors()]
-        raise UserError(f"{path} is not a valid plan:\n" + "\n".join(lines)) from error
+        lines = "\n".join(f"  {line}" for line in faults_of(AnalysisPlan, error, "plan"))
+        raise UserError(f"{path} is not a valid plan:\n{lines}") from error
 
 
 def read_table(path: Path, plan: AnalysisPlan) -> pd.DataFrame:
@@ -85,12 +92,15 @@ def read_table(path: Path, plan: AnalysisPlan) -> pd.DataFrame:
     if not path.is_file():
         raise UserError(f"{path}: no such table of scores.")
     try:
-        table = pd.read_csv(path, sep=None, engine="python")
+        texts = pd.read_csv(path, sep=None, engine="python", dtype=str, keep_default_na=False)
     except (OSError, ValueError, pd.errors.ParserError) as error:
         raise UserError(f"{path}: cannot be read as CSV ({error}).") from error
-    wanted = [plan.outcome, *plan.subject, *([plan.cluster] if plan.cluster else []), *plan.levels]
+    # Ids stay text: 001 is not 1, and a patient may be called NA.
+    ids = {*plan.subject, plan.cluster}
+    table = pd.DataFrame({c: texts[c].mask(texts[c] == "") if c in ids else _numbers(texts[c]) for c in texts})
+    wanted = [plan.outcome, *plan.levels]
     for hypothesis in plan.hypotheses:
-        wanted += [*hypothesis.columns(), *([hypothesis.outcome] if hypothesis.outcome else [])]
+        wanted += _columns(hypothesis, plan)
     absent = [name for name in dict.fromkeys(wanted) if name not in table.columns]
     if absent:
         raise UserError(f"{path} has no column {some(map(repr, absent), 20)}; it has {some(table.columns, 40)}.")
@@ -102,12 +112,46 @@ def read_table(path: Path, plan: AnalysisPlan) -> pd.DataFrame:
     return table
 
 
+def _numbers(texts: pd.Series) -> pd.Series:
+    """A column of numbers where every entry is one or is missing; else its texts."""
+    missing = texts.isin(_MISSING)
+    numbers = pd.to_numeric(texts.mask(missing), errors="coerce")
+    if (numbers.isna() & ~missing).any():
+        return texts.mask(texts == "")
+    return (
+        numbers.astype(int)
+        if (numbers % 1 == 0).all() and not texts.str.contains(".", regex=False).any()
+        else numbers.astype(float)
+    )
+
+
+@dataclass(frozen=True)
+class Tested:
+    """What the hypotheses of a plan came to.
+
+    Attributes:
+        tables: hypothesis → its rows: the columns of its cell, those of its test, ``p_family`` (the p-value that enters
+            the family), ``p_corrected``, ``significant``, ``family`` and ``tests_in_family``, a ``verdict`` where the
+            test has words for it, ``note`` (why there is no number) and ``rows`` (the file of the rows tested).
+        rows: name of such a file, relative to the results → the rows.
+    """
+
+    tables: dict[str, pd.DataFrame]
+    rows: dict[str, pd.DataFrame]
+
+    def write(self, folder: Path) -> None:
+        """Write every table and every file of rows as CSV."""
+        named = {f"{name}.csv": table for name, table in self.tables.items()} | self.rows
+        for name, table in named.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            table.to_csv(folder / name, index=False, lineterminator="\n")
+
+
 def analyse_table(scores: Path, plan_file: Path, folder: Path) -> dict[str, pd.DataFrame]:
     """Test every hypothesis of a plan; the folder of results appears whole or not at all.
 
-    Written: ``<hypothesis>.csv`` (columns of the test, the cell's columns first; ``p_family`` is the p-value that enters
-    the family, ``p_corrected`` the corrected one, ``significant`` its comparison with alpha; ``note`` says why a cell
-    could not be tested) and ``record.json`` (hashes of plan and table, families, rows).
+    Written: ``<hypothesis>.csv`` and ``rows/…csv`` (see :class:`Tested`), ``record.json`` (hashes of plan and table,
+    families, rows).
 
     Returns:
         Hypothesis → its table.
@@ -119,50 +163,97 @@ def analyse_table(scores: Path, plan_file: Path, folder: Path) -> dict[str, pd.D
         raise UserError(f"{folder} exists and holds no earlier analysis; name another folder with --out.")
     plan = read_plan(plan_file)
     table = read_table(scores, plan)
-    found = {hypothesis.name: cells_of(hypothesis, table, plan) for hypothesis in plan.hypotheses}
-    families: dict[str, list[str]] = {}
-    for hypothesis in plan.hypotheses:
-        families.setdefault(hypothesis.family or hypothesis.name, []).append(hypothesis.name)
-    for members in families.values():
-        _correct([found[name] for name in members], plan)
+    tested = run_plan(plan, table, "rows")
     record = {
-        "title": plan.title,
-        "plan_sha256": digest(plan.model_dump(mode="json"), 64),
+        **{"title": plan.title, "plan_sha256": digest_of([plan])},
         "table_sha256": hashlib.sha256(scores.read_bytes()).hexdigest(),
-        "rows": len(table),
-        "families": families,
-        "tests_in_family": {f: int(sum(found[n]["p_family"].notna().sum() for n in m)) for f, m in families.items()},
-        "correction": plan.correction,
-        "alpha": plan.alpha,
+        **{"rows": len(table), "families": families_of(tested.tables)},
+        **{"correction": plan.correction, "alpha": plan.alpha},
     }
     with whole(folder) as partial:
         partial.mkdir()
-        for name, rows in found.items():
-            rows.to_csv(partial / f"{name}.csv", index=False, lineterminator="\n")
+        tested.write(partial)
         write_json(partial / "record.json", record)
-    return found
+    return tested.tables
 
 
-def cells_of(hypothesis: Hypothesis, table: pd.DataFrame, plan: AnalysisPlan) -> pd.DataFrame:
-    """A hypothesis in each of its cells; a cell that cannot be tested becomes a row with the reason."""
-    rows = []
-    for labels, cell in _cells(hypothesis, table):
-        try:
-            part = hypothesis.run(cell, plan).assign(note="")
-        except UserError as error:
-            part = pd.DataFrame([{"p_family": float("nan"), "note": f"{_NOT_TESTED}: {error}"}])
-        for place, (column, value) in enumerate(labels.items()):
-            part.insert(place, column, value, allow_duplicates=True)
-        rows.append(part.assign(n_rows_read=len(cell)))
-    return pd.concat(rows, ignore_index=True)
+def digest_of(plans: list[AnalysisPlan]) -> str:
+    """SHA-256 of plans: another hypothesis, margin, family or level is another hash."""
+    return digest([plan.model_dump(mode="json") for plan in plans], 64)
 
 
-def _cells(hypothesis: Hypothesis, table: pd.DataFrame) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
+def families_of(tables: dict[str, pd.DataFrame]) -> dict[str, Any]:
+    """Family → its hypotheses and how many tests were made in it."""
+    families: dict[str, Any] = {}
+    for name, rows in tables.items():
+        for family, members in rows.groupby("family", sort=False):
+            found = families.setdefault(str(family), {"hypotheses": [], "tests": 0})
+            found["hypotheses"].append(name)
+            found["tests"] += int(members["p_family"].notna().sum())
+    return families
+
+
+def run_plan(plan: AnalysisPlan, table: pd.DataFrame, place: str, strict: bool = True) -> Tested:
+    """Test every hypothesis in each of its cells and correct each family.
+
+    Args:
+        plan: the hypotheses.
+        table: tidy scores whose factors have their order, see :func:`read_table`.
+        place: folder of the files of rows, relative to the results.
+        strict: whether a value of ``where`` that no row has is a mistake, or selects nothing.
+
+    Raises:
+        UserError: for such a value, or an empty column of ``each``. What cannot be tested becomes a row with its reason.
+    """
+    tables, files = {}, {}
+    for hypothesis in plan.hypotheses:
+        parts, used = [], _columns(hypothesis, plan)
+        for labels, cell in _cells(hypothesis, table, strict):
+            name = _file(place, hypothesis, labels)
+            files[name] = cell[list(dict.fromkeys([*files.get(name, cell[:0][used]).columns, *used]))]
+            parts.append(_tested(hypothesis, labels, cell, plan).assign(rows=name))
+        if parts:
+            tables[hypothesis.name] = pd.concat(parts, ignore_index=True)
+    _correct(plan, tables)
+    for hypothesis in plan.hypotheses:
+        if hypothesis.name in tables:
+            tables[hypothesis.name] = _in_order(hypothesis.judge(tables[hypothesis.name], plan.alpha))
+    return Tested(tables, files)
+
+
+def _columns(hypothesis: Hypothesis, plan: AnalysisPlan) -> list[str]:
+    """Columns of the table that a hypothesis reads."""
+    named = [*plan.subject, plan.cluster, *hypothesis.columns(), hypothesis.outcome or plan.outcome]
+    return list(dict.fromkeys(name for name in named if name))
+
+
+def _file(place: str, hypothesis: Hypothesis, labels: dict[str, Any]) -> str:
+    """Hypotheses of the same cell share their rows' file."""
+    chosen = labels | hypothesis.where
+    words = [re.sub(r"[^\w.+=-]+", "_", f"{column}={value}") for column, value in chosen.items()]
+    return f"{place}/{'.'.join(words) or 'all'}.csv"
+
+
+def _tested(hypothesis: Hypothesis, labels: dict[str, Any], cell: pd.DataFrame, plan: AnalysisPlan) -> pd.DataFrame:
+    """The rows of one cell, its labels first; one row with the reason where it cannot be tested."""
+    try:
+        rows = hypothesis.run(cell, plan)
+        rows = rows.assign(note=rows.get("note", ""))
+    except UserError as error:
+        rows = pd.DataFrame([{"p_family": float("nan"), "note": f"{_NOT_TESTED}: {error}"}])
+    for place, (column, value) in enumerate(labels.items()):
+        rows.insert(place, column, value, allow_duplicates=True)
+    family = hypothesis.family or hypothesis.name
+    by = [str(labels[column]) for column in hypothesis.family_by]
+    return rows.assign(family=f"{family}: {', '.join(by)}" if by else family)
+
+
+def _cells(hypothesis: Hypothesis, table: pd.DataFrame, strict: bool) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
     """The rows of each combination of the columns ``each``, in the order of their levels."""
     for column, wanted in hypothesis.where.items():
         values = wanted if isinstance(wanted, list) else [wanted]
         missing = [value for value in values if value not in set(table[column])]
-        if missing:
+        if missing and strict:
             raise UserError(f"{hypothesis.name}: where.{column}: no row has {some(map(repr, missing))}.")
         table = table[table[column].isin(values)]
     if not hypothesis.each:
@@ -180,14 +271,24 @@ def _cells(hypothesis: Hypothesis, table: pd.DataFrame) -> Iterator[tuple[dict[s
         yield dict(zip(hypothesis.each, key, strict=True)), groups[key]
 
 
-def _correct(members: list[pd.DataFrame], plan: AnalysisPlan) -> None:
-    """Correct the p-values of a family, over all its hypotheses and cells, in place."""
-    corrected = correct_p(pd.concat([table["p_family"] for table in members]).to_numpy(float), plan.correction)
-    for table in members:
-        mine, corrected = corrected[: len(table)], corrected[len(table) :]
-        table["p_corrected"] = mine
-        table["significant"] = pd.array(mine < plan.alpha, dtype="boolean")
-        table.loc[table["p_corrected"].isna(), "significant"] = pd.NA
+def _correct(plan: AnalysisPlan, tables: dict[str, pd.DataFrame]) -> None:
+    """Correct the p-values of every family, over all its hypotheses and cells, in place."""
+    if not tables:
+        return
+    pooled = pd.concat({name: rows[["family", "p_family"]] for name, rows in tables.items()})
+    pooled["p_family"] = pooled["p_family"].astype(float)
+    by_family = pooled.groupby("family", sort=False)["p_family"]
+    pooled["p_corrected"] = by_family.transform(lambda p: correct_p(p.to_numpy(), plan.correction))
+    pooled["tests_in_family"] = by_family.transform("count").astype(int)
+    pooled["significant"] = (pooled["p_corrected"] < plan.alpha).astype("boolean").mask(pooled["p_corrected"].isna())
+    for name, rows in tables.items():
+        tables[name] = rows.assign(**{column: pooled.loc[name, column] for column in _FAMILY[1:]})
+
+
+def _in_order(rows: pd.DataFrame) -> pd.DataFrame:
+    """The family's columns, the note and the file last."""
+    last = [name for name in (*_FAMILY, "verdict", "note", "rows") if name in rows]
+    return rows[[*rows.columns.drop(["p_family", *last]), "p_family", *last]]
 
 
 def show(found: dict[str, pd.DataFrame], folder: Path) -> None:

@@ -28,12 +28,13 @@ class Agreement:
         mean_absolute_difference: mean of |difference|.
         loa_low: lower 95 % limit of agreement, mean - 1.96 sd, with its interval in ``loa_low_ci_*``.
         loa_high: upper limit, alike.
-        pearson_r: NaN where one side is constant; interval in ``r_ci_*``.
+        pearson_r: NaN where one side is constant; interval in ``r_ci_*``, NaN below four pairs and at |r| = 1.
         icc_a1: absolute agreement, single measurement, ICC(A,1) (McGraw & Wong 1996).
         icc_c1: consistency, ICC(C,1).
         lin_ccc: concordance correlation (Lin 1989, variances over n).
         p_tost: two one-sided tests (Schuirmann 1987): |mean difference| < margin. NaN without a margin.
-        p_below_margin: one-sided test: mean |difference| < margin. NaN without a margin.
+        p_below_margin: one-sided test: mean |difference| < margin. NaN without a margin, and where
+            the |differences| have no variance (between clusters) to test.
         verdict: ``below margin`` (p_below_margin < 0.05), else ``equivalent`` (p_tost < 0.05: the mean difference is
             inside the margin though single differences need not be), else ``not shown``; ``no margin`` without one.
     """
@@ -210,13 +211,12 @@ def _pearson(x: np.ndarray, y: np.ndarray, codes: np.ndarray, level: float) -> t
 
 def _intraclass(x: np.ndarray, y: np.ndarray) -> dict[str, float]:
     """Intraclass correlations of two raters by pingouin."""
-    values = np.concatenate([x, y])
-    if no_variance((x + y).std(ddof=1), values):
-        return {"icc_a1": np.nan, "icc_c1": np.nan}
     import pingouin  # over a second to import
 
     table = pd.DataFrame(
-        {"target": np.tile(np.arange(len(x)), 2), "rater": np.repeat([0, 1], len(x)), "rating": values}
+        {"target": np.tile(np.arange(len(x)), 2), "rater": np.repeat([0, 1], len(x)), "rating": np.concatenate([x, y])}
     )
-    icc = pingouin.intraclass_corr(table, targets="target", raters="rater", ratings="rating").set_index("Type")["ICC"]
+    with np.errstate(divide="ignore", invalid="ignore"):  # the averaged kinds, unused, where every x + y is the same
+        found = pingouin.intraclass_corr(table, targets="target", raters="rater", ratings="rating")
+    icc = found.set_index("Type")["ICC"]
     return {"icc_a1": float(icc["ICC(A,1)"]), "icc_c1": float(icc["ICC(C,1)"])}

@@ -70,7 +70,7 @@ def bootstrap_ci(
 
     Raises:
         IncompleteDesignError: fewer than two values or clusters.
-        DegenerateDataError: all values are the same.
+        DegenerateDataError: all values, or for the mean all clusters' means, are the same.
         UserError: a value is missing or infinite, or an argument unknown.
     """
     x = np.asarray(values, float)
@@ -82,6 +82,12 @@ def bootstrap_ci(
         raise IncompleteDesignError(f"A bootstrap needs at least two {what} to resample; there are {groups}.")
     if no_variance(x.std(ddof=1), x):
         raise DegenerateDataError(f"No variance to resample: all {len(x)} values are {x[0]:.6g}.")
+    sums, sizes = np.bincount(codes, weights=x), np.bincount(codes)
+    if statistic == "mean" and no_variance((sums / sizes).std(ddof=1), x):
+        raise DegenerateDataError(
+            f"No variance between clusters to resample: each of the {groups} has the mean {x.mean():.6g}. "
+            "Report the mean; it has no interval."
+        )
 
     estimate = float(_statistic(np.ones((1, groups)), x, codes, statistic)[0])
     pairs = [(_statistic(w, x, codes, statistic), p) for w, p in _resamples(groups, seed)]

@@ -15,8 +15,15 @@ COLUMNS = [
     *("amount", "mean_assisted", "equivalent_unassisted", "saved", "saved_fraction", "ci_low", "ci_high"),
     *("extrapolates", "note"),
 ]
+NOTES = (
+    "no number: the unassisted curve is too flat to reach this score",
+    "no interval: the unassisted curve does not rise without one of the subjects",
+    "no interval: leaving out a subject changes nothing",
+    "no interval: the unassisted curve is so flat that a limit is beyond any number",
+)
 FEWEST = 3
 ROUNDING = 1e-9
+LARGEST_LOG = 700.0  # about the largest of which a float holds the exponential
 
 
 @dataclass(frozen=True)
@@ -52,8 +59,9 @@ def annotation_savings(
         the unassisted curve needs for the same mean; ``saved`` = equivalent - amount (negative where the assisting
         modality costs annotations); ``saved_fraction`` = saved / equivalent; ``ci_low``, ``ci_high`` of
         ``equivalent_unassisted`` (less ``amount``, they are those of ``saved``); ``extrapolates``, whether the
-        equivalent lies outside the amounts the curve was fitted on; ``note``, why limits are missing: without one of
-        the subjects the curve no longer rises, or leaving out changes nothing. ``.attrs`` holds ``intercept`` and
+        equivalent lies outside the amounts the curve was fitted on; ``note``, why numbers are missing: without one
+        of the subjects the curve no longer rises, leaving out changes nothing, or the curve is so flat that the
+        equivalent, or a limit, is beyond any number. ``.attrs`` holds ``intercept`` and
         ``slope`` (a and b), ``n_subjects`` and ``dropped_subjects``, those with a gap in either table.
 
     Raises:
@@ -164,17 +172,17 @@ def _table(upper: _Curve, lower: _Curve, codes: np.ndarray, slope: float, level:
     se = np.sqrt((groups - 1) / groups * np.sum((jackknife - jackknife.mean(axis=0)) ** 2, axis=0))
     half = stats.t.ppf((1 + level) / 2, groups - 1) * se
     still = np.array([no_variance(s * slope, upper.values) for s in se])  # in the unit of the score
-    half[still] = np.nan
-    with np.errstate(over="ignore"):
-        equivalent, low, high = np.exp(log), np.exp(log - half), np.exp(log + half)
     falls = np.isnan(jackknife).any(axis=0)
+    far, vast = np.abs(log) > LARGEST_LOG, np.abs(log) + half > LARGEST_LOG
+    log, half = np.where(far, np.nan, log), np.where(still | vast, np.nan, half)
+    equivalent, low, high = np.exp(log), np.exp(log - half), np.exp(log + half)
     first, last = lower.amounts[0] * (1 - ROUNDING), lower.amounts[-1] * (1 + ROUNDING)
     inside = (equivalent >= first) & (equivalent <= last)
-    notes = np.where(still, "no interval: leaving out a subject changes nothing", "")
+    notes = np.select([far, falls, still, vast], NOTES, "")
     columns = {
         **{"amount": upper.amounts, "mean_assisted": upper.values.mean(axis=0), "equivalent_unassisted": equivalent},
         **{"saved": equivalent - upper.amounts, "saved_fraction": 1 - upper.amounts / equivalent},
         **{"ci_low": low, "ci_high": high, "extrapolates": ~inside},
-        "note": np.where(falls, "no interval: the unassisted curve does not rise without one of the subjects", notes),
+        "note": notes,
     }
     return pd.DataFrame(columns, columns=COLUMNS)

@@ -1,7 +1,7 @@
 """The rows of the evaluate step, read, checked and put in the order of the design."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,15 @@ from crossmod.job import UserError
 TEXT = ["arm", "site", "case", "patient", "modality", "target", "region", "unit", "side"]
 FLAGS = ["simulated", "tumour"]
 NUMBERS = [
-    *("dsc", "hd95_mm", "surface_dsc", "volume_reference_ml", "volume_predicted_ml", "volume_difference_ml"),
+    *(
+        "tumour_ml",
+        "dsc",
+        "hd95_mm",
+        "surface_dsc",
+        "volume_reference_ml",
+        "volume_predicted_ml",
+        "volume_difference_ml",
+    ),
     *("relative_difference_pct", "ellipsoid_ml"),
 ]
 COLUMNS = [
@@ -36,10 +44,12 @@ class Plan:
         sites, targets: names in order.
         alpha: significance level after correction.
         correction: of the simple effects of a cell.
+        margin_dsc: largest loss of DSC that does not matter, as the hypotheses use it.
         reference_error_ml: error of the method to beat; None takes the ellipsoid formula on the same references.
         reference_error_source: where that number comes from.
         confidence: level of the intervals.
         seed: of the bootstrap.
+        hypotheses: table → hypotheses tested on it, see :class:`crossmod.analyse.declared.Hypotheses`.
     """
 
     arms: list[dict[str, Any]]
@@ -47,10 +57,12 @@ class Plan:
     targets: list[str]
     alpha: float = 0.05
     correction: str = "holm"
+    margin_dsc: float | None = None
     reference_error_ml: float | None = None
     reference_error_source: str | None = None
     confidence: float = 0.95
     seed: int = 0
+    hypotheses: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, settings: dict[str, Any]) -> "Plan":
@@ -66,7 +78,8 @@ class Plan:
         except (KeyError, TypeError) as error:
             raise UserError(
                 f"Settings of the analyse step: {error}. Expected arms (name, strategy, amount, subset), sites (name), "
-                "targets, and optionally alpha, correction, reference_error_ml, reference_error_source, confidence, seed."
+                "targets, and optionally alpha, correction, confidence, margin_dsc, hypotheses, reference_error_ml, "
+                "reference_error_source, seed."
             ) from error
         if len({name for name, *_ in known}) < len(known):
             raise UserError(f"settings.arms: a name stands twice among {some((k[0] for k in known), 20)}.")

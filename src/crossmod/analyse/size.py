@@ -1,16 +1,19 @@
 """Does the score depend on the size of the lesion? Correlation, and small against large."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
+from scipy import special, stats
 
 from crossmod.analyse.errors import DegenerateDataError, IncompleteDesignError, no_variance, some
 from crossmod.job import UserError
 
 LEVEL = 0.95
 FEWEST = 4
+PERFECT = 1e-14
+PERMUTED_UP_TO = 9
 EXACT_BELOW = 50
 
 
@@ -21,9 +24,11 @@ class SizeDependence:
     Attributes:
         n: lesions.
         spearman_rho: rank correlation of volume and score, ties at their mean rank.
-        spearman_p: two-sided, by the t approximation with n - 2 degrees of freedom.
+        spearman_p: two-sided: up to nine lesions without ties exact, over all orders, as R's ``cor.test``; else by the t
+            approximation with n - 2 degrees of freedom. At |rho| = 1, where t is infinite, the share of orders that
+            reach it in either direction, 2 / n! (times the factorials of the ties).
         pearson_log_r: Pearson correlation of ln(volume) and score, with Fisher's interval ``r_ci_low``, ``r_ci_high``
-            (NaN at |r| = 1) and ``r_p`` (t with n - 2 degrees of freedom).
+            and ``r_p`` (t with n - 2 degrees of freedom); all three NaN at |r| = 1, where nothing varies about the line.
         median_volume: where the halves part, in the unit of the volume. Small is < median, large is >= median.
         n_small, n_large: lesions of each half.
         mean_small, mean_large: mean score of each half.
@@ -77,17 +82,16 @@ def size_dependence(volume: ArrayLike, score: ArrayLike) -> SizeDependence:
         UserError: shapes differ, a value is missing or infinite, or a volume is not positive.
     """
     x, y = _checked(volume, score)
-    rank, log = stats.spearmanr(x, y), stats.pearsonr(np.log(x), y)
-    perfect = 1 - abs(log.statistic) < 1e-15
+    log = stats.pearsonr(np.log(x), y)
+    perfect = 1 - abs(log.statistic) < PERFECT
     interval = (np.nan, np.nan) if perfect else log.confidence_interval(LEVEL)
     return SizeDependence(
         n=len(x),
-        spearman_rho=float(rank.statistic),
-        spearman_p=float(rank.pvalue),
+        **_spearman(x, y),
         pearson_log_r=float(log.statistic),
         r_ci_low=float(interval[0]),
         r_ci_high=float(interval[1]),
-        r_p=float(log.pvalue),
+        r_p=np.nan if perfect else float(log.pvalue),
         **_halves(x, y),
     )
 
@@ -111,6 +115,36 @@ def _checked(volume: ArrayLike, score: ArrayLike) -> tuple[np.ndarray, np.ndarra
         if no_variance(values.std(ddof=1), values):
             raise DegenerateDataError(f"All {len(values)} {name} are {values[0]:.6g}: nothing can depend on size.")
     return x, y
+
+
+def _spearman(x: np.ndarray, y: np.ndarray) -> dict[str, float]:
+    """Rank correlation and its p; keys as in :class:`SizeDependence`."""
+    found = stats.spearmanr(x, y)
+    rho, p, n = float(found.statistic), float(found.pvalue), len(x)
+    ties = [np.unique(values, return_counts=True)[1] for values in (x, y)]
+    if 1 - abs(rho) < PERFECT:
+        rho = np.sign(rho)
+        p = min(1.0, 2 * float(np.exp(special.gammaln(ties[0] + 1).sum() - special.gammaln(n + 1))))
+    elif n <= PERMUTED_UP_TO and max(ties[0].max(), ties[1].max()) == 1:
+        distances, counts = _rank_distances(n)
+        middle = (n**3 - n) / 6  # sum of squared rank differences at rho = 0
+        p = float(counts[np.abs(distances - middle) >= abs(rho) * middle - 0.5].sum() / counts.sum())
+    return {"spearman_rho": float(rho), "spearman_p": p}
+
+
+@lru_cache(maxsize=8)
+def _rank_distances(n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Sums of squared rank differences, and in how many of the n! orders each occurs (Kendall & Gibbons 1990, ch. 4)."""
+    found = {(0, 0): 1}  # (ranks used as bits, sum so far) → orders
+    for i in range(n):
+        longer: dict[tuple[int, int], int] = {}
+        for (used, total), count in found.items():
+            for j in range(n):
+                if not used >> j & 1:
+                    key = (used | 1 << j, total + (i - j) ** 2)
+                    longer[key] = longer.get(key, 0) + count
+        found = longer
+    return np.array([total for _, total in found]), np.array(list(found.values()))
 
 
 def _halves(x: np.ndarray, y: np.ndarray) -> dict:

@@ -1,19 +1,18 @@
-"""Does the assisting modality help? Pure against mixed training at each amount of annotation."""
+"""From scores to the tables that hypotheses are tested on: pure and mixed training of the same units."""
 
 import numpy as np
 import pandas as pd
 
-from crossmod.analyse import anova, paired
-from crossmod.analyse.cells import Cells, complete_cells
 from crossmod.analyse.errors import some
 from crossmod.analyse.scores import CELL, Plan
 from crossmod.job import UserError
 
 STRATEGIES = ["pure", "mixed"]
 UNIT = ["subject", "person", "patient", "case", "side"]
-UNIT_COLUMNS = [*CELL, "subject", "patient", "case", "side", "strategy", "amount", "dsc", "arms", "reason"]
-ANOVA_COLUMNS = [*CELL, *anova.COLUMNS, "n_subjects", "n_patients", "n_dropped", "note"]
-PAIRWISE_COLUMNS = [*CELL, *paired.COLUMNS, "n_patients", "n_dropped", "note"]
+FACTS = ["volume_reference_ml", "tumour_ml"]
+# What a user gets, and the second stage by itself.
+SETTINGS = {"image": "end to end", "predicted_box": "end to end", "reference_box": "reference boxes"}
+UNIT_COLUMNS = [*CELL, "setting", *UNIT, *FACTS, "strategy", "amount", "dsc", "arms", "reason"]
 INCOMPLETE_COLUMNS = ["test", *CELL, "arm", "subject", "patient", "missing", "reason"]
 
 
@@ -25,17 +24,17 @@ def units_of(scores: pd.DataFrame, plan: Plan) -> pd.DataFrame:
 
     Returns:
         A full grid, one row per site, target, region, unit, strategy and amount: ``dsc`` (empty where a part is
-        missing, with ``reason``), ``arms`` (whose mean it is). ``subject`` is ``site/case/side``.
+        missing, with ``reason``), ``arms`` (whose mean it is), ``setting`` (end to end, or reference boxes), the
+        reference volumes of organ and tumour in ml. ``subject`` is ``site/case/side``, ``person`` is ``site/patient``.
 
     Raises:
         UserError: on a site of complementary halves, a unit was scored by models of both halves.
     """
+    rows = _arm_rows(scores, plan)
+    if rows.empty:
+        return pd.DataFrame(columns=UNIT_COLUMNS)
     arms = plan.arm_table()
     arms = arms[arms["strategy"].isin(STRATEGIES)]
-    rows = scores.merge(arms, on="arm", how="inner")
-    if rows.empty:
-        return pd.DataFrame(columns=[*UNIT_COLUMNS, "person"])
-    rows["arm"] = rows["arm"].astype(str)
     keys = [*CELL, *UNIT, "strategy", "amount"]
     cells = _mean_over_arms(_mean_over_seeds(rows, keys), keys)
     grid = _grid(rows, arms).merge(cells, on=keys, how="left")
@@ -52,7 +51,14 @@ def units_of(scores: pd.DataFrame, plan: Plan) -> pd.DataFrame:
     grid.loc[short, "reason"] = "scored by the models of one subset only"
     grid.loc[short, "dsc"] = np.nan
     grid["arms"] = grid["arms"].fillna("")
-    return grid[[*UNIT_COLUMNS, "person"]]
+    return _with_facts(grid, scores)[UNIT_COLUMNS]
+
+
+def _arm_rows(scores: pd.DataFrame, plan: Plan) -> pd.DataFrame:
+    """Scores of the pure and mixed arms, with their strategy, amount and subset."""
+    arms = plan.arm_table()
+    rows = scores.merge(arms[arms["strategy"].isin(STRATEGIES)], on="arm", how="inner")
+    return rows.assign(arm=rows["arm"].astype(str))
 
 
 def _mean_over_seeds(rows: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
@@ -109,70 +115,89 @@ def _grid(rows: pd.DataFrame, arms: pd.DataFrame) -> pd.DataFrame:
     return units.merge(levels, how="cross")
 
 
-def compare_strategies(units: pd.DataFrame, plan: Plan) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """Two-way ANOVA and simple effects (mixed - pure at each amount) of every site, target and region.
+def replicates_of(scores: pd.DataFrame, plan: Plan) -> pd.DataFrame:
+    """One DSC per unit and arm, seeds averaged: the subsets stay apart, as two replicates of the training.
 
-    Returns:
-        The ANOVA table (columns of :func:`crossmod.analyse.rm_anova`), the table of simple effects (columns of
-        :func:`crossmod.analyse.pairwise`; corrected over the amounts of one cell), both with ``n_patients``,
-        ``n_dropped`` and a ``note`` that says why a number is missing, and the list of units left out.
-        Subjects are units; ``n_patients`` tells of how many patients they come.
+    Columns as :func:`units_of`, with the arm's ``subset``; rows that are missing are simply absent.
     """
-    tables: list[list[pd.DataFrame]] = [[], [], []]
-    for key, cell in units.groupby(CELL, observed=True):
-        labels = dict(zip(CELL, key, strict=True))
-        found = (_anova(cell), _simple_effects(cell, plan), _incomplete(cell))
-        for rows, part in zip(tables, found, strict=True):
-            rows.append(part.assign(**labels))
-    columns = (ANOVA_COLUMNS, PAIRWISE_COLUMNS, INCOMPLETE_COLUMNS)
-    return tuple(
-        pd.concat(rows, ignore_index=True).reindex(columns=names) if rows else pd.DataFrame(columns=names)
-        for rows, names in zip(tables, columns, strict=True)
+    rows = _arm_rows(scores, plan)
+    keys = [*CELL, *UNIT, "strategy", "amount", "subset"]
+    return _with_facts(_mean_over_seeds(rows, keys), scores)
+
+
+def gains_of(units: pd.DataFrame) -> pd.DataFrame:
+    """What mixed training adds in each complete unit: ``gain``, the mean over the amounts of mixed - pure."""
+    keys = [*CELL, "setting", "subject", "person", "patient", "case", "side", *FACTS]
+    mean = units.groupby([*keys, "strategy"], observed=True, sort=False, dropna=False)["dsc"].agg(
+        lambda x: x.mean(skipna=False)
     )
+    wide = mean.unstack("strategy").reindex(columns=STRATEGIES)
+    gains = (wide["mixed"] - wide["pure"]).rename("gain").dropna().reset_index()
+    # A volume of 0 is no small tumour.
+    return gains.assign(tumour_ml=gains["tumour_ml"].where(gains["tumour_ml"] > 0))
 
 
-def _cells(cell: pd.DataFrame, order: list[str], factors: list[str]) -> Cells:
-    table = cell.assign(strategy=pd.Categorical(cell["strategy"], categories=order, ordered=True))
-    return complete_cells(table, "dsc", "subject", factors)
+def subgroups_of(units: pd.DataFrame) -> pd.DataFrame:
+    """Units once for each way to group them: ``grouping`` (size of the organ, of the tumour, side) and ``group``."""
+    sizes = {"organ volume": units["volume_reference_ml"], "tumour volume": units["tumour_ml"]}
+    parts = []
+    for grouping, volume in sizes.items():
+        volume = volume.where(volume > 0)
+        median = volume.groupby([units[column] for column in CELL], observed=True).transform("median")
+        group = pd.Series(np.where(volume <= median, "smaller half", "larger half"), units.index)
+        parts.append(units.assign(grouping=grouping, group=group.where(volume.notna())).dropna(subset="group"))
+    sided = units[units["side"].isin(["right", "left"])]
+    parts.append(sided.assign(grouping="side", group=sided["side"].astype(str)))
+    return pd.concat(parts, ignore_index=True)
 
 
-def _counts(cell: pd.DataFrame, cells: Cells) -> dict:
-    inside = cell["subject"].isin(cells.subjects)
-    return {"n_patients": cell.loc[inside, "person"].nunique(), "n_dropped": len(cells.dropped)}
+def curves_of(units: pd.DataFrame, scores: pd.DataFrame, plan: Plan) -> pd.DataFrame:
+    """Learning curves with and without assistance: the units, and the assisting modality alone as mixed with amount 0.
+
+    Only sites of the modality that is annotated in growing amounts: elsewhere more of it need not help.
+    """
+    graded = _graded_modality(scores, plan)
+    sites = scores.loc[scores["modality"].isin(graded), "site"].astype(str).unique()
+    alone = scores.merge(plan.arm_table(), on="arm", how="inner")
+    alone = alone[alone["strategy"] == "ct"]
+    if units.empty or alone.empty:
+        return units[units["site"].isin(sites)]
+    alone = alone.assign(arm=alone["arm"].astype(str), strategy="mixed", amount=0)
+    zero = _with_facts(_mean_over_seeds(alone, [*CELL, *UNIT, "strategy", "amount"]), scores)
+    curves = pd.concat([units, zero], ignore_index=True)
+    return curves[curves["site"].isin(sites)]
 
 
-def _nothing(cell: pd.DataFrame) -> dict:
-    gaps = cell.groupby("subject")["dsc"].agg(lambda x: x.isna().any())
-    return {"n_subjects": int((~gaps).sum()), "n_dropped": int(gaps.sum())}
+def _graded_modality(scores: pd.DataFrame, plan: Plan) -> set[str]:
+    """Modality of the pool that is halved: that of the sites whose units belong to one half's models each."""
+    own = [site for site, many in crossed_sites(scores, plan).items() if not many]
+    chosen = scores[scores["site"].isin(own)] if own else scores
+    return set(chosen["modality"])
 
 
-def _anova(cell: pd.DataFrame) -> pd.DataFrame:
-    try:
-        cells = _cells(cell, STRATEGIES, ["strategy", "amount"])
-        result = anova.anova_of(cells)
-        return result.assign(n_subjects=len(cells.subjects), **_counts(cell, cells), note="")
-    except UserError as error:
-        effects = ["strategy", "amount", "strategy:amount"]
-        return pd.DataFrame({"effect": effects}).assign(**_nothing(cell), note=str(error))
+def _with_facts(rows: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
+    """The rows with what is known of their unit: ``setting`` and the volumes of organ and tumour."""
+    facts = scores.drop_duplicates([*CELL, "subject"]).set_index([*CELL, "subject"])[FACTS]
+    rows = rows.join(facts, on=[*CELL, "subject"])
+    return rows.assign(setting=rows["region"].map(SETTINGS).astype(str))
 
 
-def _simple_effects(cell: pd.DataFrame, plan: Plan) -> pd.DataFrame:
-    try:
-        cells = _cells(cell, STRATEGIES[::-1], ["amount", "strategy"])
-        rows = paired.contrasts(cells, "t", plan.confidence, note_degenerate=True)
-        return paired.judge(pd.DataFrame(rows), plan.correction, plan.alpha).assign(**_counts(cell, cells))
-    except UserError as error:
-        amounts = sorted(cell["amount"].unique())
-        empty = pd.DataFrame({"a": "mixed", "b": "pure", "at": amounts, "verdict": ""})
-        left = _nothing(cell)
-        return empty.assign(n=left["n_subjects"], n_dropped=left["n_dropped"], note=str(error))
+def incomplete_of(units: pd.DataFrame, tests: list[str]) -> pd.DataFrame:
+    """Every unit that lacks a cell, with the cells and the reason; ``tests`` are those that leave it out."""
+    parts = [
+        _incomplete(cell, ", ".join(tests)).assign(**dict(zip(CELL, key, strict=True)))
+        for key, cell in units.groupby(CELL, observed=True)
+    ]
+    if not parts:
+        return pd.DataFrame(columns=INCOMPLETE_COLUMNS)
+    return pd.concat(parts, ignore_index=True).reindex(columns=INCOMPLETE_COLUMNS)
 
 
-def _incomplete(cell: pd.DataFrame) -> pd.DataFrame:
+def _incomplete(cell: pd.DataFrame, tests: str) -> pd.DataFrame:
     gaps = cell[cell["dsc"].isna()]
     rows = [
         {
-            **{"test": "rm_anova, pairwise", "arm": "", "subject": subject, "patient": part["patient"].iloc[0]},
+            **{"test": tests, "arm": "", "subject": subject, "patient": part["patient"].iloc[0]},
             "missing": "; ".join(f"{s} {a}" for s, a in zip(part["strategy"], part["amount"], strict=True)),
             "reason": "; ".join(dict.fromkeys(part["reason"])),
         }

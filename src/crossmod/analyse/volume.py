@@ -16,8 +16,9 @@ COLUMNS = [
     *("arm", "strategy", "amount", "subset", *CELL, "n_units", "n_patients", "n_seeds", "n_dropped"),
     *AGREEMENT[:-1],
     *("mean_relative_difference_pct", "mean_absolute_relative_difference_pct", "reference_error_ml", "margin_ml"),
-    *("reference_error_source", "family", "p_below_margin_corrected", "p_tost_corrected", "verdict", "note"),
+    *("reference_error_source", "family", "p_below_margin_corrected", "p_tost_corrected", "verdict", "note", "rows"),
 ]
+FILED = ["arm", "seed", *CELL, "subject", "patient", "case", "side", "volume_reference_ml", "volume_predicted_ml"]
 
 
 def reference_errors(scores: pd.DataFrame, plan: Plan) -> pd.DataFrame:
@@ -42,7 +43,9 @@ def reference_errors(scores: pd.DataFrame, plan: Plan) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=ERROR_COLUMNS)
 
 
-def compare_volumes(scores: pd.DataFrame, errors: pd.DataFrame, plan: Plan) -> tuple[pd.DataFrame, pd.DataFrame]:
+def compare_volumes(
+    scores: pd.DataFrame, errors: pd.DataFrame, plan: Plan
+) -> tuple[pd.DataFrame, dict[str, pd.DataFrame], pd.DataFrame]:
     """Agreement of volumes per arm, site, kidney target and region.
 
     Patients are the clusters. Every seed's prediction is a row of its own within its patient: averaging predictions
@@ -52,17 +55,19 @@ def compare_volumes(scores: pd.DataFrame, errors: pd.DataFrame, plan: Plan) -> t
     Returns:
         The columns of :class:`crossmod.analyse.Agreement` (ml) with ``n`` rows of ``n_units`` kidneys of ``n_patients``
         patients in ``n_seeds`` seeds, ``n_dropped`` rows without a volume or with an empty reference,
-        ``mean_relative_difference_pct`` (signed and absolute), the margin and its source, ``p_*_corrected``, ``note``;
-        and the list of the rows left out.
+        ``mean_relative_difference_pct`` (signed and absolute), the margin and its source, ``p_*_corrected``, ``note``,
+        ``rows`` (the file of the rows tested); these files by name; and the list of the rows left out.
     """
     arms = plan.arm_table().set_index("arm")
     kidneys = scores[scores["unit"] == "kidney"]
     usable = np.isfinite(kidneys["volume_predicted_ml"]) & (kidneys["volume_reference_ml"] > 0)
     margins = errors.set_index(["site", "target"])
-    rows = []
+    rows, files = [], {}
     for (arm, site, target, region), cell in kidneys.groupby(["arm", *CELL], observed=True):
         labels = {"arm": arm, **arms.loc[arm].to_dict(), "site": site, "target": target, "region": region}
         kept = cell[usable.loc[cell.index]]
+        name = f"rows/volumes/{arm}.{site}.{target}.{region}.csv"
+        files[name] = kept[FILED]
         error = margins.loc[(site, target)]
         found = {
             **{"n": len(kept), "n_units": kept["subject"].nunique(), "n_patients": kept["person"].nunique()},
@@ -72,9 +77,9 @@ def compare_volumes(scores: pd.DataFrame, errors: pd.DataFrame, plan: Plan) -> t
             "mean_relative_difference_pct": kept["relative_difference_pct"].mean(),
             "mean_absolute_relative_difference_pct": kept["relative_difference_pct"].abs().mean(),
         }
-        rows.append(labels | found | _agreement(kept, error["margin_ml"], plan))
+        rows.append(labels | found | {"rows": name} | _agreement(kept, error["margin_ml"], plan))
     result = pd.DataFrame(rows, columns=COLUMNS)
-    return _corrected(result, plan), _left_out(kidneys[~usable])
+    return _corrected(result, plan), files, _left_out(kidneys[~usable])
 
 
 def _agreement(kept: pd.DataFrame, margin_ml: float, plan: Plan) -> dict:

@@ -32,13 +32,18 @@ class Kidney:
         mask: (X, Y, Z) union of all its renal structures.
         parenchyma: (X, Y, Z) its parenchyma; None if the cohort's labels do not tell parenchyma from the
             rest.
-        tumour: whether it holds at least one tumour voxel.
+        tumour_voxels: how many of its voxels are tumour.
     """
 
     side: str
     mask: Mask
     parenchyma: Mask | None
-    tumour: bool
+    tumour_voxels: int
+
+    @property
+    def tumour(self) -> bool:
+        """Whether it holds at least one tumour voxel."""
+        return self.tumour_voxels > 0
 
 
 def has_parenchyma(names: dict[int, str]) -> bool:
@@ -84,7 +89,7 @@ def reference_kidneys(labels: NDArray, names: dict[int, str], affine: NDArray) -
                     side=side,
                     mask=mask,
                     parenchyma=None if parenchyma is None else parenchyma & mask,
-                    tumour=bool((tumour & mask).any()),
+                    tumour_voxels=int(np.count_nonzero(tumour & mask)),
                 )
             )
     return kidneys

@@ -33,7 +33,7 @@ INDEX_COLUMNS = ("case", "cohort", "kidney", *REGIONS.values())
 
 COLUMNS = (
     *("arm", "seed", "site", "case", "patient", "modality", "simulated"),
-    *("target", "region", "unit", "side", "tumour"),
+    *("target", "region", "unit", "side", "tumour", "tumour_ml"),
     *("dsc", "hd95_mm", "surface_dsc"),
     *("volume_reference_ml", "volume_predicted_ml", "volume_difference_ml", "relative_difference_pct"),
     "ellipsoid_ml",
@@ -141,8 +141,8 @@ def score_case(reference: Reference, masks: dict[str, NDArray], targets: list[st
         whole = np.zeros(reference.shape, dtype=bool)
         for kidney in reference.kidneys:
             whole |= kidney.mask
-        tumour = any(kidney.tumour for kidney in reference.kidneys)
-        unit = {"target": KIDNEY, "region": "image", "unit": "image", "side": "both", "tumour": tumour}
+        unit = {"target": KIDNEY, "region": "image", "unit": "image", "side": "both"}
+        unit |= _tumour(reference, reference.kidneys)
         rows.append(_row(reference, unit, whole, masks[KIDNEY] > 0, tolerance_mm))
     for region in REGIONS:
         for kidney in reference.kidneys:
@@ -150,10 +150,16 @@ def score_case(reference: Reference, masks: dict[str, NDArray], targets: list[st
             if region not in masks or kidney.parenchyma is None or target not in targets:
                 continue
             unit = {"target": target, "region": region, "unit": "kidney"}
-            unit |= {"side": kidney.side, "tumour": kidney.tumour}
+            unit |= {"side": kidney.side, **_tumour(reference, [kidney])}
             predicted = masks[region] == MASK_VALUES[kidney.side]
             rows.append(_row(reference, unit, kidney.parenchyma, predicted, tolerance_mm))
     return rows
+
+
+def _tumour(reference: Reference, kidneys: list[Kidney]) -> Plain:
+    """Whether a unit of these kidneys holds tumour, and its volume in ml."""
+    voxels = sum(kidney.tumour_voxels for kidney in kidneys)
+    return {"tumour": voxels > 0, "tumour_ml": voxels * float(np.prod(reference.spacing_mm)) / 1000}
 
 
 def _find(row: Plain, cohorts: dict[str, Cohort], folder: Path) -> tuple[Plain, Cohort]:

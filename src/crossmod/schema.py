@@ -1,0 +1,77 @@
+"""Closed schemas, and what is wrong with values that do not fit: every fault, its full key, the nearest valid one."""
+
+import difflib
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+
+class Closed(BaseModel):
+    """A section of a config or plan: no unknown keys, no silent changes of type."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def nearest(word: str, known: Iterable[Any]) -> str:
+    """``; did you mean '…'?``, or the valid words where none comes close."""
+    words = [str(item) for item in known]
+    matches = difflib.get_close_matches(word, words, n=1, cutoff=0.5)
+    return f"; did you mean '{matches[0]}'?" if matches else f"; valid: {', '.join(sorted(words)[:12])}"
+
+
+def faults_of(model: type[BaseModel], error: ValidationError, whole: str) -> list[str]:
+    """A sentence per fault, each with its full key.
+
+    Args:
+        model: what the values were validated against.
+        error: of that validation.
+        whole: name of the values as a whole, for faults of no single key.
+    """
+    return [_sentence(model, fault, whole) for fault in error.errors()]
+
+
+def _sentence(model: type[BaseModel], fault: dict[str, Any], whole: str) -> str:
+    parts, models = _walk(model, fault["loc"])
+    path = ".".join(parts) or whole
+    if fault["type"] == "extra_forbidden":
+        above = "".join(f"{part}." for part in parts[:-1])
+        return f"{path}: unknown key{nearest(path, [above + name for m in models for name in m.model_fields])}"
+    if fault["type"] == "union_tag_invalid":
+        key, tags = (fault["ctx"][name].replace("'", "") for name in ("discriminator", "expected_tags"))
+        return f"{path}.{key}: '{fault['ctx']['tag']}' is unknown{nearest(fault['ctx']['tag'], tags.split(', '))}"
+    if fault["type"] == "union_tag_not_found":
+        return f"{path}: {fault['ctx']['discriminator'].replace(chr(39), '')} is missing"
+    given = "" if fault["type"] in ("missing", "value_error") else f" (given: {fault['input']!r})"
+    return f"{path}: {fault['msg'].removeprefix('Value error, ')}{given}"
+
+
+def _walk(model: type[BaseModel], loc: Sequence[Any]) -> tuple[list[str], list[type[BaseModel]]]:
+    """The key as a reader writes it, and the models whose fields are valid where it stands."""
+    parts, models = [], [model]
+    for place, part in enumerate(loc):
+        tagged = [m for m in models if part in _tags(m)]
+        if tagged and len(models) > 1:
+            models = tagged  # the tag chooses among models; the reader wrote no such key
+            continue
+        parts.append(str(part))
+        fields = [m.model_fields[part] for m in models if part in m.model_fields]
+        if fields and place < len(loc) - 1:
+            models = [found for field in fields for found in _models_in(field.annotation)] or models
+    return parts, models
+
+
+def _tags(model: type[BaseModel]) -> list[Any]:
+    return [
+        tag
+        for f in model.model_fields.values()
+        if get_origin(f.annotation) is Literal
+        for tag in get_args(f.annotation)
+    ]
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    """Models anywhere inside a type, e.g. inside ``dict[str, Cohort]``."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [found for part in get_args(annotation) for found in _models_in(part)]
