@@ -147,7 +147,7 @@ class Analysis(Closed):
 
     alpha: float = Field(gt=0, lt=1)
     confidence: float = Field(gt=0, lt=1)
-    correction: Literal["holm", "bonferroni", "fdr_bh"]
+    correction: Literal["holm", "bonferroni", "hochberg", "BH", "BY"]
     margin_dsc: float = Field(gt=0, lt=1, description="largest loss of DSC that does not matter")
     hypotheses: Hypotheses = Field(description="what is tested on which table, declared before any score exists")
     reference_error_ml: float | None = Field(description="volume error of the reference method; null: measured")

@@ -83,3 +83,16 @@ def test_unusable_tables_are_refused(change, message):
     arguments = {"table": table(), "outcome": "dsc", "subject": "case", "within": ["arm"]} | change
     with pytest.raises(UserError, match=message):
         complete_cells(**arguments)
+
+
+def test_names_of_several_columns_are_not_run_together():
+    table = pd.DataFrame(
+        {
+            "u": ["a/b", "a", *"wwxxyyzz"],
+            "v": ["c", "b/c", *"11223344"],
+            "arm": ["m", "p"] * 5,
+            "dsc": np.linspace(0.8, 0.9, 10),
+        }
+    )
+    cells = complete_cells(table, "dsc", ["u", "v"], ["arm"])
+    assert len(cells.subjects) == 4 and len(cells.dropped) == 2

@@ -25,7 +25,14 @@ def test_clusters_of_one_are_the_ordinary_t_test():
     mean = mean_of(values, np.arange(9))
     result = stats.ttest_1samp(values, 0)
     assert mean.interval(0.95) == pytest.approx(tuple(result.confidence_interval(0.95)))
-    assert mean.df == pytest.approx(8)
+    assert mean.df == 8
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_clusters_of_one_size_have_whole_degrees_of_freedom(size):
+    for groups in range(3, 60):
+        codes = np.repeat(np.arange(groups), size)
+        assert mean_of(np.arange(len(codes), dtype=float), codes).df == groups - 1
 
 
 def test_repeating_every_value_in_its_cluster_adds_no_information():

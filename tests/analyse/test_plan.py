@@ -179,6 +179,19 @@ def test_savings_are_an_estimate_without_p(run, scores):
     assert rows["p_family"].isna().all() and rows["note"].eq("").all()
 
 
+def test_ids_that_collide_across_sites_are_told_apart(run, scores):
+    colliding = scores.assign(
+        **{c: scores[c].str.replace("ct-", "").str.replace("mr-", "") for c in ("case", "patient")}
+    )
+    pooled = PLAN | {
+        "hypotheses": [{k: v for k, v in h.items() if k not in ("each", "family")} for h in PLAN["hypotheses"][:2]]
+    }
+    found, expected = run(pooled, colliding), run(pooled, scores)
+    for name in ("anova", "simple"):
+        assert found[name]["n_patients"].eq(24).all() and found[name]["n_units"].eq(48).all()
+        np.testing.assert_allclose(found[name]["p_family"], expected[name]["p_family"])
+
+
 def test_ids_are_texts(run, scores):
     names = {f"mr-{k}": ("001", "1", "NA", "1e1", "10")[k] for k in range(5)}
     table = scores.assign(**{c: scores[c].replace(names) for c in ("case", "patient")})

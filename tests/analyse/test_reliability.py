@@ -114,6 +114,28 @@ def test_a_constant_side_has_no_correlation():
     assert found.mean_difference == pytest.approx(-0.05)
 
 
+def test_pairs_of_one_sum_have_an_icc_of_minus_one():
+    # R: psych::ICC(cbind(x, 10 - x)): ICC2 = -0.875, ICC3 = -1. The subjects' means do not vary at all.
+    x = np.array([1, 4, 2, 7.0])
+    found = agreement(x, 10 - x)
+    assert (found.icc_a1, found.icc_c1) == pytest.approx((-0.875, -1))
+    assert found.pearson_r == pytest.approx(-1) and np.isnan([found.r_ci_low, found.r_ci_high]).all()
+
+
+def test_absolute_differences_that_are_all_the_same_have_no_test_of_the_margin():
+    found = agreement([1, 2, 3, 4, 5, 6], [2, 1, 4, 3, 6, 4], margin=3)
+    alike = agreement([1, 2, 3, 4, 5, 6], [2, 1, 4, 3, 6, 5], margin=3)
+    assert found.p_below_margin < 0.05 and np.isnan(alike.p_below_margin)
+    assert alike.p_tost < 0.05 and alike.verdict == "equivalent"
+
+
+def test_rounding_of_large_volumes_is_no_variance_of_small_differences():
+    x = np.array([151.3, 149.7, 163.1, 158.9, 140.2, 144.6])
+    with pytest.raises(DegenerateDataError, match="No variance between clusters"):
+        agreement(x, x + np.tile([1e-4, -0.5e-4], 3), cluster=np.repeat([0, 1, 2], 2))
+    assert np.isnan(agreement(x, x + np.tile([1e-4, -1e-4], 3), margin=1e-3).p_below_margin)
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [

@@ -78,6 +78,8 @@ def test_two_kidneys_of_a_patient_do_not_shrink_the_interval():
         ([0.9, 0.8], {"cluster": ["a", "a"]}, IncompleteDesignError, "at least two clusters"),
         ([], {}, IncompleteDesignError, "at least two values"),
         ([1.0, 1.0, 1.0], {}, DegenerateDataError, "all 3 values are 1"),
+        ([0.3, 0.1, 0.2, 0.2], {"cluster": list("aabb")}, DegenerateDataError, "each of the 2 has the mean 0.2"),
+        ([0.3, 0.1, 0.2, 0.3, 0.1] * 9, {"cluster": [*"aabcc"] * 9}, DegenerateDataError, "each of the 3 has the mean"),
     ],
 )
 def test_refusals(values, options, error, message):

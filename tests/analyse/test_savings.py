@@ -96,7 +96,7 @@ def test_subjects_with_a_gap_are_dropped_and_listed():
     gaps = mixed.copy()
     gaps.loc["c03", 40] = np.nan
     found = annotation_savings(gaps.drop(index="c05"), pure.drop(index="c07"))
-    assert found.attrs["dropped_subjects"] == ["c03", "c07", "c05"] and found.attrs["n_subjects"] == 17
+    assert found.attrs["dropped_subjects"] == ["c03", "c05", "c07"] and found.attrs["n_subjects"] == 17
     kept = mixed.index.drop(["c03", "c05", "c07"])
     whole = annotation_savings(mixed.loc[kept], pure.loc[kept])
     pd.testing.assert_frame_equal(found, whole, check_exact=True)
@@ -126,6 +126,24 @@ def test_subjects_that_all_agree_have_no_interval():
     alike = [pd.DataFrame(part.iloc[[0] * 6].to_numpy() + ease, part.index, part.columns) for part in (mixed, pure)]
     found = annotation_savings(*alike)
     assert found["ci_low"].isna().all() and set(found["note"]) == {"no interval: leaving out a subject changes nothing"}
+
+
+def test_a_curve_too_flat_for_any_number_has_none_and_says_so():
+    mixed, pure = curves()
+    flat = pure * 0 + 0.6 + 1e-6 * np.log(pure.columns.to_numpy(float))
+    found = annotation_savings(mixed, flat + 1e-9 * pure)
+    assert found[["equivalent_unassisted", "saved", "saved_fraction", "ci_low", "ci_high"]].isna().all(axis=None)
+    assert set(found["note"]) == {"no number: the unassisted curve is too flat to reach this score"}
+
+
+def test_limits_beyond_any_number_are_left_out():
+    mixed, pure = curves(n=6)
+    level = mixed.mean().mean()
+    flat = pure * 0 + level + 1e-5 * np.log(pure.columns.to_numpy(float) / 40)
+    found = annotation_savings(mixed - mixed.mean() + level, flat)
+    np.testing.assert_allclose(found["equivalent_unassisted"], 40)
+    assert found[["ci_low", "ci_high"]].isna().all(axis=None)
+    assert set(found["note"]) == {"no interval: the unassisted curve is so flat that a limit is beyond any number"}
 
 
 MIXED, PURE = curves()

@@ -66,8 +66,30 @@ def test_the_median_itself_is_large_and_missed_lesions_may_all_be_small():
 def test_a_perfect_correlation_has_no_interval():
     volume = np.exp(np.arange(6.0))
     found = size_dependence(volume, np.arange(6.0))
-    assert found.pearson_log_r == pytest.approx(1) and found.spearman_rho == pytest.approx(1)
-    assert np.isnan([found.r_ci_low, found.r_ci_high]).all()
+    assert found.pearson_log_r == pytest.approx(1) and found.spearman_rho == 1
+    assert np.isnan([found.r_ci_low, found.r_ci_high, found.r_p]).all()
+
+
+@pytest.mark.parametrize(
+    ("score", "rho", "p"),
+    # R: cor.test(1:6, score, method = "spearman")
+    [
+        ([1, 2, 3, 4, 5, 6], 1, 0.002777777777777778),
+        ([6, 5, 4, 3, 2, 1], -1, 0.002777777777777778),
+        ([2, 1, 4, 3, 6, 5], 0.82857142857142863, 0.058333333333333334),
+        ([3, 1, 2, 6, 5, 4], 0.6, 0.24166666666666667),
+    ],
+)
+def test_the_ranks_of_few_lesions_are_permuted_exactly(score, rho, p):
+    found = size_dependence(np.arange(1, 7), score)
+    assert (found.spearman_rho, found.spearman_p) == pytest.approx((rho, p), rel=1e-12)
+
+
+def test_a_perfect_order_has_the_p_of_its_permutations_and_not_of_an_infinite_t():
+    order = np.arange(1.0, 21)
+    assert size_dependence(order, order**2).spearman_p == pytest.approx(2 / 2432902008176640000)
+    tied = np.repeat([1, 2, 3, 4], 2)  # 2!^4 of the 8! orders look the same
+    assert size_dependence(tied, tied).spearman_p == pytest.approx(2 * 16 / 40320)
 
 
 @pytest.mark.parametrize(

@@ -137,7 +137,12 @@ def subject_names(table: pd.DataFrame, keys: list[str], factors: list[str]) -> p
             columns.insert(0, name)
     if len(columns) == 1:
         return table[columns[0]].astype(object)
-    return table[columns].astype(object).map(str).agg("/".join, axis=1)
+    parts = table[columns].astype(object)
+    names = parts.map(str).agg("/".join, axis=1)
+    # "a/b" with "c" is not "a" with "b/c", nor is 1 the text "1": then quotes tell them apart.
+    if len(parts.drop_duplicates()) != names.nunique():
+        names = parts.map(repr).agg("/".join, axis=1)
+    return names
 
 
 def refuse_duplicates(table: pd.DataFrame, names: pd.Series, factors: list[str]) -> None:

@@ -53,5 +53,5 @@ def mean_of(values: np.ndarray, codes: np.ndarray) -> Mean:
     return Mean(
         estimate=float(values.mean()),
         se=0.0 if no_variance(se, values) else se,
-        df=float(np.sum(diagonal) ** 2 / norm),
+        df=float(np.round(np.sum(diagonal) ** 2 / norm, 9)),  # clusters of one size: G - 1 to the bit
     )

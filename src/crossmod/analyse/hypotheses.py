@@ -7,7 +7,7 @@ import pandas as pd
 from pydantic import Field, model_validator
 
 from crossmod.analyse import anova, paired
-from crossmod.analyse.cells import Cells, complete_cells, ordered_levels
+from crossmod.analyse.cells import Cells, complete_cells, ordered_levels, subject_names
 from crossmod.analyse.errors import DegenerateDataError, IncompleteDesignError, some
 from crossmod.analyse.localise import localisation
 from crossmod.analyse.mixed import MixedModel, mixed_model
@@ -347,12 +347,12 @@ def _choose(cell: pd.DataFrame, factor: str, levels: list[Any]) -> pd.DataFrame:
 
 
 def _owners(cell: pd.DataFrame, plan: "AnalysisPlan", units: Cells) -> np.ndarray | None:
-    """The patient of each complete unit; None without clusters."""
+    """The patient of each complete unit; None without clusters. Ids that collide across sites are told apart."""
     if not plan.cluster:
         return None
-    names = cell[plan.subject].astype(object)
-    names = names.iloc[:, 0] if len(plan.subject) == 1 else names.map(str).agg("/".join, axis=1)
-    owners = cell.groupby(names, sort=False)[plan.cluster].agg(["first", "nunique"])
+    factors = list(units.levels)
+    names, patients = (subject_names(cell, keys, factors) for keys in (plan.subject, [plan.cluster]))
+    owners = patients.groupby(names, sort=False).agg(["first", "nunique"])
     several = owners.index[owners["nunique"] > 1]
     if len(several):
         raise IncompleteDesignError(

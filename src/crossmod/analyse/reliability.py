@@ -96,13 +96,13 @@ def measure(
     """:func:`agreement` with another confidence level or alpha."""
     x, y, codes = _checked(reference, predicted, cluster, margin)
     d = y - x
-    sd = d.std(ddof=1)
-    if no_variance(sd, np.concatenate([x, y])):
+    sd, both = d.std(ddof=1), np.concatenate([x, y])  # the noise of a difference is that of its two sides
+    if no_variance(sd, both):
         raise DegenerateDataError(
             f"No variance to test between predicted and reference: all {len(d)} differences are {d.mean():.6g}."
         )
     mean, absolute = mean_of(d, codes), mean_of(np.abs(d), codes)
-    if mean.se == 0:
+    if no_variance(mean.se, both):
         raise DegenerateDataError(
             f"No variance between clusters: the differences of each have the same sum as every other's, "
             f"{d.mean():.6g} per pair. Report the difference; it has no interval."
@@ -114,7 +114,7 @@ def measure(
         limits[name] = mean.estimate + sign * LIMITS_Z * sd
         limits[f"{name}_ci_low"], limits[f"{name}_ci_high"] = _limit_interval(d, codes, sign, level)
     p_tost = np.nan if margin is None else max(mean.p_above(-margin), mean.p_below(margin))
-    p_below = np.nan if margin is None else absolute.p_below(margin)
+    p_below = np.nan if margin is None or no_variance(absolute.se, both) else absolute.p_below(margin)
     return Agreement(
         n=len(d),
         mean_difference=mean.estimate,

@@ -62,7 +62,7 @@ def annotation_savings(
         equivalent lies outside the amounts the curve was fitted on; ``note``, why numbers are missing: without one
         of the subjects the curve no longer rises, leaving out changes nothing, or the curve is so flat that the
         equivalent, or a limit, is beyond any number. ``.attrs`` holds ``intercept`` and
-        ``slope`` (a and b), ``n_subjects`` and ``dropped_subjects``, those with a gap in either table.
+        ``slope`` (a and b), ``n_subjects`` and ``dropped_subjects``, those with a gap in either table, sorted.
 
     Raises:
         IncompleteDesignError: a subject or amount given twice, fewer than three complete subjects (or patients), or
@@ -121,7 +121,7 @@ def _complete(
     lower_too = lower.reindex(upper.index)
     whole = (upper.notna().all(axis=1) & lower_too.notna().all(axis=1)).to_numpy()
     absent = lower.index.difference(upper.index, sort=False)
-    dropped = [*upper.index[~whole].tolist(), *absent.tolist()]
+    dropped = sorted([*upper.index[~whole].tolist(), *absent.tolist()], key=str)
     kept = pd.factorize(codes[whole])[0]
     found = len(np.unique(kept))
     if found < FEWEST:
