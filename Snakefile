@@ -22,4 +22,5 @@ rule all:
     default_target: True
     input:
         f"{R}/report/index.html",
+        f"{R}/report/audit.csv",
         TRACKED,

@@ -1,5 +1,6 @@
 """Every command has its help, and jobs go to the step they belong to."""
 
+import json
 import subprocess
 import sys
 
@@ -9,7 +10,7 @@ from typer.testing import CliRunner
 from crossmod.cli import STEPS, app, run_job
 from crossmod.job import Job, UserError
 
-COMMANDS = sorted({step.split(".")[0] for step in STEPS} | {"config", "measure", "ui"})
+COMMANDS = sorted({step.split(".")[0] for step in STEPS} | {"config", "measure", "scores", "ui"})
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -49,3 +50,15 @@ def test_a_mistake_is_a_message_not_a_traceback(tmp_path):
     assert done.returncode == 2
     assert "no such job file" in done.stderr.replace("\n", " ")
     assert "Traceback" not in done.stderr
+
+
+def test_summaries_of_nnunet_become_scores(tmp_path):
+    metrics = {"Dice": 0.9, "FN": 1, "FP": 1, "IoU": 9 / 11, "TN": 80, "TP": 9, "n_pred": 10, "n_ref": 10}
+    case = {"metrics": {"1": metrics}, "prediction_file": "p/a_1.nii.gz", "reference_file": "r/a_1.nii.gz"}
+    whole = {"foreground_mean": metrics, "mean": {"1": metrics}, "metric_per_case": [case]}
+    (tmp_path / "summary.json").write_text(json.dumps(whole))
+    out = tmp_path / "scores.csv"
+    command = ["scores", f"pure={tmp_path / 'summary.json'}", "--out", str(out), "--label", "1=kidney"]
+    done = CliRunner().invoke(app, [*command, "--patient", r"^(.+)_\d$"])
+    assert done.exit_code == 0, done.output
+    assert out.read_text().splitlines()[1].startswith("pure,a_1,a,kidney,0.9,")

@@ -158,3 +158,14 @@ def test_invariant_to_row_order_relabelling_and_scale(seed, scale, test):
         assert after[name] == pytest.approx(before[name], rel=1e-8), name
     assert after["ci_low"] == pytest.approx(before["ci_low"] * scale, rel=1e-8)
     assert after["verdict"] == before["verdict"]
+
+
+def test_the_verdict_of_ranks_is_that_of_the_ranks_not_of_the_mean():
+    rng = np.random.default_rng(0)
+    pure = rng.uniform(0.85, 0.9, 30)
+    mixed = pure + rng.uniform(0.005, 0.015, 30)
+    mixed[0] = pure[0] - 0.8  # one missed kidney turns the mean
+    table = pd.DataFrame({"case": np.tile(np.arange(30), 2), "arm": np.repeat(["mixed", "pure"], 30)})
+    table["dsc"] = np.concatenate([mixed, pure])
+    (row,) = pairwise(table, "dsc", "case", "arm", test="wilcoxon").to_dict("records")
+    assert row["mean_difference"] < 0 and row["p"] < 1e-4 and row["verdict"] == "greater"

@@ -295,4 +295,14 @@ def test_the_command(run, tmp_path):
     done = CliRunner().invoke(app, [*arguments, str(tmp_path / "again")])
     assert done.exit_code == 0, done.output
     assert "not-worse" in done.output
+    assert json.loads((tmp_path / "again/record.json").read_text())["plan_sha256"] in done.output
     assert (tmp_path / "again/anova.csv").read_bytes() == (tmp_path / "out/anova.csv").read_bytes()
+
+
+def test_lesions_of_one_patient_are_not_independent(run, scores):
+    found = {"name": "found", "test": "localisation", "outcome": "hit", "arm": "strategy", "where": {"amount": 40}}
+    table = scores.assign(hit=np.where(scores["dsc"] > 0.9, "correct", "missed"))
+    rows = run(PLAN | {"hypotheses": [found]}, table)["found"]
+    assert rows["note"].str.contains("have several rows in an arm").all() and rows["p_family"].isna().all()
+    right = run(PLAN | {"hypotheses": [found | {"where": {"amount": 40, "side": "right"}}]}, table)["found"]
+    assert right["note"].eq("").all() and right["p_family"].notna().all()

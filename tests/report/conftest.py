@@ -172,7 +172,7 @@ def write_results(root: Path, study: dict) -> None:
         fields[name] = write_cohort(root / "cohort" / name, name, invented(about), number)
     cohorts = {name: read_cohort(root / "cohort" / name) for name in study["cohorts"]}
     training = draw_training(study["arms"], cohorts, study["split_seed"])
-    records = [arm.record() for arm in design.arms(study)]
+    records = analysis(study)["arms"]
     sites = {
         site["name"]: draw_site(training, records, site, cohorts[site["cohort"]]) for site in design.site_records(study)
     }
@@ -181,8 +181,13 @@ def write_results(root: Path, study: dict) -> None:
     files = []
     for arm, seed in product(design.arms(study), study["seeds"]):
         files += write_arm(root, study, arm, splits["arms"][arm.name]["sites"], fields, seed)
-    settings = {"arms": records, "sites": design.site_records(study), "targets": study["targets"], **study["analyse"]}
-    analyse.run(Job("analyse", {"scores": files}, {"folder": str(root / "analyse")}, settings))
+    analyse.run(Job("analyse", {"scores": files}, {"folder": str(root / "analyse")}, analysis(study)))
+
+
+def analysis(study: dict) -> dict:
+    """Settings of the analyse step."""
+    records = [arm.record() for arm in design.arms(study)]
+    return {"arms": records, "sites": design.site_records(study), "targets": study["targets"], **study["analyse"]}
 
 
 @pytest.fixture(scope="session")

@@ -12,9 +12,9 @@ def test_every_fact_comes_from_the_config(study):
     changed["training"]["learning_rate"] = 0.0123
     changed["surface_tolerance_mm"] = 7.5
     changed["stages"]["kidney"]["steps"] = 98765
-    changed["analyse"]["correction"] = "bonferroni"
+    changed["analyse"]["correction"] = "hochberg"
     changed["normalisation"]["ct_window_hu"] = [-111.0, 222.0]
-    for fact in ("0.0123", "7.5 mm", "98765 (kidney)", "Bonferroni", "−111 to 222 HU"):
+    for fact in ("0.0123", "7.5 mm", "98765 (kidney)", "corrected after Hochberg", "−111 to 222 HU"):
         assert fact not in text(study)
         assert fact in text(changed)
 

@@ -109,6 +109,15 @@ def test_methods_and_versions(text, study):
         assert f"<dt>{name}</dt>" in text
 
 
+def test_the_checklist_lies_beside_the_page(page, text, elements):
+    lines = (page.parent / "claim.md").read_text(encoding="utf-8").splitlines()
+    assert sum(re.match(r"\| \d+ \|", line) is not None for line in lines) == 44
+    section = text[text.index('<section id="checklist">') : text.index('<section id="walk">')]
+    assert section.count('<th scope="row">') == 44 and "<details>" in section
+    assert {"#checklist", "../report/claim.md"} <= {a["href"] for a in elements.all("a")}
+    assert not list(page.parent.glob(".partial-*"))
+
+
 def test_the_same_results_give_the_same_page(page, folder, study):
     before = page.read_bytes()
     inputs = {"figures": [str(folder / "report" / "figures" / "some")], "results": str(folder)}

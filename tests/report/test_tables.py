@@ -19,6 +19,7 @@ def test_p_values():
     assert tables.p_value(0.0499).text == "0.050"
     assert tables.p_value(math.nan) == tables.Cell("–")
     assert tables.p_value(1e-300).value == 1e-300
+    assert tables.p_value(0.2, "rows/units/some.csv").rows == "rows/units/some.csv"
 
 
 def test_numbers():
@@ -52,15 +53,6 @@ def test_distances_are_medians(results):
     assert sorted(values) == sorted(expected)
 
 
-def test_comparisons_are_those_of_the_csv(results, folder):
-    csv = pd.read_csv(folder / "analyse" / "pairwise.csv")
-    csv = csv[csv["region"] != "reference_box"]
-    rows = tables.comparisons(results).rows
-    assert [row[4].value for row in rows] == csv["mean_difference"].tolist()
-    assert [row[6].value for row in rows] == csv["p_corrected"].tolist()
-    assert [row[-1].text for row in rows] == csv["verdict"].tolist()
-
-
 def test_volumes_of_some_arms(results, folder):
     csv = pd.read_csv(folder / "analyse" / "volumes.csv")
     arms = results.deployed["arm"].tolist()
@@ -75,25 +67,10 @@ def test_volumes_of_some_arms(results, folder):
 def test_every_caption_says_simulated(results):
     made = [
         tables.scores(results),
-        tables.comparisons(results),
-        tables.anova(results),
         tables.reference_errors(results),
     ]
     made.append(tables.volumes(results, results.arms))
     assert all("imulated" in table.caption for table in made)
-
-
-def test_an_untested_cell_shows_its_reason(edit):
-    def forget(table):
-        lost = table.index == 0
-        numbers = ["mean_difference", "ci_low", "ci_high", "statistic", "p_corrected", "cohen_dz", "verdict"]
-        table = table.astype(object)
-        table.loc[lost, numbers] = None
-        table.loc[lost, "note"] = "too few units"
-        return table
-
-    row = tables.comparisons(edit("pairwise.csv", forget)).rows[0]
-    assert row[4].text == "–" and row[-1].text == "too few units"
 
 
 def test_left_out_units_are_listed(edit):

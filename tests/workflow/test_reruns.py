@@ -6,7 +6,8 @@ import pytest
 
 pytestmark = pytest.mark.study
 
-AFTER_SCORES = {"analyse": 1, "track": 1, "notebook": 5, "report": 1}
+AFTER_TABLES = {"notebook": 5, "report": 1, "number_audit": 1}
+AFTER_SCORES = {"analyse": 1, "track": 1, **AFTER_TABLES}
 AFTER_MASKS = {"evaluate": 39, **AFTER_SCORES}
 AFTER_WEIGHTS = {"predict": 39, **AFTER_MASKS}
 
@@ -22,8 +23,9 @@ def test_nothing_changed_runs_nothing(study):
         ("stages.parenchyma.steps=9", {"train": 13, **AFTER_WEIGHTS}),
         ("stages.kidney.components=1", AFTER_WEIGHTS),
         ("surface_tolerance_mm=3.0", AFTER_MASKS),
-        ("analyse.alpha=0.01", {"analyse": 1, "notebook": 5, "report": 1}),
-        ("sites.ct.title=CT", {"analyse": 1, "notebook": 5, "report": 1}),
+        ("analyse.alpha=0.01", {"analyse": 1, **AFTER_TABLES}),
+        ("analyse.margin_dsc=0.02", {"analyse": 1, **AFTER_TABLES}),
+        ("sites.ct.title=CT", {"analyse": 1, **AFTER_TABLES}),
         (
             "cohorts.ct_external.seed=5",
             {
@@ -40,7 +42,7 @@ def test_a_config_key_reruns_what_depends_on_it(study, override, expected):
 
 
 def test_another_seed_trains_beside_the_first(study):
-    expected = {"train": 26, "predict": 39, "evaluate": 39, "track": 1, "analyse": 1, "notebook": 5, "report": 1}
+    expected = {"train": 26, "predict": 39, "evaluate": 39, **AFTER_SCORES}
     assert study.would_run("seeds=[0,1]") == expected
 
 
@@ -50,8 +52,8 @@ def test_another_seed_trains_beside_the_first(study):
         ("src/crossmod/evaluate/metrics.py", "np.percentile(", "np.quantile(", AFTER_MASKS),
         ("src/crossmod/train/module.py", "batch=True", "batch=False", {"train": 26, **AFTER_WEIGHTS}),
         ("src/crossmod/predict/cascade.py", "SMALLEST_KIDNEY_ML = 5.0", "SMALLEST_KIDNEY_ML = 6.0", AFTER_WEIGHTS),
-        ("src/crossmod/report/page.html.j2", "</main>", "<hr></main>", {"report": 1}),
-        ("notebooks/02_dsc.ipynb", "scores_by_arm", "scores_by_arm", {"notebook": 1, "report": 1}),
+        ("src/crossmod/report/page.html.j2", "</main>", "<hr></main>", {"report": 1, "number_audit": 1}),
+        ("notebooks/02_dsc.ipynb", "scores_by_arm", "scores_by_arm", {"notebook": 1, "report": 1, "number_audit": 1}),
         ("src/crossmod/progress.py", '"""Progress of one job', '"""The progress of one job', {}),
     ],
 )

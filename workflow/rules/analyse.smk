@@ -6,6 +6,14 @@ SCORES = expand(
     site=SITE_COHORTS,
 )
 
+ANALYSIS = {
+    "arms": list(ARMS.values()),
+    "sites": [{"name": site["name"], "title": site["title"]} for site in SITES],
+    "targets": STUDY["targets"],
+    "seed": STUDY["split_seed"],
+    **STUDY["analyse"],
+}
+
 
 rule analyse:
     input:
@@ -22,15 +30,7 @@ rule analyse:
             "analyse",
             {"scores": SCORES},
             {"folder": f"{R}/analyse", "job": f"{R}/analyse.job.json"},
-            {
-                "arms": list(ARMS.values()),
-                "sites": [
-                    {"name": site["name"], "title": site["title"]} for site in SITES
-                ],
-                "targets": STUDY["targets"],
-                "seed": STUDY["split_seed"],
-                **STUDY["analyse"],
-            },
+            ANALYSIS,
         ),
         code=source_digest("crossmod.analyse"),
     message:

@@ -79,9 +79,10 @@ USUAL_S = {
     "predict": 33,
     "evaluate": 8,
     "track": 20,
-    "analyse": 9,
+    "analyse": 16,
     "notebook": 6,
-    "report": 7,
+    "report": 8,
+    "number_audit": 20,
 }
 
 

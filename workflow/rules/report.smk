@@ -2,7 +2,15 @@
 # What a notebook imports is not seen from the step itself.
 DRAWING = [
     f"crossmod.report.{name}"
-    for name in ("cohorts", "figures", "volumes", "overlays", "tables", "results")
+    for name in (
+        "cohorts",
+        "figures",
+        "volumes",
+        "overlays",
+        "tables",
+        "tested",
+        "results",
+    )
 ]
 NOTEBOOKS = ["01_cohort", "02_dsc", "03_learning_curves", "04_volumes", "05_overlays"]
 
@@ -36,9 +44,14 @@ rule report:
         analyse=f"{R}/analyse",
         notebooks=expand(f"{R}/report/notebooks/{{notebook}}.ipynb", notebook=NOTEBOOKS),
         figures=expand(f"{R}/report/figures/{{notebook}}", notebook=NOTEBOOKS),
+        cohorts=folders("cohort", COHORTS),
+        check=f"{R}/cohort/check.csv",
+        splits=f"{R}/split/splits.json",
+        audit=f"{R}/split/audit.csv",
         template="src/crossmod/report/page.html.j2",
     output:
         page=f"{R}/report/index.html",
+        claim=f"{R}/report/claim.md",
         job=f"{R}/report/index.job.json",
     log:
         f"{LOGS}/report/page.log",
@@ -53,13 +66,44 @@ rule report:
                     f"{R}/report/figures/{{notebook}}", notebook=NOTEBOOKS
                 ),
                 "split": f"{R}/split",
+                "cohorts": folders("cohort", COHORTS),
+                "check": f"{R}/cohort/check.csv",
                 "results": R,
             },
-            {"page": f"{R}/report/index.html", "job": f"{R}/report/index.job.json"},
+            {
+                "page": f"{R}/report/index.html",
+                "claim": f"{R}/report/claim.md",
+                "job": f"{R}/report/index.job.json",
+            },
             {"study": STUDY, "cascade": STAGES},
         ),
         code=source_digest("crossmod.report"),
     message:
         "report: writing the page"
+    shell:
+        "crossmod report {params.job:q} 2>&1 | tee {log}"
+
+
+rule number_audit:
+    input:
+        page=f"{R}/report/index.html",
+        scores=SCORES,
+    output:
+        audit=f"{R}/report/audit.csv",
+        job=f"{R}/report/audit.job.json",
+    log:
+        f"{LOGS}/report/audit.log",
+    conda:
+        "../../environment.yml"
+    params:
+        job=job(
+            "report.audit",
+            {"page": f"{R}/report/index.html", "scores": SCORES},
+            {"audit": f"{R}/report/audit.csv", "job": f"{R}/report/audit.job.json"},
+            {"analyse": ANALYSIS, "study": STUDY, "cascade": STAGES},
+        ),
+        code=source_digest("crossmod.report.audit"),
+    message:
+        "audit: recomputing every number of the page from the rows of every arm and site"
     shell:
         "crossmod report {params.job:q} 2>&1 | tee {log}"

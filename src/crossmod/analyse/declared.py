@@ -1,4 +1,4 @@
-"""The hypotheses of a study, declared in its config before any score exists, by the table each is tested on."""
+"""The hypotheses of a study, declared in its config, by the table each is tested on."""
 
 from pydantic import Field, model_validator
 

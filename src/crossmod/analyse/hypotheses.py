@@ -115,7 +115,7 @@ class Pairwise(Hypothesis):
         return _with_p(rows, "p").assign(**_counts(units, owners))
 
     def judge(self, rows: pd.DataFrame, alpha: float) -> pd.DataFrame:
-        return rows.assign(verdict=paired.verdicts(rows, alpha))
+        return rows.assign(verdict=paired.verdicts(rows, alpha)).drop(columns="direction", errors="ignore")
 
 
 class NonInferiorityOf(Hypothesis):
@@ -243,7 +243,9 @@ class Mixed(Hypothesis):
         return _with_p(pd.concat(parts, ignore_index=True), "p")
 
     def judge(self, rows: pd.DataFrame, alpha: float) -> pd.DataFrame:
-        return rows if self.fixed else rows.assign(verdict=paired.verdicts(rows, alpha))
+        if self.fixed:
+            return rows
+        return rows.assign(verdict=paired.verdicts(rows.assign(direction=rows.get("mean_difference", np.nan)), alpha))
 
     def _fit(self, cell: pd.DataFrame, plan: "AnalysisPlan", fixed: list[str]) -> MixedModel:
         patient = plan.cluster or plan.subject
@@ -290,6 +292,14 @@ class LocalisationOf(Hypothesis):
 
     def run(self, cell: pd.DataFrame, plan: "AnalysisPlan") -> pd.DataFrame:
         """Rows of the ``mcnemar`` table of :func:`crossmod.analyse.localisation`."""
+        if plan.cluster:
+            several = cell.groupby([plan.cluster, self.arm], observed=True).size()
+            several = several[several > 1].index.get_level_values(0).unique()
+            if len(several):
+                raise IncompleteDesignError(
+                    f"{some(several)} have several rows in an arm: McNemar's and Cochran's tests take units as independent. "
+                    f"Give one row per {plan.cluster!r} and arm (e.g. whether all lesions were found)."
+                )
         found = localisation(cell, self.outcome or plan.outcome, self.arm, plan.subject)
         table = found.mcnemar.drop(columns="p_corrected")
         return table.assign(cochran_p=found.cochran_p, n_dropped=len(found.dropped), p_family=table["p"])

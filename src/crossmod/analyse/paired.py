@@ -86,7 +86,7 @@ def contrasts(
 ) -> list[dict]:
     """Uncorrected rows of :func:`pairwise`; the last factor is compared at each level of the one before.
 
-    Each row also has ``skewness`` and ``normality_p`` (Shapiro–Wilk) of its differences: t takes them for normal, ranks
+    Each row also has ``direction`` (whose sign is that of the tested difference), ``skewness`` and ``normality_p`` (Shapiro–Wilk) of its differences: t takes them for normal, ranks
     for symmetric.
 
     Args:
@@ -139,10 +139,10 @@ def compare(x: np.ndarray, y: np.ndarray, test: str, level: float, where: str, c
     if test == "t":
         statistic = mean.estimate / mean.se
         p, how = 2 * stats.t.sf(abs(statistic), mean.df), "paired t" + (", CR2" if clusters < len(x) else "")
-        return common | {"statistic": statistic, "df": mean.df, "p": p, "method": how}
+        return common | {"statistic": statistic, "df": mean.df, "p": p, "method": how, "direction": statistic}
     if clusters < len(x):
         statistic, p, how = clustered_signed_rank(difference, codes, magnitude, where)
-        return common | {"statistic": statistic, "df": np.nan, "p": p, "method": how}
+        return common | {"statistic": statistic, "df": np.nan, "p": p, "method": how, "direction": statistic}
     return common | signed_rank(difference, magnitude, where)
 
 
@@ -155,7 +155,10 @@ def judge(rows: pd.DataFrame, correction: str, alpha: float) -> pd.DataFrame:
 
 
 def verdicts(rows: pd.DataFrame, alpha: float) -> np.ndarray:
-    """``greater``, ``lower`` or ``equal`` (no significant difference) by ``p_corrected``; empty without a test."""
-    direction = np.where(rows.get("mean_difference", pd.Series(0.0, rows.index)) > 0, "greater", "lower")
+    """``greater``, ``lower`` or ``equal`` (no significant difference) by ``p_corrected``; empty without a test.
+
+    The direction is that of the test: of the mean for t, of the signed ranks for Wilcoxon.
+    """
+    direction = np.where(rows.get("direction", pd.Series(0.0, rows.index)) > 0, "greater", "lower")
     verdict = np.where(rows["p_corrected"] < alpha, direction, "equal")
     return np.where(rows["p_corrected"].isna(), "", verdict)

@@ -6,6 +6,7 @@ and a record with the hashes of plan and table.
 """
 
 import hashlib
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -308,4 +309,6 @@ def show(found: dict[str, pd.DataFrame], folder: Path) -> None:
     for name, rows in found.items():
         for note in rows.loc[rows["note"] != "", "note"].unique():
             console.print(f"[yellow]{name}:[/yellow] {note}", soft_wrap=True, highlight=False)
+    record = json.loads((folder / "record.json").read_text(encoding="utf-8"))
+    console.print(f"plan: SHA-256 {record['plan_sha256']}", soft_wrap=True, highlight=False)
     console.print(f"tables: {folder}", soft_wrap=True, highlight=False)

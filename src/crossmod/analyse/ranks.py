@@ -106,7 +106,8 @@ def signed_rank(difference: np.ndarray, magnitude: float, where: str) -> dict:
         where: names arms and subjects in errors.
 
     Returns:
-        ``statistic`` (V, the sum of the positive signed ranks), ``df`` (NaN), ``p``, ``method`` (the test made).
+        ``statistic`` (V, the sum of the positive signed ranks), ``df`` (NaN), ``p``, ``method`` (the test made),
+        ``direction`` (sum of all signed ranks: one failed case moves a mean to the other side, but not the ranks).
 
     Raises:
         DegenerateDataError: every difference is zero.
@@ -126,7 +127,7 @@ def signed_rank(difference: np.ndarray, magnitude: float, where: str) -> dict:
             "normal approximation, continuity",
         )
     return {
-        **{"statistic": ranks[kept > 0].sum(), "df": np.nan, "p": p},
+        **{"statistic": ranks[kept > 0].sum(), "df": np.nan, "p": p, "direction": np.sum(np.sign(kept) * ranks)},
         "method": f"Wilcoxon signed rank, {how}{_dropped(zeros)}",
     }
 

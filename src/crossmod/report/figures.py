@@ -101,7 +101,7 @@ def learning_curves(results: Results) -> Picture:
         title="Mixed against pure training as annotation grows",
         caption=f"Means over units with {_level(results)} % intervals (patients resampled); seeds per training "
         f"set: {seeds}. Marks above each amount: mixed is significantly greater (▲), not different (=) or "
-        "significantly lower (▼) than pure, corrected within the panel; “=” is not equivalence. "
+        "significantly lower (▼) than pure, corrected over all panels; “=” is not equivalence. "
         f"{_sizes(results, units)} {results.provenance}",
         alt="Learning curves. " + _verdict_sentence(pairwise),
         figure=figure,

@@ -24,6 +24,7 @@ def findings(results: Results) -> list[Finding]:
     found = [
         _unassisted(results),
         _verdicts(results),
+        _claims(results),
         _threshold(results),
         _savings(results),
         _volumes(results),
@@ -63,11 +64,38 @@ def _verdicts(results: Results) -> Finding | None:
         f"greater in {counts.get('greater', 0)}, not different in {counts.get('equal', 0)} and significantly lower in "
         f"{counts.get('lower', 0)}."
     )
-    lower = [_cell(results, row) for row in tested[tested["verdict"] == "lower"].itertuples()]
-    text += f" Lower: {'; '.join(lower)}." if lower else " Mixed training was never significantly lower."
+    lower = tested[tested["verdict"] == "lower"].groupby(["site", "target"], observed=True, sort=False)
+    cells = [_cells(results, *key, rows) for key, rows in lower]
+    text += f" Lower: {'; '.join(cells)}." if cells else " Mixed training was never significantly lower."
     if len(tested) < len(table):
         text += f" {len(table) - len(tested)} comparisons could not be tested."
     return Finding(text, "analyse/pairwise.csv")
+
+
+def _claims(results: Results) -> Finding | None:
+    """Where "not worse" is shown, and whether ranks and the mixed model say what t says."""
+    claims = results.tested("noninferiority")
+    claims = claims[claims["region"].isin(END_TO_END)]
+    if claims.empty:
+        return None
+    shown = claims[claims["verdict"] == "non-inferior"]
+    margin = results.study.get("analyse", {}).get("margin_dsc", np.nan)
+    by_site = [
+        f"{int((shown['site'] == site).sum())} of {len(cells)} on {results.site_title(site)}"
+        for site, cells in claims.groupby("site", observed=True)
+    ]
+    text = (
+        f"That mixed training is not worse than pure by {margin:g} DSC is shown in {len(shown)} of {len(claims)} cells "
+        f"({'; '.join(by_site)}); elsewhere it is not shown, which is no proof of the opposite."
+    )
+    keys = ["site", "target", "region", "at"]
+    verdicts = results.tested("pairwise")[[*keys, "verdict"]]
+    for name, words in (("ranks", "signed ranks"), ("mixed_model", "the mixed model")):
+        both = verdicts.merge(results.tested(name)[[*keys, "verdict"]], on=keys, suffixes=("", "_other"))
+        both = both[both["region"].isin(END_TO_END)]
+        same = int((both["verdict"] == both["verdict_other"]).sum())
+        text += f" {words[0].upper()}{words[1:]} give{'s' if name == 'mixed_model' else ''} the verdict of t in {same} of {len(both)}."
+    return Finding(text, "analyse/noninferiority.csv")
 
 
 def _threshold(results: Results) -> Finding | None:
@@ -151,7 +179,7 @@ def _left_out(results: Results) -> Finding | None:
     if dropped:
         parts.append(f"{dropped} entries of units left out of a test, each listed below")
     if untested:
-        parts.append(f"{untested} numbers missing from the tables, each with its reason in the notes")
+        parts.append(f"numbers missing from the tables for {untested} reason{'s' * (untested > 1)}, each in the notes")
     return Finding(f"Incomplete: {'; '.join(parts)}.", "analyse/incomplete.csv")
 
 
@@ -173,8 +201,8 @@ def _means(results: Results) -> pd.DataFrame:
     return table[(table["metric"] == "dsc") & table["region"].isin(END_TO_END)]
 
 
-def _cell(results: Results, row) -> str:
-    return (
-        f"{results.site_title(row.site)}, {TARGETS[row.target].lower()}, {row.at} MR patients "
-        f"({row.mean_difference:+.4f})".replace("-", "−")
-    )
+def _cells(results: Results, site: str, target: str, rows: pd.DataFrame) -> str:
+    """Amounts of one site and target with their differences."""
+    amounts = ", ".join(f"{at:g}" for at in rows["at"])
+    differences = ", ".join(f"{difference:+.4f}" for difference in rows["mean_difference"]).replace("-", "−")
+    return f"{results.site_title(site)}, {TARGETS[target].lower()}, {amounts} MR patients ({differences})"

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from crossmod.report.results import CORRECTIONS
+
 Plain = dict[str, Any]
 
 PARTS = {
@@ -17,7 +19,7 @@ SOURCES = {
     "chaos": "CHAOS",
     "totalsegmentator": "TotalSegmentator",
 }
-CORRECTIONS = {"holm": "Holm", "bonferroni": "Bonferroni", "fdr_bh": "Benjamini–Hochberg"}
+WAYS = {1: "one-way", 2: "two-way", 3: "three-way"}
 
 
 def methods(study: Plain) -> list[tuple[str, str]]:
@@ -30,7 +32,7 @@ def methods(study: Plain) -> list[tuple[str, str]]:
         ("Data", _data(study)),
         ("Training sets and sites", _design(study)),
         ("Networks", _networks(study)),
-        ("Training", _training(study["training"])),
+        ("Training", _training(study)),
         ("Evaluation", _evaluation(study)),
         ("Statistics", _statistics(study["analyse"])),
     ]
@@ -89,7 +91,10 @@ def _networks(study: Plain) -> str:
     return f"A cascade of {model['_target_'].rsplit('.', 1)[-1]} networks ({model['_target_']}){levels}: {'; '.join(stages)}."
 
 
-def _training(training: Plain) -> str:
+def _training(study: Plain) -> str:
+    training = study["training"]
+    steps = ", ".join(f"{stage['steps']} ({name})" for name, stage in study["stages"].items())
+    seeds = ", ".join(map(str, study["seeds"]))
     augmentation = training["augmentation"]
     changes = [
         f"rotation up to {augmentation['rotation_deg']:g}° and scaling up to {100 * augmentation['scale']:g} % "
@@ -101,18 +106,17 @@ def _training(training: Plain) -> str:
         "modality": "CT and MR were drawn equally often",
     }[training["balance"]]
     return (
-        f"Dice and cross-entropy loss, learning rate {training['learning_rate']:g}, weight decay "
+        f"Dice and cross-entropy loss; AdamW, learning rate {training['learning_rate']:g} with polynomial decay, weight decay "
         f"{training['weight_decay']:g}, warm-up over {100 * training['warmup']:g} % of the steps, batches of {training['batch']} patches, "
         f"{100 * training['foreground']:g} % of them forced onto foreground; {balance}. Augmentation: "
-        f"{', '.join(changes)}. Every training set gets the same number of optimiser steps."
+        f"{', '.join(changes)}. Every training set gets the same number of optimiser steps: {steps}; seeds: {seeds}. The last "
+        "weights are kept, none is chosen by a validation score."
     )
 
 
 def _evaluation(study: Plain) -> str:
-    steps = ", ".join(f"{stage['steps']} ({name})" for name, stage in study["stages"].items())
-    seeds = ", ".join(map(str, study["seeds"]))
     return (
-        f"Optimiser steps: {steps}; seeds: {seeds}. Masks were scored in the scan's own space: Dice similarity "
+        "Masks were scored in the scan's own space: Dice similarity "
         "coefficient (DSC), 95 % Hausdorff distance, surface DSC at a tolerance of "
         f"{study['surface_tolerance_mm']:g} mm, and volume. The kidney is scored per image, parenchyma per kidney, with "
         "and without tumour, end to end and once more inside the boxes of the reference kidneys. One empty mask scores "
@@ -122,14 +126,53 @@ def _evaluation(study: Plain) -> str:
 
 def _statistics(analyse: Plain) -> str:
     correction = CORRECTIONS.get(analyse["correction"], analyse["correction"])
+    declared = [hypothesis for table in analyse["hypotheses"].values() for hypothesis in table]
+    tests = "; ".join(dict.fromkeys(_test(hypothesis) for hypothesis in declared))
     if analyse.get("reference_error_ml") is None:
         error = "the ellipsoid formula measured on the same reference kidneys"
     else:
         error = f"{analyse['reference_error_ml']:g} ml ({analyse['reference_error_source']})"
     return (
-        "Two-way repeated-measures ANOVA {pure, mixed} × amount per site and target, with the correction of Greenhouse and "
-        f"Geisser; paired t tests of mixed against pure at each amount, corrected after {correction}; α = "
-        f"{analyse['alpha']:g}. Intervals at {100 * analyse['confidence']:g} %, resampling patients. Volumes: mean difference, limits "
-        "of agreement, Pearson's r with patients as clusters, and tests against a third of the error of a reference "
-        f"method: {error}."
+        "Hypotheses, margins and families were declared in the config. Tests, per site and target: "
+        f"{tests}. The patient is the unit of independence: where a patient has two kidneys in a test, ANOVA and "
+        "correlations take their mean, paired tests are cluster-robust (CR2, Satterthwaite; signed ranks by cluster). Units that lack a cell are left "
+        "out of paired tests and listed; mixed models use every row. Assumptions are tested and printed beside the results, "
+        f"and choose nothing. Each family – all sites, targets and amounts of one test – is corrected after {correction}, α = "
+        f"{analyse['alpha']:g}. Intervals at {100 * analyse['confidence']:g} %; those of means resample patients (BCa). Volumes: mean "
+        "difference, limits of agreement and Pearson's r with patients as clusters, and tests against a third of the error of "
+        f"a reference method ({error}), corrected after Bonferroni over the sites and targets of one training set."
     )
+
+
+def _test(hypothesis: Plain) -> str:
+    """A hypothesis in words."""
+    test, at = hypothesis["test"], f" at each {hypothesis['at']}" if hypothesis.get("at") else ""
+    if test == "rm_anova":
+        within = hypothesis["within"]
+        return (
+            f"{WAYS[len(within)]} repeated-measures ANOVA ({' × '.join(within)}) with the correction of Greenhouse and "
+            "Geisser, Wilcoxon's or Friedman's test beside it"
+        )
+    if test == "pairwise":
+        levels = " − ".join(map(str, hypothesis["compare"])) or hypothesis["within"]
+        how = {"t": "paired t", "wilcoxon": "Wilcoxon's signed ranks"}[hypothesis["method"]]
+        groups = [name for name in ("subset", "grouping") if name in hypothesis["each"]]
+        apart = {"subset": ", each subset by itself", "grouping": ", in subgroups of size and side"}
+        return f"{levels}{at} by {how}{''.join(apart[name] for name in groups)}"
+    if test == "mixed_model":
+        if hypothesis["fixed"]:
+            return (
+                f"linear mixed model of the score by {' and '.join(hypothesis['fixed'])}, patients as random intercepts"
+            )
+        return (
+            f"{hypothesis['a']} − {hypothesis['b']}{at} by a linear mixed model (random intercepts of patients, and of "
+            "kidneys within patients who have two; REML, Satterthwaite)"
+        )
+    if test == "noninferiority":
+        return f"{hypothesis['a']} not worse than {hypothesis['b']}{at} by {hypothesis['margin']:g} (one-sided α/2)"
+    if test == "size_dependence":
+        outcome = "what mixed adds" if "strategy" not in hypothesis["each"] else "the score"
+        return f"Spearman's correlation of {outcome} with {hypothesis['volume']}"
+    if test == "annotation_savings":
+        return "annotation savings by a logarithmic learning curve with a jackknife over patients (an estimate, not a test)"
+    return test

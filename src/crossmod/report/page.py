@@ -9,7 +9,7 @@ from typing import Any
 from PIL import Image
 
 from crossmod.job import UserError, whole
-from crossmod.report import cohorts, provenance, tables
+from crossmod.report import claim, cohorts, provenance, tables, tested
 from crossmod.report.findings import findings
 from crossmod.report.methods import methods
 from crossmod.report.results import Results
@@ -43,7 +43,7 @@ class Figure:
 
 
 def write_page(results: Path, figures: list[Path], study: Plain, page: Path) -> None:
-    """Write the page of a study, whole or not at all.
+    """Write the page of a study and its checklist beside it, each whole or not at all.
 
     Args:
         results: folder of the study at its scale.
@@ -57,11 +57,15 @@ def write_page(results: Path, figures: list[Path], study: Plain, page: Path) -> 
     found = Results(results, study)
     if page.resolve().parent.parent != found.root.resolve():
         raise UserError(f"{page}: the page links to files of its study, so it must lie in {results}/report/.")
+    checklist = claim.claim(found)
+    # First: the page links to it.
+    with whole(found.root / claim.FILE) as partial:
+        partial.write_text(claim.as_markdown(checklist), encoding="utf-8")
     with whole(page) as partial:
-        partial.write_text(render(found, figures), encoding="utf-8")
+        partial.write_text(render(found, figures, checklist), encoding="utf-8")
 
 
-def render(results: Results, figures: list[Path]) -> str:
+def render(results: Results, figures: list[Path], checklist: list[claim.Item]) -> str:
     """The page as text."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -91,7 +95,15 @@ def render(results: Results, figures: list[Path]) -> str:
             tables.scores(results, "surface_dsc"),
             tables.scores(results, "hd95_mm"),
         ],
-        comparisons=[tables.comparisons(results), tables.anova(results)],
+        plan=results.record["plan_sha256"],
+        comparisons=[tested.mixed_against_pure(results), tested.savings(results), tested.effects(results)],
+        further_tests={
+            "Two replicates of the training: the subsets apart": [
+                tested.subsets(results),
+                tested.effects(results, "three_way"),
+            ],
+            "Size and tumour": [tested.size(results), tested.tumour(results), tested.subgroups(results)],
+        },
         volumes=[tables.volumes(results, results.deployed["arm"]), tables.reference_errors(results)],
         alone=_alone(results) if reference_box else [],
         all_volumes=tables.volumes(results, results.arms),
@@ -99,10 +111,12 @@ def render(results: Results, figures: list[Path]) -> str:
         incomplete=tables.incomplete(results),
         notes=note_lines(results),
         methods=methods(study),
+        checklist=claim.as_table(checklist),
         versions=provenance.versions(),
         walks=provenance.walks(results),
         steps=provenance.steps(results),
         link=lambda path: provenance.link(results, path, path),
+        rows=lambda path: provenance.link(results, f"analyse/{path}", path).href,
     )
 
 
@@ -137,8 +151,8 @@ def _alone(results: Results) -> list[tables.Table]:
     where = ["reference_box"]
     return [
         tables.scores(results, "dsc", where),
-        tables.comparisons(results, where),
-        tables.anova(results, where),
+        tested.mixed_against_pure(results, where),
+        tested.effects(results, regions=where),
         tables.volumes(results, results.deployed["arm"], where),
     ]
 

@@ -1,6 +1,7 @@
 """A study's tables and files as the report reads them: in the order of the design, with names for readers."""
 
 import json
+import math
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +17,41 @@ Plain = dict[str, Any]
 TEXT = (
     *("arm", "strategy", "subset", "site", "target", "region", "metric", "case", "patient", "subject", "side", "arms"),
     *("modality", "unit", "effect", "verdict", "note", "test", "missing", "reason", "source", "reference_error_source"),
+    *("setting", "a", "b", "term", "method", "family", "rows", "grouping", "group"),
+    *("rank_test", "rank_note", "normality_test", "mann_whitney_method"),
+)
+
+# What the report reads of a hypothesis; a test that could be made nowhere leaves only its reasons.
+TESTED = (
+    *(
+        "at",
+        "n",
+        "n_subjects",
+        "n_dropped",
+        "mean_difference",
+        "ci_low",
+        "ci_high",
+        "cohen_dz",
+        "skewness",
+        "normality_p",
+    ),
+    *(
+        "p_corrected",
+        "verdict",
+        "note",
+        "rows",
+        "effect",
+        "F",
+        "df1",
+        "df2",
+        "p_gg",
+        "rank_p",
+        "epsilon_gg",
+        "mauchly_p",
+    ),
+    *("eta_sq_generalised", "amount", "strategy", "mean_assisted", "equivalent_unassisted", "saved", "extrapolates"),
+    *("spearman_rho", "pearson_log_r", "r_ci_low", "r_ci_high", "r_p", "mean_small", "mean_large", "difference"),
+    *("welch_p", "mann_whitney_p", "term", "estimate", "n_rows", "n_patients"),
 )
 
 TARGETS = {
@@ -30,6 +66,10 @@ REGIONS = {
 }
 # What the figures show: the cascade as a user gets it, each stage fed by the one before.
 END_TO_END = ("image", "predicted_box")
+CORRECTIONS = {
+    **{"holm": "Holm", "bonferroni": "Bonferroni", "hochberg": "Hochberg"},
+    **{"BH": "Benjamini–Hochberg", "BY": "Benjamini–Yekutieli"},
+}
 STRATEGIES = {"ct": "CT only", "pure": "MR only (pure)", "mixed": "CT + MR (mixed)"}
 
 
@@ -60,10 +100,22 @@ class Results:
                 table[column] = pd.Categorical(table[column], categories=order, ordered=True)
         return table
 
+    def tested(self, name: str) -> pd.DataFrame:
+        """The rows of a hypothesis; none where the study does not declare it. Columns that no cell has are empty."""
+        declared = (self.root / "analyse" / f"{name}.csv").is_file()
+        table = self.table(name) if declared else pd.DataFrame(columns=["site", "target", "region", "tests_in_family"])
+        absent = {column: "" if column in TEXT else math.nan for column in TESTED if column not in table}
+        return table.assign(**absent)
+
     @cached_property
     def notes(self) -> Plain:
         """What the analyse step wants a reader to know."""
         return self._json("analyse/notes.json")
+
+    @cached_property
+    def record(self) -> Plain:
+        """Hash of the plan of analysis, its level, correction and families."""
+        return self._json("analyse/record.json")
 
     @cached_property
     def splits(self) -> Plain:

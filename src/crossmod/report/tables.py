@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
@@ -13,14 +13,28 @@ MINUS = "−"
 
 @dataclass(frozen=True)
 class Cell:
-    """What a reader sees (the detail smaller, below), and the value behind it (None for words)."""
+    """What a reader sees, and what lies behind it.
+
+    Attributes:
+        text: shown.
+        value: the number in full; None for words.
+        detail: shown smaller, below.
+        rows: file of the rows a p-value came from, relative to the analyse step's folder.
+        source: CSV of the value where it is not the table's.
+    """
 
     text: str
     value: float | None = None
     detail: str = ""
+    rows: str = ""
+    source: str = ""
 
     def __str__(self) -> str:
         return f"{self.text} ({self.detail})" if self.detail else self.text
+
+    def of(self, source: str) -> "Cell":
+        """The cell as a value of another CSV."""
+        return replace(self, source=source)
 
 
 @dataclass(frozen=True)
@@ -77,10 +91,14 @@ def scores(results: Results, metric: str = "dsc", regions: Iterable[str] = END_T
     for site in dict.fromkeys(site for site, _ in keys):
         groups.append((results.site_name(site), sum(key[0] == site for key in keys)))
     what = "Median 95 % Hausdorff distance in mm" if metric == "hd95_mm" else f"Mean {_metric_name(metric)}"
-    brackets = "" if metric == "hd95_mm" else " with its interval (patients resampled)"
+    brackets = "" if metric == "hd95_mm" else " with its BCa interval (whole patients resampled)"
+    undefined = int(table["n_undefined"].max()) if len(table) else 0
+    left = f"up to {undefined} with two empty masks left out" if undefined else "none left out"
+    sizes = f"n {table['n'].min():.0f} to {table['n'].max():.0f}" if len(table) else "n 0"
     return Table(
-        name=f"{what.split(' in ')[0]}, {_where(regions)}",
-        caption=f"{what}{brackets} of every training set. {results.provenance}",
+        name=f"{what.split(' in ')[0]}, {where(regions)}",
+        caption=f"{what}{brackets} of every training set. Unit: the image (kidney) or the kidney (parenchyma); {sizes}, {left}; "
+        f"no test, nothing corrected. {results.provenance}",
         source="analyse/dsc.csv",
         columns=["Training set", *(TARGETS[target] for _, target in keys)],
         rows=rows,
@@ -88,88 +106,34 @@ def scores(results: Results, metric: str = "dsc", regions: Iterable[str] = END_T
     )
 
 
-def comparisons(results: Results, regions: Iterable[str] = END_TO_END) -> Table:
-    """Mixed minus pure at every amount, site and target: the simple effects with their verdicts."""
-    table = _in_regions(results.table("pairwise"), regions)
-    rows = []
-    for row in table.itertuples():
-        rows.append(
-            [
-                *_place(results, row),
-                Cell(f"{row.at}", float(row.at)),
-                number(row.n, "d"),
-                signed_interval(row.mean_difference, row.ci_low, row.ci_high, 4),
-                number(row.statistic, ".2f"),
-                p_value(row.p_corrected),
-                number(row.cohen_dz, ".2f"),
-                Cell(row.verdict or row.note),
-            ]
-        )
-    return Table(
-        name=f"Mixed against pure training, {_where(regions)}",
-        caption="Difference of mean DSC, mixed − pure, paired by unit, with its interval; p corrected over the amounts of "
-        f"one site, target and region ({results.notes['correction'].split(' ')[0]}). “equal” means no significant "
-        f"difference, not equivalence. {results.provenance}",
-        source="analyse/pairwise.csv",
-        columns=["Site", "Target", "MR patients", "n", "Difference", "t", "p", "dz", "Verdict"],
-        rows=rows,
-    )
-
-
-def anova(results: Results, regions: Iterable[str] = END_TO_END) -> Table:
-    """The repeated-measures ANOVA of every site and target."""
-    effects = {"strategy": "strategy", "amount": "amount", "strategy:amount": "strategy × amount"}
-    rows = []
-    for row in _in_regions(results.table("rm_anova"), regions).itertuples():
-        rows.append(
-            [
-                *_place(results, row),
-                Cell(effects.get(row.effect, row.effect)),
-                number(row.F, ".2f"),
-                Cell(row.note) if math.isnan(row.F) and row.note else Cell(f"{row.df1:g}, {row.df2:g}"),
-                number(row.epsilon_gg, ".3f"),
-                p_value(row.p_gg),
-                number(row.eta_sq_generalised, ".3f"),
-                number(row.n_subjects, "d"),
-                number(row.n_dropped, "d"),
-            ]
-        )
-    return Table(
-        name=f"Repeated-measures ANOVA, {_where(regions)}",
-        caption="DSC by strategy (pure, mixed) and amount of annotated MR patients, within units; p with the correction "
-        f"of Greenhouse and Geisser (ε); generalised η². {results.provenance}",
-        source="analyse/rm_anova.csv",
-        columns=["Site", "Target", "Effect", "F", "df", "ε", "p", "η²", "n", "left out"],
-        rows=rows,
-    )
-
-
 def volumes(results: Results, arms: Iterable[str], regions: Iterable[str] = END_TO_END) -> Table:
     """Agreement of parenchyma volumes of some arms."""
     table = _in_regions(results.table("volumes"), regions)
+    shown = table[table["arm"].isin(list(arms))]
     rows = []
-    for row in table[table["arm"].isin(list(arms))].itertuples():
+    for row in shown.itertuples():
         rows.append(
             [
                 Cell(row.arm),
-                *_place(results, row),
+                *place(results, row.site, row.target),
                 number(row.n_units, "d"),
                 signed_interval(row.mean_difference, row.ci_low, row.ci_high, 1),
                 number(row.mean_absolute_difference, ".1f"),
                 Cell(f"{signed(row.loa_low, 1)} to {signed(row.loa_high, 1)}"),
                 signed_interval(row.pearson_r, row.r_ci_low, row.r_ci_high, 3, plus=False),
                 number(row.margin_ml, ".1f"),
-                p_value(row.p_below_margin_corrected),
-                p_value(row.p_tost_corrected),
+                p_value(row.p_below_margin_corrected, row.rows),
+                p_value(row.p_tost_corrected, row.rows),
                 Cell(row.verdict or row.note),
             ]
         )
     return Table(
-        name=f"Volume agreement, {_where(regions)}",
+        name=f"Volume agreement, {where(regions)}",
         caption="Predicted − reference parenchyma volume per kidney in ml: mean with its interval, mean of |difference|, 95 % "
         "limits of agreement, Pearson's r with its interval. p: is the mean |difference|, or the mean difference "
-        "(equivalence), below the margin, a third of the reference method's error? Corrected over the sites and targets "
-        f"of one training set. {results.provenance}",
+        "(equivalence), below the margin, a third of the reference method's error? One-sided t with patients as clusters "
+        f"(CR2). Unit: the kidney, every seed a row; {_sizes(shown)}; Bonferroni over the sites and targets of one "
+        f"training set. {results.provenance}",
         source="analyse/volumes.csv",
         columns=[
             *("Training set", "Site", "Target", "n", "Difference (ml)", "|Difference| (ml)"),
@@ -215,7 +179,7 @@ def incomplete(results: Results) -> Table:
         [
             Cell(row.subject),
             Cell(row.test),
-            *_place(results, row),
+            *place(results, row.site, row.target),
             Cell(REGIONS[row.region]),
             Cell("" if pd.isna(row.arm) else str(row.arm)),
             Cell(row.missing),
@@ -262,27 +226,36 @@ def signed_interval(value: float, low: float, high: float, digits: int, plus: bo
     return Cell(signed(value, digits, plus), float(value), detail)
 
 
-def p_value(value: float) -> Cell:
-    """A p-value to three decimals; very small ones as a bound."""
+def p_value(value: float, rows: str = "") -> Cell:
+    """A p-value to three decimals, very small ones as a bound; it leads to its rows."""
     if math.isnan(value):
         return Cell("–")
-    return Cell("< 0.001" if value < 0.001 else f"{value:.3f}", float(value))
+    return Cell("< 0.001" if value < 0.001 else f"{value:.3f}", float(value), rows=rows)
 
 
 def _minus(text: str) -> str:
     return text.replace("-", MINUS)
 
 
-def _place(results: Results, row) -> list[Cell]:
+def place(results: Results, site: str, target: str) -> list[Cell]:
     """Site and target in words."""
-    return [Cell(results.site_name(row.site)), Cell(TARGETS[row.target])]
+    return [Cell(results.site_name(site)), Cell(TARGETS[target])]
+
+
+def _sizes(table: pd.DataFrame) -> str:
+    if table.empty:
+        return "n 0"
+    most = table["n_dropped"].max()
+    left = f"up to {most:.0f} without a volume left out (listed below)" if most > 0 else "none left out"
+    return f"n {table['n'].min():.0f} to {table['n'].max():.0f}, {left}"
 
 
 def _in_regions(table: pd.DataFrame, regions: Iterable[str]) -> pd.DataFrame:
     return table[table["region"].isin(list(regions))]
 
 
-def _where(regions: Iterable[str]) -> str:
+def where(regions: Iterable[str]) -> str:
+    """Regions in words."""
     return "end to end" if tuple(regions) == END_TO_END else " and ".join(REGIONS[region] for region in regions)
 
 
