@@ -103,7 +103,7 @@ def _networks(run: Run) -> dict[int, Answer]:
                 25: f"{told['Training']} Precision: {study['training']['precision']}. {sum(run.seeds) * len(stages)} "
                 f"networks: {len(run.seeds)} training sets × {len(stages)} stages × seeds.",
                 28: told["Evaluation"],
-                29: f"{told['Statistics']} Corrections: {run.results.notes['correction']}.",
+                29: told["Statistics"],
             },
             PARTLY: {
                 26: "By no score; see item 25. The authors must say how the settings themselves were chosen, and whether any "
