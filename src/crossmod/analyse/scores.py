@@ -177,7 +177,7 @@ def _refuse_duplicates(table: pd.DataFrame) -> None:
 
 def _refuse_changed_references(table: pd.DataFrame) -> None:
     """A unit has one reference, whatever model is held against it."""
-    for name in ("volume_reference_ml", "ellipsoid_ml"):
+    for name in ("volume_reference_ml", "tumour_ml", "ellipsoid_ml"):
         found = table.groupby(["subject", "target"], observed=True)[name].agg(["min", "max"])
         moved = found[(found["max"] - found["min"]) > 1e-6 * found["max"].abs()]
         if len(moved):
