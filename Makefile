@@ -36,6 +36,8 @@ $(STAMP): requirements.lock pyproject.toml
 reproduce: env  ## the whole study, from scans to p-values
 	snakemake --config study=$(STUDY) scale=$(SCALE)
 
+# Statistics are many small matrices: a second BLAS thread only makes them wait.
+test: export OPENBLAS_NUM_THREADS := 1
 test: env lint  ## every test
 	pytest
 

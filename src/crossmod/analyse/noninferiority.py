@@ -71,7 +71,7 @@ def noninferiority(difference: ArrayLike, margin: float, cluster: ArrayLike | No
     mean = mean_of(values, codes)
     # The margin tells the size of what is measured: differences of 1e-17 are rounding noise even beside each other.
     if no_variance(mean.se, np.append(values, margin)):
-        what = "all differences are the same" if cluster is None else "every cluster has the same mean"
+        what = "all differences are the same" if codes.max() + 1 == len(values) else "every cluster has the same mean"
         raise DegenerateDataError(
             f"No variance to test among {len(values)} differences: {what}, {mean.estimate:.6g}. "
             "Report the difference; it has no interval and no p."
