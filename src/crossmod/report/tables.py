@@ -94,7 +94,7 @@ def scores(results: Results, metric: str = "dsc", regions: Iterable[str] = END_T
     brackets = "" if metric == "hd95_mm" else " with its BCa interval (whole patients resampled)"
     undefined = int(table["n_undefined"].max()) if len(table) else 0
     left = f"up to {undefined} with two empty masks left out" if undefined else "none left out"
-    sizes = f"n {table['n'].min():.0f} to {table['n'].max():.0f}" if len(table) else "n 0"
+    sizes = span(table["n"])
     return Table(
         name=f"{what.split(' in ')[0]}, {where(regions)}",
         caption=f"{what}{brackets} of every training set. Unit: the image (kidney) or the kidney (parenchyma); {sizes}, {left}; "
@@ -243,11 +243,15 @@ def place(results: Results, site: str, target: str) -> list[Cell]:
 
 
 def _sizes(table: pd.DataFrame) -> str:
-    if table.empty:
-        return "n 0"
     most = table["n_dropped"].max()
     left = f"up to {most:.0f} without a volume left out (listed below)" if most > 0 else "none left out"
-    return f"n {table['n'].min():.0f} to {table['n'].max():.0f}, {left}"
+    return f"{span(table['n'])}, {left}"
+
+
+def span(sizes: pd.Series) -> str:
+    """``n 65 to 240``, or ``n 65`` where all are the same."""
+    known = sizes.dropna()
+    return "n " + " to ".join(f"{n:.0f}" for n in sorted({known.min(), known.max()})) if len(known) else "n 0"
 
 
 def _in_regions(table: pd.DataFrame, regions: Iterable[str]) -> pd.DataFrame:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import pandas as pd
 
 from crossmod.report.results import CORRECTIONS, END_TO_END, STRATEGIES, Results
-from crossmod.report.tables import Cell, Table, number, p_value, place, signed, signed_interval, where
+from crossmod.report.tables import Cell, Table, number, p_value, place, signed, signed_interval, span, where
 
 UNIT = "unit: the image (kidney) or the kidney (parenchyma)"
 Row = dict
@@ -158,9 +158,9 @@ def savings(results: Results, regions: Iterable[str] = END_TO_END) -> Table:
     return Table(
         name=f"Annotations that CT stands for, {where(regions)}",
         caption="MR patients that training on MR alone would need for the mean DSC that CT reaches together with so many MR "
-        "patients: read off the curve mean DSC = a + b ln(amount) of pure training, with a jackknife interval over patients "
-        "(no test, nothing corrected). Beyond the amounts the curve was fitted on nothing is read off: CT and those MR then score worse than "
-        f"the fewest, or better than the most MR alone. {results.provenance}",
+        "patients: read off the curve mean DSC = a + b ln(amount) of pure training, with a jackknife interval over patients, "
+        "no test. Beyond the amounts the curve was fitted on nothing is read off: CT and those MR then score worse than the "
+        f"fewest, or better than the most MR alone. {_facts(results, table, 'n')} {results.provenance}",
         source="analyse/savings.csv",
         columns=["Site", "Target", "MR patients with CT", "n", "Mean DSC", "MR alone for the same", "Saved"],
         rows=rows,
@@ -202,14 +202,15 @@ def size(results: Results, regions: Iterable[str] = END_TO_END) -> Table:
 def tumour(results: Results, regions: Iterable[str] = ("predicted_box",)) -> Table:
     """Kidneys without tumour against kidneys with one, as they are and at equal volume."""
     most = results.deployed["amount"].max()
-    found = {}
+    shown = {}
     for name in ("tumour", "tumour_by_size"):
         table = _in_regions(results.tested(name), regions)
-        table = table[(table["amount"] == most) & table["term"].str.startswith("target=")]
-        found[name] = {(row["site"], row["region"], row["strategy"]): row for row in table.to_dict("records")}
+        shown[name] = table[(table["amount"] == most) & table["term"].str.startswith("target=")]
+    keys = ["site", "region", "strategy"]
+    at_equal_volume = {tuple(row[key] for key in keys): row for row in shown["tumour_by_size"].to_dict("records")}
     rows = []
-    for key, row in found["tumour"].items():
-        adjusted = found["tumour_by_size"].get(key, {})
+    for row in shown["tumour"].to_dict("records"):
+        adjusted = at_equal_volume.get(tuple(row[key] for key in keys), {})
         rows.append(
             [
                 Cell(results.site_name(row["site"])),
@@ -225,8 +226,8 @@ def tumour(results: Results, regions: Iterable[str] = ("predicted_box",)) -> Tab
     return Table(
         name=f"Parenchyma without tumour − with tumour, {where(regions)}",
         caption=f"Difference of DSC between kidneys without and with tumour, {most} MR patients: linear mixed model with patients "
-        "as random intercepts, first as it is, then with the parenchyma's volume as a covariate. Corrected over the sites, "
-        f"strategies and amounts of each model ({CORRECTIONS.get(results.record['correction'], results.record['correction'])}). {results.provenance}",
+        "as random intercepts, first as it is, then with the parenchyma's volume as a covariate. "
+        f"{_facts(results, shown['tumour'], 'n_rows')} {results.provenance}",
         source="analyse/tumour.csv",
         columns=["Site", "Training", "kidneys", "patients", "Difference", "p", "At equal volume", "p (equal volume)"],
         rows=rows,
@@ -307,13 +308,12 @@ def _in_regions(table: pd.DataFrame, regions: Iterable[str]) -> pd.DataFrame:
 
 def _facts(results: Results, table: pd.DataFrame, count: str) -> str:
     """Unit, n, who is left out and the correction, as every caption says them."""
-    known = table[count].dropna() if count in table else pd.Series(dtype=float)
-    sizes = f"n {known.min():.0f} to {known.max():.0f}" if len(known) else "n 0"
+    sizes = span(table[count])
     left = table["n_dropped"].max() if "n_dropped" in table else 0
     dropped = "none left out" if not left > 0 else f"up to {left:.0f} incomplete ones left out (listed below)"
     words = f"{UNIT[0].upper()}{UNIT[1:]}; {sizes}, {dropped}"
-    if "tests_in_family" not in table:
-        return f"{words}."
+    tests = sorted({int(tests) for tests in table["tests_in_family"]} - {0})
+    if not tests:
+        return f"{words}; nothing corrected."
     correction = CORRECTIONS.get(results.record["correction"], results.record["correction"])
-    tests = sorted({int(t) for t in table["tests_in_family"]})
     return f"{words}; correction: {correction} over {' or '.join(map(str, tests))} tests."
