@@ -3,13 +3,14 @@ import pytest
 from PIL import Image
 
 from crossmod.analyse import agreement
-from crossmod.report import cohorts, figures, overlays, volumes
+from crossmod.report import cohorts, figures, forest, overlays, volumes
 from crossmod.report.style import MM, PAGE_MM, STRATEGY_COLOURS
 
 DRAW = {
     "dsc": figures.scores_by_arm,
     "hd95": lambda results: figures.scores_by_arm(results, "hd95_mm"),
     "curves": figures.learning_curves,
+    "forest": forest.subgroup_forest,
     "bland_altman": volumes.bland_altman,
     "scatter": volumes.volume_scatter,
     "split": cohorts.split_matrix,
@@ -126,3 +127,19 @@ def test_files_carry_their_words_and_are_equal_each_time(pictures, results, tmp_
         assert image.width == pytest.approx(PAGE_MM / 25.4 * 300, abs=2)
     again = volumes.volume_scatter(results).save(tmp_path / "again")
     assert again.read_bytes() == path.read_bytes()
+
+
+def test_the_forest_shows_the_differences_of_its_subgroups(pictures, results):
+    most = results.deployed["amount"].max()
+    expected = []
+    for name in ("pairwise", "subgroups"):
+        table = results.tested(name)
+        table = table[(table["region"] != "reference_box") & (table["at"] == most)].dropna(subset="ci_low")
+        expected += table["mean_difference"].tolist()
+    drawn = [
+        line.get_xdata()[0]
+        for axis in pictures["forest"].figure.axes
+        for line in axis.lines
+        if line.get_marker() in ("D", "o")
+    ]
+    assert sorted(drawn) == pytest.approx(sorted(expected)) and len(drawn) > 10

@@ -13,7 +13,7 @@ NAMES = ["01_cohort", "02_dsc", "03_learning_curves", "04_volumes", "05_overlays
 FIGURES = {
     "01_cohort": {"cohort_volumes", "split_matrix"},
     "02_dsc": {"dsc_by_arm", "hd95_mm_by_arm"},
-    "03_learning_curves": {"learning_curves"},
+    "03_learning_curves": {"learning_curves", "subgroup_forest"},
     "04_volumes": {"bland_altman", "volume_scatter"},
     "05_overlays": {"overlays_kidney", "overlays_parenchyma_with_tumour", "overlays_parenchyma_without_tumour"},
 }

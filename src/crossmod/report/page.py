@@ -22,7 +22,7 @@ WIDTH_PIXELS = 1417
 
 SECTIONS = {
     "scores": ("dsc_by_arm", "surface_dsc_by_arm", "hd95_mm_by_arm"),
-    "help": ("learning_curves",),
+    "help": ("learning_curves", "subgroup_forest"),
     "volumes": ("bland_altman", "volume_scatter"),
     "examples": ("overlays_kidney", "overlays_parenchyma_with_tumour", "overlays_parenchyma_without_tumour"),
     "patients": ("cohort_volumes", "split_matrix"),

@@ -52,6 +52,7 @@ TESTED = (
     *("eta_sq_generalised", "amount", "strategy", "mean_assisted", "equivalent_unassisted", "saved", "extrapolates"),
     *("spearman_rho", "pearson_log_r", "r_ci_low", "r_ci_high", "r_p", "mean_small", "mean_large", "difference"),
     *("welch_p", "mann_whitney_p", "term", "estimate", "n_rows", "n_patients"),
+    *("grouping", "group"),
 )
 
 TARGETS = {
