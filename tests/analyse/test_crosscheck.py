@@ -353,26 +353,32 @@ def test_volumes(result):
 
 
 def limits(x: np.ndarray, y: np.ndarray, patients: np.ndarray) -> dict:
-    """Limits of agreement, r, and their intervals, with clusters from derivatives in the weights of the pairs."""
+    """Limits of agreement, r, and their intervals; with clusters that of r from derivatives in the weights of the pairs."""
     d, n, step = y - x, len(x), 1e-5
-    single, z = len(set(patients)) == n, stats.norm.ppf(0.975)
+    groups, z = [part.to_numpy() for _, part in pd.Series(d).groupby(patients)], stats.norm.ppf(0.975)
+    sizes, excess = np.array([len(part) for part in groups]), 0.0
+    if len(groups) < n:
+        excess = max(stats.f_oneway(*groups).statistic - 1, 0)
+    rho = excess / (excess + (n - np.sum(sizes**2) / n) / (len(groups) - 1))
+    shared = np.sum(sizes * (sizes - 1)) / n
+    alone, df, found = n / (1 + rho * shared), (n - 1) / (1 + rho**2 * shared), {}
+    for name, sign in (("loa_low", -1), ("loa_high", 1)):
+        found[name] = d.mean() + sign * z * d.std(ddof=1)
+        factors = stats.nct.ppf([0.025, 0.975], df, z * np.sqrt(alone)) / np.sqrt(alone)
+        found[f"{name}_ci_low"], found[f"{name}_ci_high"] = sorted(d.mean() + sign * factors * d.std(ddof=1))
     x, y = x - x.mean(), y - y.mean()
 
-    def of_weights(w: np.ndarray) -> np.ndarray:
-        """Both limits and atanh(r), (3, rows); (n - 1) / n makes the derivative of the spread the one over 2 sd."""
-        mean, vx, vy, cov = w @ d, w @ x**2 - (w @ x) ** 2, w @ y**2 - (w @ y) ** 2, w @ (x * y) - (w @ x) * (w @ y)
-        spread = z * np.sqrt((w @ d**2 - mean**2) * (n - 1) / n)
-        return np.array([mean - spread, mean + spread, np.arctanh(cov / np.sqrt(vx * vy))])
+    def fisher(w: np.ndarray) -> np.ndarray:
+        """atanh(r) of weighted pairs, (rows,)."""
+        vx, vy, cov = w @ x**2 - (w @ x) ** 2, w @ y**2 - (w @ y) ** 2, w @ (x * y) - (w @ x) * (w @ y)
+        return np.arctanh(cov / np.sqrt(vx * vy))
 
-    up, down = (of_weights((1 - e) / n + e * np.eye(n)) for e in (step, -step))
-    spreads, found = [cr2(influence, patients)[1:] for influence in (up - down) / (2 * step)], {}
-    for name, sign, spread in (("loa_low", -1, spreads[0]), ("loa_high", 1, spreads[1])):
-        found[name] = d.mean() + sign * z * d.std(ddof=1)
-        exact = d.mean() + sign * stats.nct.ppf([0.025, 0.975], n - 1, z * np.sqrt(n)) / np.sqrt(n) * d.std(ddof=1)
-        found[f"{name}_ci_low"], found[f"{name}_ci_high"] = sorted(exact) if single else interval(found[name], *spread)
     r = stats.pearsonr(x, y)
-    fisher = (np.nan, np.nan) if n < 4 else r.confidence_interval()
-    low, high = fisher if single else np.tanh(interval(np.arctanh(r.statistic), *spreads[2]))
+    if len(groups) == n:
+        low, high = (np.nan, np.nan) if n < 4 else r.confidence_interval()
+    else:
+        up, down = (fisher((1 - e) / n + e * np.eye(n)) for e in (step, -step))
+        low, high = np.tanh(interval(np.arctanh(r.statistic), *cr2((up - down) / (2 * step), patients)[1:]))
     return found | {"pearson_r": r.statistic, "r_ci_low": low, "r_ci_high": high}
 
 

@@ -55,3 +55,24 @@ def mean_of(values: np.ndarray, codes: np.ndarray) -> Mean:
         se=0.0 if no_variance(se, values) else se,
         df=float(np.round(np.sum(diagonal) ** 2 / norm, 9)),  # clusters of one size: G - 1 to the bit
     )
+
+
+def intraclass(values: np.ndarray, codes: np.ndarray) -> float:
+    """Intraclass correlation within clusters by one-way analysis of variance (Fisher 1925), kept in [0, 1].
+
+    0 where no cluster has two values, or where nothing varies.
+
+    Args:
+        values: shape (N,), finite.
+        codes: shape (N,), cluster of each value as 0 … G-1, every cluster used, G >= 2.
+    """
+    size = np.bincount(codes)  # (G,)
+    total, groups = len(values), len(size)
+    if total == groups:
+        return 0.0
+    mean = np.bincount(codes, weights=values) / size
+    within = np.sum((values - mean[codes]) ** 2) / (total - groups)
+    between = np.sum(size * (mean - values.mean()) ** 2) / (groups - 1)
+    typical = (total - np.sum(size**2) / total) / (groups - 1)
+    shared = max(between - within, 0.0) / typical
+    return float(shared / (shared + within)) if shared > 0 else 0.0

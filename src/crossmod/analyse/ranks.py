@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from crossmod.analyse.cells import Cells, effects_of
+from crossmod.analyse.clustered import intraclass
 from crossmod.analyse.errors import DegenerateDataError, IncompleteDesignError, some
 from crossmod.job import UserError
 
@@ -224,18 +225,7 @@ def _rosner_z(signed: np.ndarray, own: np.ndarray) -> float:
     """Z of Rosner, Glynn & Lee; the variance of the signed ranks, common to all weights, cancels."""
     size = np.bincount(own)  # (G,)
     mean = np.bincount(own, weights=signed) / size
-    weighted = size / (1 + (size - 1) * _intraclass(signed, own, size, mean)) * mean
+    rho, groups = intraclass(signed, own), len(size)
+    rho = min(rho * (1 + (1 - rho**2) / (groups - 2.5)), 1.0)  # corrected for few clusters
+    weighted = size / (1 + (size - 1) * rho) * mean
     return float(weighted.sum() / np.sqrt(np.sum(weighted**2)))
-
-
-def _intraclass(signed: np.ndarray, own: np.ndarray, size: np.ndarray, mean: np.ndarray) -> float:
-    """Intraclass correlation of the signed ranks, corrected for few clusters; 0 where it cannot be known."""
-    total, groups = len(signed), len(size)
-    if total == groups:
-        return 0.0
-    within = np.sum((signed - mean[own]) ** 2) / (total - groups)
-    between = np.sum(size * (mean - signed.mean()) ** 2) / (groups - 1)
-    typical = (total - np.sum(size**2) / total) / (groups - 1)
-    shared = max(between - within, 0.0) / typical
-    rho = shared / (shared + within) if shared > 0 else 0.0
-    return min(rho * (1 + (1 - rho**2) / (groups - 2.5)), 1.0)

@@ -7,7 +7,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from crossmod.analyse.clustered import Mean, mean_of
+from crossmod.analyse.clustered import Mean, intraclass, mean_of
 from crossmod.analyse.errors import DegenerateDataError, IncompleteDesignError, no_variance, some
 from crossmod.job import UserError
 
@@ -69,8 +69,9 @@ def agreement(
 
     Without clusters the interval of the mean is Student's, that of the limits of agreement exact (noncentral t,
     Carkeet 2015) and that of r Fisher's. With clusters the patient is the unit of independence: the mean's interval and
-    every test use the CR2 standard error with Satterthwaite degrees of freedom, and so do the limits and
-    (on Fisher's scale) r through their influence functions. Clusters of one give the results without clusters.
+    every test use the CR2 standard error with Satterthwaite degrees of freedom, and so does r (on Fisher's scale) through
+    its influence function; the limits' noncentral t has the effective number of differences of their intraclass
+    correlation. Clusters of one give the results without clusters.
 
     Args:
         reference, predicted: shape (n,), finite, same unit (e.g. ml).
@@ -177,17 +178,21 @@ def cluster_codes(cluster: ArrayLike | None, n: int) -> np.ndarray:
 
 
 def _limit_interval(d: np.ndarray, codes: np.ndarray, sign: int, level: float) -> tuple[float, float]:
-    """Interval of a 95 % limit of agreement, ``mean + sign * 1.96 * sd``."""
-    n, sd = len(d), d.std(ddof=1)
+    """Interval of a 95 % limit of agreement, ``mean + sign * 1.96 * sd``.
+
+    With N independent differences it is that of a noncentral t (Carkeet 2015). With clusters of sizes k and an intraclass
+    correlation rho the mean varies as that of N / (1 + rho S / N) differences, and the variance has
+    (N - 1) / (1 + rho² S / N) degrees of freedom, S = sum k (k - 1); clusters of one leave both as they are.
+    """
+    # ASSUME: differences are normal, as the limits themselves take them to be, with one correlation within clusters.
+    total, sd = len(d), d.std(ddof=1)
+    size, rho = np.bincount(codes), intraclass(d, codes)
+    pairs = np.sum(size * (size - 1)) / total
+    effective, df = total / (1 + rho * pairs), (total - 1) / (1 + rho**2 * pairs)
     tails = np.array([(1 - level) / 2, (1 + level) / 2])
-    if codes.max() + 1 == n:
-        factors = stats.nct.ppf(tails, n - 1, LIMITS_Z * np.sqrt(n)) / np.sqrt(n)
-        low, high = sorted(d.mean() + sign * sd * factors)
-        return low, high
-    # ASSUME: with clusters the limit is linear enough in the differences for its influence function to be averaged.
-    centred = d - d.mean()
-    influence = d.mean() + centred + sign * LIMITS_Z * (sd + (centred**2 - np.mean(centred**2)) / (2 * sd))
-    return mean_of(influence, codes).interval(level)
+    factors = stats.nct.ppf(tails, df, LIMITS_Z * np.sqrt(effective)) / np.sqrt(effective)
+    low, high = sorted(d.mean() + sign * sd * factors)
+    return low, high
 
 
 def _pearson(x: np.ndarray, y: np.ndarray, codes: np.ndarray, level: float) -> tuple[float, float, float]:
@@ -201,7 +206,7 @@ def _pearson(x: np.ndarray, y: np.ndarray, codes: np.ndarray, level: float) -> t
     if codes.max() + 1 == len(x):
         interval = result.confidence_interval(level)
         return r, float(interval.low), float(interval.high)
-    # ASSUME: as for the limits, on Fisher's scale: the influence of a pair on atanh(r).
+    # ASSUME: on Fisher's scale r is linear enough in the pairs for its influence function to be averaged.
     u, v = (x - x.mean()) / x.std(), (y - y.mean()) / y.std()
     influence = (u * v - r * (u**2 + v**2) / 2) / (1 - r**2)
     spread = mean_of(influence, codes)
