@@ -56,7 +56,8 @@ def mixed_model(
 
     Where ``rm_anova`` leaves out a subject that lacks one cell, this uses every row there is; that is valid if rows are
     missing at random, given the other rows of their patient (Laird 1988, Stat Med 7). In return it assumes that any two
-    arms differ with the same variance; where ``epsilon_gg`` of the ANOVA is far below 1, believe the ANOVA.
+    arms differ with the same variance, and that a patient's kidneys gain independently from one arm to another (there are no
+    random slopes); where ``epsilon_gg`` of the ANOVA is far below 1, or kidneys gain alike, believe the ANOVA.
 
     Degrees of freedom are Satterthwaite's, from the observed information of the variances (Giesbrecht & Burns 1985,
     Biometrics 41; Kuznetsova et al. 2017, J Stat Softw 82(13)). statsmodels' ``MixedLM`` finds the same estimates

@@ -33,7 +33,8 @@ class Agreement:
         icc_c1: consistency, ICC(C,1).
         lin_ccc: concordance correlation (Lin 1989, variances over n).
         p_tost: two one-sided tests (Schuirmann 1987): |mean difference| < margin. NaN without a margin.
-        p_below_margin: one-sided test: mean |difference| < margin. NaN without a margin, and where
+        p_below_margin: one-sided t: mean |difference| < margin; absolute differences are skewed, and 6.3 % of simulated
+            studies of 65 pairs rejected at 5 %. NaN without a margin, and where
             the |differences| have no variance (between clusters) to test.
         verdict: ``below margin`` (p_below_margin < 0.05), else ``equivalent`` (p_tost < 0.05: the mean difference is
             inside the margin though single differences need not be), else ``not shown``; ``no margin`` without one.
