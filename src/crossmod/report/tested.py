@@ -107,46 +107,26 @@ def effects(results: Results, name: str = "rm_anova", regions: Iterable[str] = E
 
 def subsets(results: Results, regions: Iterable[str] = END_TO_END) -> Table:
     """Mixed minus pure for each half of the pool by itself: two replicates of the training."""
-    table = _in_regions(results.tested("by_subset"), regions)
-    rows = [
-        [
-            *place(results, row["site"], row["target"]),
-            Cell(str(row["subset"])),
-            number(row["at"], "g"),
-            *_difference(row),
-        ]
-        for row in table.to_dict("records")
-    ]
-    return Table(
-        name=f"Mixed against pure training, each subset by itself, {where(regions)}",
-        caption="The models of each half of the pool are a replicate of the training: where the two disagree, the luck of one "
-        "training is larger than the effect. Units of the pool's own site are scored by the models of the other half "
-        f"only. Paired t with patients as clusters. {_facts(results, table, 'n')} {results.provenance}",
-        source="analyse/by_subset.csv",
-        columns=["Site", "Target", "Subset", "MR patients", "n", "Difference", "p", "Verdict"],
-        rows=rows,
+    return _apart(
+        results,
+        "by_subset",
+        ("Subset", "{subset}"),
+        f"Mixed against pure training, each subset by itself, {where(regions)}",
+        "The models of each half of the pool are a replicate of the training: where the two disagree, the luck of one "
+        "training is larger than the effect. Units of the pool's own site are scored by the models of the other half only.",
+        regions,
     )
 
 
 def subgroups(results: Results, regions: Iterable[str] = END_TO_END) -> Table:
     """Mixed minus pure in smaller and larger organs and tumours, and on either side."""
-    table = _in_regions(results.tested("subgroups"), regions)
-    rows = [
-        [
-            *place(results, row["site"], row["target"]),
-            Cell(f"{row['grouping']}: {row['group']}"),
-            number(row["at"], "g"),
-            *_difference(row),
-        ]
-        for row in table.to_dict("records")
-    ]
-    return Table(
-        name=f"Mixed against pure training in subgroups, {where(regions)}",
-        caption="Units split at the median volume of the organ or the tumour of their site and target, and by side. Paired t "
-        f"with patients as clusters. {_facts(results, table, 'n')} {results.provenance}",
-        source="analyse/subgroups.csv",
-        columns=["Site", "Target", "Subgroup", "MR patients", "n", "Difference", "p", "Verdict"],
-        rows=rows,
+    return _apart(
+        results,
+        "subgroups",
+        ("Subgroup", "{grouping}: {group}"),
+        f"Mixed against pure training in subgroups, {where(regions)}",
+        "Units split at the median volume of the organ or the tumour of their site and target, and by side.",
+        regions,
     )
 
 
@@ -273,13 +253,31 @@ def _saved(results: Results, row: Row, least: int, most: int) -> list[Cell]:
     return [*place(results, row["site"], row["target"]), number(row["amount"], "g"), number(row["n"], "d"), *cells]
 
 
-def _difference(row: Row) -> list[Cell]:
-    return [
-        number(row["n"], "d"),
-        signed_interval(row["mean_difference"], row["ci_low"], row["ci_high"], 4),
-        _p(row),
-        Cell(row["verdict"] or row["note"]),
+def _apart(
+    results: Results, hypothesis: str, part: tuple[str, str], name: str, what: str, regions: Iterable[str]
+) -> Table:
+    """Mixed minus pure in parts of the units; ``part`` is the header of their column and how a row names its own."""
+    head, words = part
+    table = _in_regions(results.tested(hypothesis), regions)
+    rows = [
+        [
+            *place(results, row["site"], row["target"]),
+            Cell(words.format(**row)),
+            number(row["at"], "g"),
+            number(row["n"], "d"),
+            signed_interval(row["mean_difference"], row["ci_low"], row["ci_high"], 4),
+            _p(row),
+            Cell(row["verdict"] or row["note"]),
+        ]
+        for row in table.to_dict("records")
     ]
+    return Table(
+        name=name,
+        caption=f"{what} Paired t with patients as clusters. {_facts(results, table, 'n')} {results.provenance}",
+        source=f"analyse/{hypothesis}.csv",
+        columns=["Site", "Target", head, "MR patients", "n", "Difference", "p", "Verdict"],
+        rows=rows,
+    )
 
 
 def _interval_of(row: Row, name: str) -> Cell:
