@@ -13,7 +13,7 @@ export UV_COMPILE_BYTECODE := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help env reproduce test lint ui lock clean
+.PHONY: help env reproduce test lint weights ui lock clean
 
 help:  ## list the targets
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -45,6 +45,10 @@ lint: env  ## style of Python and Snakemake files
 	ruff check . && ruff format --check .
 	snakefmt --check Snakefile workflow
 	snakemake --lint
+
+weights: env  ## train the networks of `crossmod measure` anew, on simulated patients, and put them into the package
+	snakemake weights --config study=measure
+	crossmod ship
 
 ui: env  ## browse the runs of a study (loopback only)
 	crossmod ui --study $(STUDY)

@@ -123,7 +123,7 @@ def measure(
         Path | None, typer.Option(help="Folder for mask, JSON and overlay; default: beside the scan.")
     ] = None,
     model: Annotated[
-        Path | None, typer.Option(help="Folder of a trained arm; default: the deployed arm of the latest renal study.")
+        Path | None, typer.Option(help="Folder of a trained arm; default: the networks that come with crossmod.")
     ] = None,
     modality: Annotated[
         str, typer.Option(help="CT, MR, or auto (CT where the scan has values of air in HU).")
@@ -135,6 +135,33 @@ def measure(
     from crossmod.measure import measure_scan
 
     measure_scan(scan, out, model, modality, seed, threads)
+
+
+@app.command()
+def ship(
+    overrides: Annotated[
+        list[str] | None, typer.Argument(help="Hydra overrides the networks were trained with.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Which training.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="Folder to write instead of the package's own.")] = None,
+) -> None:
+    """Put the networks of the study `measure` into the package; `make weights` trains them first."""
+    from crossmod.weights.ship import ship as ship_weights
+
+    record = ship_weights(overrides or [], seed, **({"folder": out} if out else {}))
+    typer.echo(f"shipped: {record['name']}")
+
+
+@app.command()
+def phantom(
+    out: Annotated[Path, typer.Option(help="PNG to write.")] = Path("phantom.png"),
+    seed: Annotated[int, typer.Option(min=0, help="Of the first patient.")] = 1,
+) -> None:
+    """Draw a contact sheet: one simulated patient of every acquisition protocol."""
+    from crossmod.phantom.sheet import draw_sheet
+
+    draw_sheet(out, seed)
+    typer.echo(f"{out}: one simulated patient of every protocol")
 
 
 @app.command()

@@ -31,6 +31,13 @@ class Cohort(Closed):
     seed: int | None = Field(None, description="simulated: seed of the patients")
     site: str | None = Field(None, description="simulated: name of the hospital or scanner")
     recipe: Plain | None = Field(None, description="simulated: how the patients are imaged")
+    population: Plain | None = Field(None, description="simulated: who the patients are")
+    protocols: dict[str, float] | None = Field(
+        None, description="simulated: share of patients by acquisition protocol; what `recipe` says comes on top"
+    )
+    randomised: Probability | None = Field(
+        None, description="simulated by protocols: share of patients with domain randomisation"
+    )
     table: str | None = Field(None, description="folder: CSV with one row per scan")
     root: str | None = Field(
         None, description="public sets: the folder as downloaded; folder: what the table's paths start from"

@@ -10,6 +10,7 @@ import numpy as np
 
 from crossmod.cohort.images import Scan, read_scan, write_mask
 from crossmod.job import UserError, whole, write_json
+from crossmod.weights import FOLDER, RECORD
 
 Plain = dict[str, Any]
 
@@ -44,6 +45,25 @@ class Model:
     precision: str
 
     @classmethod
+    def shipped(cls, folder: Path = FOLDER) -> "Model":
+        """The networks that come with crossmod, trained on simulated patients alone, or others that `crossmod ship` wrote.
+
+        Raises:
+            UserError: if the folder holds none.
+        """
+        if not (folder / RECORD.name).is_file():
+            raise UserError(f"{folder}: no {RECORD.name}: it is written by `crossmod ship --out {folder}`.")
+        record = json.loads((folder / RECORD.name).read_text(encoding="utf-8"))
+        return cls(
+            name=record["name"],
+            weights={stage: folder / f"{stage}.safetensors" for stage in record["stages"]},
+            stages=record["stages"],
+            network=record["network"],
+            normalisation=record["normalisation"],
+            precision=record["precision"],
+        )
+
+    @classmethod
     def load(cls, folder: Path, seed: int) -> "Model":
         """Read what the study saved; today's config plays no part.
 
@@ -68,31 +88,13 @@ class Model:
         )
 
 
-def default_model() -> Path:
-    """The deployed arm of the largest renal study in this folder: mixed, all graded patients, first subset.
-
-    Raises:
-        UserError: if no study was run here.
-    """
-    from crossmod.config import compose
-    from crossmod.design import default_arm
-
-    for scale in ("full", "laptop"):
-        folder = Path("results/renal") / scale / "train" / default_arm(compose([f"scale={scale}"]))
-        if folder.is_dir():
-            return folder
-    raise UserError(
-        "No trained model found in results/renal: run `make reproduce` first, or name a trained arm with --model."
-    )
-
-
 def measure_scan(scan: Path, out: Path | None, model: Path | None, modality: str, seed: int, threads: int) -> Plain:
     """Segment both kidneys' parenchyma, write mask, JSON and overlay, and print the volumes.
 
     Args:
         scan: image file, or folder with one DICOM series.
         out: folder for the results; None: the scan's own.
-        model: folder of a trained arm; None: :func:`default_model`.
+        model: folder of a trained arm; None: the networks that come with crossmod.
         modality: ``CT``, ``MR`` or ``auto``.
         seed: which training of the arm.
         threads: CPU threads.
@@ -103,10 +105,10 @@ def measure_scan(scan: Path, out: Path | None, model: Path | None, modality: str
     Raises:
         UserError: if the scan or the model cannot be used.
     """
-    trained = Model.load((model or default_model()).resolve(), seed)
+    trained = Model.load(model.resolve(), seed) if model else Model.shipped()
     image = read_scan(scan)
     modality = _modality(image, modality)
-    kidney, parenchyma = _segment(image, modality, trained, threads)
+    kidney, parenchyma = segment_scan(image, modality, trained, threads)
 
     stem = scan.name.removesuffix(".gz").rsplit(".", 1)[0] if scan.is_file() else scan.resolve().name
     folder = out or (scan.parent if scan.is_file() else scan)
@@ -135,7 +137,18 @@ def _modality(image: Scan, asked: str) -> str:
     return "CT" if float(image.array.min()) <= AIR_HU else "MR"
 
 
-def _segment(image: Scan, modality: str, trained: Model, threads: int) -> tuple[np.ndarray, np.ndarray]:
+def segment_scan(image: Scan, modality: str, trained: Model, threads: int) -> tuple[np.ndarray, np.ndarray]:
+    """Both stages on one scan.
+
+    Args:
+        image: the scan.
+        modality: ``CT`` or ``MR``.
+        trained: the networks.
+        threads: CPU threads.
+
+    Returns:
+        Masks of kidneys and of parenchyma in the scan's own space: uint8, 1 right, 2 left.
+    """
     import torch
 
     from crossmod.predict.cascade import kidney_boxes, on_grids, segment_kidneys, segment_parenchyma

@@ -16,7 +16,7 @@ from crossmod.phantom import parse_recipe
         ({"mr": {"repetition_time": 7}}, ["recipe.mr.repetition_time", "repetition_time_ms"]),
         ({"spacing": [1, 1, 1]}, ["recipe.spacing: no such key", "spacing_mm"]),
         ({"spacing_mm": [0.1, 1, 1]}, ["recipe.spacing_mm[0] = 0.1", "0.5 to 12"]),
-        ({"field_of_view_mm": [300, 600, 200]}, ["recipe.field_of_view_mm[1] = 600", "96 to 520"]),
+        ({"field_of_view_mm": [300, 600, 200]}, ["recipe.field_of_view_mm[1] = 600", "48 to 520"]),
         ({"spacing_mm": [0.5, 0.5, 0.5]}, ["voxels", "64000000", "spacing_mm"]),
         ({"spacing_mm": [1, 1]}, ["recipe.spacing_mm"]),
         ({"orientation": "LPL"}, ["recipe.orientation = 'LPL'", "L/R, P/A and I/S"]),

@@ -25,3 +25,13 @@ rule train:
         "train {wildcards.arm}, stage {wildcards.stage}, seed {wildcards.seed}"
     shell:
         "crossmod train {params.job:q} --threads {threads} 2>&1 | tee {log}"
+
+
+# A target: the networks of the arm a user would deploy, and nothing that only the comparison needs.
+rule weights:
+    input:
+        expand(
+            f"{R}/train/{design.default_arm(STUDY)}/{{stage}}/seed{{seed}}/model.safetensors",
+            stage=STAGES,
+            seed=SEEDS,
+        ),

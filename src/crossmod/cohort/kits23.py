@@ -15,7 +15,8 @@ from crossmod.cohort.sides import tumour_side
 from crossmod.cohort.table import reference, write_table
 from crossmod.job import UserError
 
-# ASSUME: KiTS' "kidney" leaves out tumours and cysts and hardly holds sinus, so it stands for parenchyma.
+# ASSUME: KiTS' "kidney" leaves out tumours and cysts, so it stands for parenchyma; it includes most of the sinus, about a tenth
+# of its volume.
 LABELS = {1: "parenchyma", 2: "tumour", 3: "cyst"}
 
 

@@ -18,8 +18,19 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from crossmod.job import UserError, write_json
-from crossmod.phantom import LABELS, Recipe, parse_recipe, simulate
+from crossmod.phantom import (
+    LABELS,
+    PROTOCOLS,
+    Population,
+    Recipe,
+    draw_recipe,
+    parse_population,
+    parse_recipe,
+    simulate,
+)
 
+# Far from the streams of a body, which are counted from 0.
+_PROTOCOL_STREAM = 7919
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -34,6 +45,20 @@ class CohortSettings(BaseModel):
     recipe: dict[str, Any] = Field(
         default_factory=dict, description="how patients are scanned; see crossmod.phantom.Recipe"
     )
+    population: dict[str, Any] = Field(
+        default_factory=dict, description="who the patients are; see crossmod.phantom.Population"
+    )
+    protocols: dict[str, float] = Field(
+        default_factory=dict,
+        description="share of patients scanned by each protocol of crossmod.phantom.protocols; what `recipe` says comes on top",
+    )
+
+    randomised: float = Field(
+        0.0,
+        ge=0.0,
+        le=1.0,
+        description="with protocols: share of patients with domain randomisation (recipe.randomisation from 0.3 to 1)",
+    )
 
 
 @dataclass(frozen=True)
@@ -41,6 +66,7 @@ class _Task:
     case: str
     seed: int
     recipe: Recipe
+    population: Population
     site: str
     folder: Path
 
@@ -58,12 +84,13 @@ def write_cohort(name: str, folder: Path, settings: dict[str, Any], threads: int
         UserError: if a setting or the recipe is wrong, naming the key and its range.
     """
     plan = _checked(name, settings, threads)
-    recipe = parse_recipe(plan.recipe)
+    seeds = [case_seed(plan.seed, index) for index in range(plan.cases)]
+    recipes, population = _recipes(plan, seeds), parse_population(plan.population)
     for part in ("images", "labels"):
         (folder / part).mkdir(parents=True, exist_ok=True)
     tasks = [
-        _Task(f"{name}-{index + 1:04d}", case_seed(plan.seed, index), recipe, plan.site, folder)
-        for index in range(plan.cases)
+        _Task(f"{name}-{index + 1:04d}", seed, recipe, population, plan.site, folder)
+        for index, (seed, recipe) in enumerate(zip(seeds, recipes, strict=True))
     ]
     rows = {}
     started = time.monotonic()
@@ -87,6 +114,26 @@ def write_cohort(name: str, folder: Path, settings: dict[str, Any], threads: int
 def case_seed(seed: int, index: int) -> int:
     """Seed of the case at a place in a cohort: a longer cohort begins with the same cases."""
     return int(np.random.SeedSequence([seed, index]).generate_state(1, np.uint64)[0] >> 1)
+
+
+def _recipes(plan: CohortSettings, seeds: list[int]) -> list[Recipe]:
+    """The recipe of every patient: one for all, or drawn from protocols by the patient's seed."""
+    if not plan.protocols:
+        return [parse_recipe(plan.recipe)] * len(seeds)
+    names, shares = zip(*sorted(plan.protocols.items()), strict=True)
+    share = np.array(shares, dtype=float)
+    unknown = [name for name in names if name not in PROTOCOLS]
+    if unknown:
+        raise UserError(f"protocol '{unknown[0]}': unknown; there are {', '.join(PROTOCOLS)}")
+    if not (np.isfinite(share) & (share >= 0)).all() or not share.sum() > 0:
+        raise UserError(f"protocols = {plan.protocols}: shares must be 0 or more, and one at least above 0")
+    recipes = []
+    for seed in seeds:
+        rng = np.random.default_rng([seed, _PROTOCOL_STREAM])
+        strength = round(float(rng.uniform(0.3, 1.0)), 4) if rng.random() < plan.randomised else 0.0
+        fixed = {"randomisation": strength, **plan.recipe}
+        recipes.append(draw_recipe(str(rng.choice(names, p=share / share.sum())), rng, fixed))
+    return recipes
 
 
 def _checked(name: str, settings: dict[str, Any], threads: int) -> CohortSettings:
@@ -118,7 +165,7 @@ def _worked(tasks: list[_Task], threads: int) -> Iterator[dict[str, Any]]:
 
 def _write_case(task: _Task) -> dict[str, Any]:
     """Simulate one case, write its two files, and return its row of cases.csv."""
-    patient = simulate(task.seed, task.recipe)
+    patient = simulate(task.seed, task.recipe, task.population)
     image, label = f"images/{task.case}.nii.gz", f"labels/{task.case}.nii.gz"
     write_nifti(task.folder / image, patient.image, patient.affine)
     write_nifti(task.folder / label, patient.labels, patient.affine)

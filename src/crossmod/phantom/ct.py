@@ -3,11 +3,14 @@
 import numpy as np
 from scipy import ndimage
 
+from crossmod.phantom.artefacts import streak
 from crossmod.phantom.field import random_field
 from crossmod.phantom.grid import Grid
-from crossmod.phantom.recipe import CTSettings
+from crossmod.phantom.recipe import CTSettings, Recipe
 from crossmod.phantom.tissue import Tissue
 
+# Spread (HU) of every tissue under full domain randomisation.
+RANDOM_HU = 22.0
 FWHM = 2.3548  # full width at half maximum over standard deviation of a Gaussian
 
 # Tissue: HU without contrast, uptake in HU at 100 s, spread between patients (HU), texture (HU).
@@ -18,18 +21,18 @@ HU = {
     Tissue.AIR: (-1000, 0, 0, 0),
     Tissue.SKIN: (30, 10, 8, 5),
     Tissue.SUBCUTANEOUS_FAT: (-108, 2, 4, 5),
-    Tissue.MUSCLE: (48, 14, 7, 9),
-    Tissue.VISCERAL_FAT: (-104, 5, 5, 8),
+    Tissue.MUSCLE: (44, 14, 7, 16),
+    Tissue.VISCERAL_FAT: (-100, 5, 6, 16),
     Tissue.BONE_CORTEX: (400, 0, 90, 60),
-    Tissue.BONE_MARROW: (165, 15, 45, 30),
+    Tissue.BONE_MARROW: (140, 15, 45, 35),
     Tissue.DISC: (85, 8, 12, 6),
     Tissue.CSF: (12, 0, 4, 3),
     Tissue.CORD: (36, 4, 3, 3),
     Tissue.LUNG: (-830, 15, 30, 25),
-    Tissue.LIVER: (55, 55, 9, 4),
+    Tissue.LIVER: (55, 60, 9, 4),
     Tissue.LIVER_VESSEL: (42, 105, 6, 3),
     Tissue.GALLBLADDER: (8, 0, 6, 2),
-    Tissue.SPLEEN: (48, 72, 6, 3),
+    Tissue.SPLEEN: (46, 72, 7, 3),
     Tissue.BOWEL_WALL: (38, 45, 10, 9),
     Tissue.BOWEL_FLUID: (15, 2, 10, 6),
     Tissue.BOWEL_STOOL: (25, 0, 30, 55),
@@ -39,31 +42,40 @@ HU = {
     Tissue.ARTERY: (42, 112, 6, 3),
     Tissue.VEIN: (42, 105, 8, 5),
     Tissue.PLAQUE: (650, 0, 150, 80),
-    Tissue.CORTEX: (34, 148, 8, 5),
-    Tissue.MEDULLA: (32, 146, 8, 6),
+    Tissue.CORTEX: (31, 148, 8, 5),
+    Tissue.MEDULLA: (30, 146, 8, 6),
     Tissue.SINUS_FAT: (-85, 12, 12, 14),
     Tissue.URINE: (6, 2, 4, 2),
     Tissue.CYST: (7, 0, 5, 2),
     Tissue.TUMOUR: (35, 70, 8, 15),
     Tissue.NECROSIS: (22, 8, 6, 7),
     Tissue.HAEMORRHAGE: (58, 5, 8, 8),
+    Tissue.MYOCARDIUM: (45, 60, 6, 6),
+    Tissue.CARTILAGE: (90, 10, 15, 8),
+    # Liver over carcinoma 1.21 in the delayed phase (median; AJR 2013, PMID 23255745), so about 1.15 at 100 s.
+    # ASSUME: metastases take up half of what the liver does, vertebral ones are lytic soft tissue, tumours within the dura are as
+    # dense as cord and, having no barrier, take up more.
+    Tissue.LIVER_TUMOUR: (48, 47, 6, 10),
+    Tissue.LIVER_METASTASIS: (41, 27, 6, 8),
+    Tissue.BONE_METASTASIS: (65, 35, 25, 30),
+    Tissue.INTRADURAL_TUMOUR: (42, 45, 7, 7),
 }
 UPTAKE = {"clear_cell": (85.0, 22.0), "papillary": (32.0, 9.0), "chromophobe": (55.0, 12.0)}
 
 
-def render_ct(
-    fine: np.ndarray, grid: Grid, settings: CTSettings, histology: str, rng: np.random.Generator
-) -> np.ndarray:
+def render_ct(fine: np.ndarray, grid: Grid, recipe: Recipe, histology: str, rng: np.random.Generator) -> np.ndarray:
     """HU (int16) on the grid, R-A-S order, from tissues on the fine grid.
 
     Args:
         fine: uint8 tissues, sub-slices included.
         grid: sampling points.
-        settings: scanner and contrast.
+        recipe: scanner, contrast, arms.
         histology: subtype of the tumour, which sets its uptake.
         rng: source of all that differs between scans of one body.
     """
+    settings = recipe.ct
     level, texture = _attenuation(settings, histology, rng)
+    level += np.float32(RANDOM_HU * recipe.randomisation) * chance(rng)
     image = level[fine]
     image += texture[fine] * _texture(grid, rng)
     image = grid.mean_slices(image)
@@ -71,6 +83,7 @@ def render_ct(
     if settings.table:
         _table(image, grid, body, rng)
     _kernel(image, grid, settings)
+    streak(image, grid, settings.streaks_hu, recipe.arms == "down", rng)
     image += _noise(grid, settings, body, rng)
     return np.clip(np.round(image), -1024, 3071).astype(np.int16)
 
@@ -82,11 +95,7 @@ def _attenuation(settings: CTSettings, histology: str, rng: np.random.Generator)
     uptake[Tissue.TUMOUR] *= np.exp(rng.normal(0, 0.18))
     gain = settings.enhancement * np.exp(rng.normal(0, settings.enhancement_sd))
     phase = np.clip(rng.normal(settings.phase, settings.phase_sd), 0, 1)
-    # ASSUME: before the nephrographic phase the medulla and veins lag, arteries and cortex lead.
-    lead = 1 - phase
-    uptake[Tissue.MEDULLA] *= 1 - 0.75 * lead
-    uptake[[Tissue.ARTERY, Tissue.CORTEX]] *= np.array([1 + 0.9 * lead, 1 + 0.25 * lead])
-    uptake[[Tissue.VEIN, Tissue.LIVER_VESSEL, Tissue.LIVER]] *= 1 - 0.45 * lead
+    uptake *= lag(phase)
     level = plain + gain * uptake + spread * np.clip(rng.normal(size=len(Tissue)), -2.5, 2.5)
     if rng.random() < settings.excretion:
         level[Tissue.URINE] = rng.uniform(120, 700)
@@ -95,6 +104,30 @@ def _attenuation(settings: CTSettings, histology: str, rng: np.random.Generator)
     if rng.random() < 0.25:  # ASSUME: one patient in four has a fatty liver
         level[Tissue.LIVER] -= rng.uniform(10, 45)
     return level.astype(np.float32), texture.astype(np.float32)
+
+
+def lag(phase: float) -> np.ndarray:
+    """Uptake of every tissue relative to the nephrographic phase, (len(Tissue),); `phase` 0 corticomedullary to 1.
+
+    ASSUME: before the nephrographic phase the medulla, veins and liver lag, arteries and cortex lead.
+    """
+    lead, share = 1 - phase, np.ones(len(Tissue))
+    share[Tissue.MEDULLA] -= 0.75 * lead
+    share[Tissue.ARTERY] += 0.9 * lead
+    share[Tissue.CORTEX] += 0.25 * lead
+    share[[Tissue.VEIN, Tissue.LIVER_VESSEL, Tissue.LIVER]] -= 0.45 * lead
+    # Carcinoma of the liver is fed by arteries and washes out (Furlan et al., Br J Radiol 2011;84:403); metastases fill slowly.
+    share[Tissue.LIVER_TUMOUR] += 0.3 * lead
+    share[[Tissue.LIVER_METASTASIS, Tissue.BONE_METASTASIS, Tissue.INTRADURAL_TUMOUR]] -= 0.35 * lead
+    return share
+
+
+def chance(rng: np.random.Generator) -> np.ndarray:
+    """A random step of every tissue, standard normal, float32 (len(Tissue),); cortex and medulla mostly agree."""
+    step = np.clip(rng.normal(size=len(Tissue)), -2, 2)
+    step[Tissue.MEDULLA] = 0.8 * step[Tissue.CORTEX] + 0.6 * step[Tissue.MEDULLA]
+    step[[Tissue.AIR, Tissue.LUNG, Tissue.BOWEL_GAS]] = 0
+    return step.astype(np.float32)
 
 
 def _texture(grid: Grid, rng: np.random.Generator) -> np.ndarray:

@@ -16,7 +16,7 @@ _THREE_FROM_MM, _FIVE_FROM_MM = 3.6, 9.0
 class Grid:
     """Sampling points of one scan.
 
-    axes: voxel centres along R, A, S in mm (body frame), ascending.
+    axes: voxel centres along R, A, S in mm (body frame), ascending; across slices uneven where the patient breathes.
     samples: how many sub-slices make one slice, along world axis `slice_axis`.
     """
 
@@ -72,7 +72,11 @@ class Grid:
     def affine(self) -> np.ndarray:
         """Native voxel indices to world (RAS+) mm, 4x4 float64."""
         ras = np.diag([*self.spacing_mm, 1.0])
-        ras[:3, 3] = [axis[0] + shift for axis, shift in zip(self.axes, self.origin_mm, strict=True)]
+        # The middle of an axis, not its first voxel: that slice may have been shifted by a breath.
+        first = [
+            axis.mean() - step * (len(axis) - 1) / 2 for axis, step in zip(self.axes, self.spacing_mm, strict=True)
+        ]
+        ras[:3, 3] = [edge + shift for edge, shift in zip(first, self.origin_mm, strict=True)]
         return ras @ nib.orientations.inv_ornt_aff(self._turn(), self.shape)
 
     def _turn(self) -> np.ndarray:
@@ -85,12 +89,13 @@ def make_grid(recipe: Recipe, rng: np.random.Generator) -> Grid:
     scatter = np.clip(rng.normal(size=3), -2, 2) * recipe.position_sd_mm * np.array([1.0, 0.7, 1.5])
     # ASSUME: technologists centre left-right and front-back on the trunk, whose middle lies ~20 mm before the
     # vertebral bodies, and the stack a little above the kidneys, to hold the liver's dome.
-    centre = scatter + np.array([0.0, 20.0, 8.0])
+    centre = scatter + np.array(recipe.centre_mm)
     table_mm = np.round(rng.uniform([-20, -180, -900], [20, -80, 200]), 1)
     count, step = [0, 0, 0], [0.0, 0.0, 0.0]
     for native, world in enumerate(recipe.ras_axes):
         count[world], step[world] = recipe.shape[native], recipe.spacing_mm[native]
     axes = tuple(c + (np.arange(n) - (n - 1) / 2) * s for c, n, s in zip(centre, count, step, strict=True))
+    axes = _breathed(axes, recipe, rng)
     thickness = recipe.slice_thickness_mm or recipe.spacing_mm[2]
     samples = 1 if thickness < _THREE_FROM_MM else 3 if thickness < _FIVE_FROM_MM else 5
     return Grid(
@@ -102,3 +107,19 @@ def make_grid(recipe: Recipe, rng: np.random.Generator) -> Grid:
         recipe.orientation,
         tuple(table_mm.tolist()),
     )
+
+
+def _breathed(axes: Axes, recipe: Recipe, rng: np.random.Generator) -> Axes:
+    """Slices displaced by breathing between them: the body moves, the scanner does not know.
+
+    ASSUME: displacements are independent, and less than 0.45 of a slice's spacing, so that slices keep their order.
+    """
+    amount = recipe.mr.breathing_mm if recipe.modality == "MR" else 0.0
+    if amount == 0:
+        return axes
+    across = recipe.ras_axes[2]
+    most = 0.45 * recipe.spacing_mm[2]
+    moved = list(axes)
+    shift = np.clip(rng.normal(0.0, amount, len(axes[across])), -most, most)
+    moved[across] = axes[across] + shift - shift.mean()
+    return tuple(moved)

@@ -11,9 +11,9 @@ from crossmod.phantom.torso import Person, Torso
 
 # Median volume (ml) of a kidney's tissue (parenchyma and collecting system) without mass, and its spread.
 # Source: computed from the KiTS23 label maps: clean side median 192 ml, interquartile range 151-227 ml.
-MEDIAN_ML, SPREAD_LOG, SPREAD_SIDE_LOG = 192.0, 0.25, 0.13
+MEDIAN_ML, SPREAD_LOG, SPREAD_SIDE_LOG = 201.0, 0.25, 0.13
 # The right kidney lies lower in 62 % of those patients: mean over spread of the height difference is 0.305.
-HEIGHT_DIFFERENCE_MM, HEIGHT_SPREAD_MM = 4.6, 15.0
+HEIGHT_DIFFERENCE_MM, HEIGHT_SPREAD_MM = 6.7, 21.0
 
 
 @dataclass(frozen=True)
@@ -58,14 +58,16 @@ class _Parts:
     urine: np.ndarray
 
 
-def draw_kidneys(rng: np.random.Generator, person: Person, torso: Torso) -> dict[str, Kidney]:
+def draw_kidneys(
+    rng: np.random.Generator, person: Person, torso: Torso, hydronephrosis: float = 0.0
+) -> dict[str, Kidney]:
     """Draw both kidneys of a person, keyed right and left."""
     # ASSUME: kidney volume follows stature and is larger in men; 3 % have one small, atrophic kidney.
     body = rng.normal(0, SPREAD_LOG * 0.9) + 1.2 * np.log(person.stature / 0.99)
     lift = rng.normal(0.0, 8.0)
     difference = rng.normal(HEIGHT_DIFFERENCE_MM, HEIGHT_SPREAD_MM)
     atrophic = rng.choice(["right", "left"]) if rng.random() < 0.03 else None
-    fat = float(np.clip(rng.normal(1 + 0.6 * (person.bmi - 20), 4), 0.0, 18.0))
+    fat = float(np.clip(rng.normal(0.6 * (person.bmi - 21), 4), 0.0, 18.0))
     kidneys = {}
     for side in ("right", "left"):
         volume = MEDIAN_ML * np.exp(body + rng.normal(0, SPREAD_SIDE_LOG)) * (0.45 if side == atrophic else 1.0)
@@ -73,20 +75,25 @@ def draw_kidneys(rng: np.random.Generator, person: Person, torso: Torso) -> dict
         shape = _draw_shape(rng, side, torso, height, fat * rng.uniform(0.7, 1.3))
         kidney = _scaled_to(shape, volume)
         kidneys[side] = replace(kidney, cysts=_draw_cysts(rng, kidney, person))
+    for side in kidneys:
+        # ASSUME: a blocked kidney's pelvis and calyces take up two to three times the room (grades 2 to 4).
+        widened = rng.uniform(2.0, 3.2)
+        if rng.random() < hydronephrosis:
+            kidneys[side] = replace(kidneys[side], pelvis=widened, sinus_semi=kidneys[side].sinus_semi * 1.15)
     return kidneys
 
 
 def _draw_shape(rng: np.random.Generator, side: str, torso: Torso, height_mm: float, fat_mm: float) -> Kidney:
     sign = 1 if side == "right" else -1
     # Lower poles lie lateral and in front (the psoas' slope): principal axes of KiTS23 kidneys, 11 +- 9 and 21 +- 11 degrees.
-    lateral, forward, hilum = rng.normal([0.2, 0.35, 0.6], [0.12, 0.15, 0.22])
+    lateral, forward, hilum = rng.normal([0.22, 0.42, 0.6], [0.16, 0.2, 0.22])
     up = np.array([-sign * np.sin(lateral), -np.sin(forward), np.cos(lateral)])
     up /= np.linalg.norm(up)
     inner = np.array([-sign * np.cos(hilum), np.sin(hilum), 0.0])
     inner -= up * (inner @ up)
     inner /= np.linalg.norm(inner)
     half, _, back = torso.cavity
-    x = np.clip(rng.normal(0.52, 0.04) * half, 56, 82)
+    x = np.clip(rng.normal(0.545, 0.055) * half, 54, 90)
     depth = np.clip(rng.normal(0, 6), 26 - back, 20)
     lobes = _draw_lobes(rng)
     return Kidney(
@@ -155,12 +162,12 @@ def _radius(kidney: Kidney, q0: np.ndarray, q1: np.ndarray, q2: np.ndarray) -> n
     near = (radius > 0.8) & (radius < 1.2)
     point = np.stack([q0[near], across[near], q2[near]], axis=-1)
     point /= np.linalg.norm(point, axis=-1, keepdims=True)
-    closest = _closest(point, kidney.lobes)
-    radius[near] /= 1 + np.float32(kidney.lobulation) * (np.minimum((closest - 0.85) / 0.15, 1) - np.float32(0.5))
+    nearest = closest(point, kidney.lobes)
+    radius[near] /= 1 + np.float32(kidney.lobulation) * (np.minimum((nearest - 0.85) / 0.15, 1) - np.float32(0.5))
     return radius
 
 
-def _closest(points: np.ndarray, directions: np.ndarray) -> np.ndarray:
+def closest(points: np.ndarray, directions: np.ndarray) -> np.ndarray:
     """Greatest cosine between unit points (n, 3) and directions (m, 3); sums are written out to stay exact."""
     best = np.full(len(points), -1, dtype=np.float32)
     x, y, z = np.ascontiguousarray(points.T)
@@ -180,7 +187,7 @@ def _parts(kidney: Kidney, q0: np.ndarray, q1: np.ndarray, q2: np.ndarray) -> _P
     hub = kidney.sinus_centre.astype(np.float32) * np.float32(0.7)
     ray = np.stack([np.float32(0.55) * (q0 - hub[0]), across - hub[1], q2 - hub[2]], axis=-1)
     length = np.linalg.norm(ray, axis=-1) + np.float32(1e-4)
-    closest = _closest(ray / length[:, None], kidney.lobes)
+    nearest = closest(ray / length[:, None], kidney.lobes)
     middle, semi = kidney.sinus_centre.astype(np.float32), kidney.sinus_semi.astype(np.float32)
     core = np.sqrt(
         ((q0 - middle[0]) / semi[0]) ** 2
@@ -188,9 +195,9 @@ def _parts(kidney: Kidney, q0: np.ndarray, q1: np.ndarray, q2: np.ndarray) -> _P
         + ((q2 - middle[2]) / semi[2]) ** 2
     )
     # Papillae bulge into the sinus; between them, columns of cortex reach it.
-    papilla = np.clip((closest - np.float32(kidney.pyramid_cos)) / np.float32(1 - kidney.pyramid_cos), 0, 1)
+    papilla = np.clip((nearest - np.float32(kidney.pyramid_cos)) / np.float32(1 - kidney.pyramid_cos), 0, 1)
     sinus = core + np.float32(0.18) * papilla < 1
-    medulla = ~sinus & (closest > np.float32(kidney.pyramid_cos)) & (depth > np.float32(kidney.cortex_mm))
+    medulla = ~sinus & (nearest > np.float32(kidney.pyramid_cos)) & (depth > np.float32(kidney.cortex_mm))
     pelvis = np.float32(kidney.pelvis)
     basin = ((q0 - hub[0]) / 0.24) ** 2 + ((across - np.float32(0.68)) / 0.34) ** 2 + ((q2 - hub[2]) / 0.13) ** 2
     calyx = (papilla > 1 - np.float32(0.3) * pelvis) & (core > 0.5)
@@ -199,7 +206,7 @@ def _parts(kidney: Kidney, q0: np.ndarray, q1: np.ndarray, q2: np.ndarray) -> _P
 
 def paint_fat(canvas: Canvas, kidney: Kidney) -> None:
     """Clear a capsule of perirenal fat, thicker behind and below, before the kidney is painted."""
-    semi = kidney.semi_mm + kidney.fat_mm * np.array([1.3, 0.8, 0.7]) + 1.0
+    semi = kidney.semi_mm + kidney.fat_mm * np.array([1.3, 0.8, 0.7]) + 0.4
     soft = ~table((*SHELL, *BONES, Tissue.MUSCLE, Tissue.ARTERY, Tissue.VEIN, Tissue.LUNG))
     centre = kidney.centre_mm + kidney.fat_mm * kidney.fat_shift
     box = canvas.box(centre, float(semi.max()))
@@ -212,7 +219,7 @@ def paint_fat(canvas: Canvas, kidney: Kidney) -> None:
 
 def paint_kidney(canvas: Canvas, kidney: Kidney) -> None:
     """Paint renal vessels, then the kidney with its labels, then its cysts."""
-    _paint_vessels(canvas, kidney)
+    paint_vessels(canvas, kidney)
     box = canvas.box(kidney.centre_mm, float(kidney.semi_mm.max()) * 1.15)
     if box is None:
         return
@@ -242,7 +249,7 @@ def _local(canvas: Canvas, box: Box, kidney: Kidney, centre_mm: np.ndarray, semi
     return [row[0] * x + row[1] * y + row[2] * z for row in rows]
 
 
-def _paint_vessels(canvas: Canvas, kidney: Kidney) -> None:
+def paint_vessels(canvas: Canvas, kidney: Kidney) -> None:
     """Renal vein and artery from the great vessels to the hilum, and the ureter's first part."""
     inner, up = kidney.turn[1], kidney.turn[0]
     gate = kidney.centre_mm + inner * kidney.semi_mm[1] * 0.85

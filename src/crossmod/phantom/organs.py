@@ -115,10 +115,14 @@ def _liver(rng: np.random.Generator, half: float, front: float) -> tuple[Blob, .
 
 def _spleen(rng: np.random.Generator, half: float) -> tuple[Blob, ...]:
     # ASSUME: spleen volume log-normal about 200 ml once cut by the wall and the lung; a tenth are large (portal hypertension, lymphoma).
+    # Two in three have a medial lobe, which may lie on the left kidney's upper pole.
     volume = np.exp(rng.normal(np.log(280.0), 0.4)) * (2.2 if rng.random() < 0.1 else 1.0)
     size = np.cbrt(volume / 200.0)
-    centre = np.array([-0.76 * half, rng.normal(-12.0, 10.0), 52.0 + rng.normal(0, 12) - 10 * (size - 1)])
-    return (Blob(centre, np.array([22.0, 42.0, 52.0]) * size, rotation(rng, 0.25), Tissue.SPLEEN),)
+    centre = np.array([-0.76 * half, rng.normal(-12.0, 12.0), 52.0 + rng.normal(0, 15) - 10 * (size - 1)])
+    main = Blob(centre, np.array([22.0, 42.0, 52.0]) * size, rotation(rng, 0.25), Tissue.SPLEEN)
+    inwards = np.array([rng.uniform(14.0, 40.0), rng.uniform(-12.0, 16.0), rng.uniform(-8.0, 24.0)])
+    lobe = Blob(centre + inwards, rng.uniform([18, 20, 22], [32, 34, 40]) * size, rotation(rng, 0.4), Tissue.SPLEEN)
+    return (main, lobe) if rng.random() < 0.67 else (main,)
 
 
 def _gallbladder(rng: np.random.Generator, half: float, front: float) -> tuple[Blob, ...]:
@@ -157,9 +161,9 @@ def _stomach(rng: np.random.Generator, half: float, front: float) -> Tube:
 def _small_bowel(rng: np.random.Generator, half: float, front: float) -> list[Tube]:
     """Loops: random walks that stay before the spine and below the stomach."""
     loops = []
-    low, high = np.array([-0.75 * half, 0.18 * front, -150.0]), np.array([0.6 * half, 0.85 * front, 15.0])
+    low, high = np.array([-0.75 * half, 0.18 * front, -185.0]), np.array([0.6 * half, 0.85 * front, 15.0])
     wet = rng.uniform(0.2, 0.9)
-    for _ in range(int(rng.integers(14, 23))):
+    for _ in range(int(rng.integers(16, 27))):
         point = rng.uniform(low, high)
         step = rng.normal(size=3)
         points = []
@@ -181,7 +185,7 @@ def _colon(rng: np.random.Generator, half: float, front: float) -> list[Tube]:
     sag = rng.uniform(-70, 0)
     right_flexure, left_flexure = rng.normal(-25, 18), rng.normal(25, 18)
     paths = (
-        [[0.72, 0.1, -150], [0.76, 0.05, -90], [0.7, 0.12, right_flexure]],
+        [[0.66, 0.2, -145], [0.76, 0.05, -90], [0.7, 0.12, right_flexure]],
         [
             [0.68, 0.3, right_flexure],
             [0.3, 0.75, sag + 10],
@@ -190,9 +194,10 @@ def _colon(rng: np.random.Generator, half: float, front: float) -> list[Tube]:
             [-0.72, 0.2, left_flexure],
         ],
         [[-0.78, 0.05, left_flexure], [-0.8, -0.05, -50], [-0.76, 0.05, -150]],
+        [[-0.74, 0.1, -150], [-0.4, 0.25, -180], [0.1, 0.3, -160], [-0.1, 0.05, -185]],
     )
     tubes = []
-    for path, size in zip(paths, (23, 20, 16), strict=True):
+    for path, size in zip(paths, (23, 20, 16, 15), strict=True):
         knots = np.array(path) * [half, front, 1.0] + rng.normal(0, 6, (len(path), 3))
         points = curve(knots, 9.0)
         haustra = 1 + 0.16 * np.sin(np.arange(len(points)) * 1.9 + rng.uniform(0, 6))
@@ -232,6 +237,11 @@ def _vessels(rng: np.random.Generator) -> tuple[Branch, ...]:
     aorta = curve([[-7, 23, 170], [-7 + bend[0], 25, 60], [-7 + bend[1], 26, -40], [-5 + bend[2], 25, -110]], 6.0)
     cava = curve([[18, 22, 170], [17, 24, 60], [15 + bend[0] / 2, 23, -40], [12, 22, -110]], 6.0)
     wide = rng.uniform(8.0, 12.0)
+    iliac = []
+    for tissue, end, radius in ((Tissue.VEIN, cava[-1], 6.5), (Tissue.ARTERY, aorta[-1], 5.5)):
+        for side in (1, -1):
+            points = curve([end, [side * 28, 22, -140], [side * 52, 24, -175], [side * 68, 48, -225]], 5.0)
+            iliac.append(Branch(points, np.full(len(points), radius), tissue, soft))
     mesenteric = curve([[-5, 34, 30], [-4, 48, 5], [-2, 55, -60]], 4.0)
     portal = curve([[6, 46, -55], [6, 44, 5], [14, 42, 25], [26, 40, 45]], 4.0)
     splenic = curve([[8, 42, 12], [-30, 36, 25], [-60, 18, 38], [-85, 0, 48]], 5.0) + rng.normal(0, 3, 3)
@@ -239,6 +249,7 @@ def _vessels(rng: np.random.Generator) -> tuple[Branch, ...]:
     thick = np.interp(np.linspace(0, 1, len(gland)), [0, 0.3, 1], [15, 9, 10]) * rng.uniform(0.75, 1.15)
     return (
         *_mesentery(rng),
+        *iliac,
         Branch(gland, thick * rng.uniform(0.85, 1.15, len(gland)), Tissue.PANCREAS, (*_FREE, *_CONTENTS)),
         Branch(splenic, np.full(len(splenic), 4.0), Tissue.VEIN, soft),
         Branch(portal, np.full(len(portal), 6.0), Tissue.VEIN, soft),

@@ -1,6 +1,7 @@
-"""A whole simulated patient: anatomy from the seed alone, a scan of it by the recipe."""
+"""A whole simulated patient: anatomy from seed and population, a scan of it by the recipe."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,17 +9,37 @@ import numpy as np
 from crossmod.job import UserError
 from crossmod.phantom.canvas import Canvas, Pose
 from crossmod.phantom.ct import render_ct
+from crossmod.phantom.field import Axes
 from crossmod.phantom.grid import Grid, make_grid
 from crossmod.phantom.kidney import Kidney, draw_kidneys, paint_adrenal, paint_fat, paint_kidney
+from crossmod.phantom.liver_lesions import LiverLesion, draw_liver_lesions, liver_facts, paint_liver_lesions
 from crossmod.phantom.mr import render_mr
 from crossmod.phantom.organs import Organs, draw_organs, paint_organs
-from crossmod.phantom.recipe import Recipe
-from crossmod.phantom.tissue import LABELS
+from crossmod.phantom.pelvis import Pelvis, draw_pelvis, paint_pelvis
+from crossmod.phantom.recipe import Population, Recipe
+from crossmod.phantom.shapes import RealKidney, draw_shapes, paint_real_kidney, read_shapes, shape_facts
+from crossmod.phantom.spine_lesions import SpineLesion, draw_spine_lesions, paint_spine_lesions, spine_facts
+from crossmod.phantom.thorax import Thorax, draw_thorax, paint_arms, paint_thorax
+from crossmod.phantom.tissue import LABELS, VALUES
 from crossmod.phantom.torso import Person, Torso, draw_person, draw_torso, paint_muscles, paint_torso
 from crossmod.phantom.tumour import Tumour, draw_tumour, paint_tumour, push_of
 
 # One stream of random numbers per part: a part that draws more leaves the others as they were. Order is for ever.
-_STREAMS = ("person", "pose", "torso", "organs", "kidneys", "tumour", "place", "scan")
+_STREAMS = (
+    "person",
+    "pose",
+    "torso",
+    "organs",
+    "kidneys",
+    "tumour",
+    "place",
+    "scan",
+    "pelvis",
+    "thorax",
+    "liver",
+    "spine",
+    "shapes",
+)
 
 
 @dataclass(frozen=True)
@@ -28,9 +49,14 @@ class Anatomy:
     person: Person
     pose: Pose
     torso: Torso
+    pelvis: Pelvis
+    thorax: Thorax
     organs: Organs
     kidneys: dict[str, Kidney]
-    tumour: Tumour
+    planted: dict[str, RealKidney]
+    tumour: Tumour | None
+    liver_lesions: tuple[LiverLesion, ...] = ()
+    spine_lesions: tuple[SpineLesion, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -51,57 +77,102 @@ class Patient:
     facts: dict[str, Any]
 
 
-def draw_anatomy(seed: int) -> Anatomy:
-    """Draw a body. The seed alone decides."""
-    person = draw_person(_stream(seed, "person"))
+def draw_anatomy(seed: int, population: Population | None = None) -> Anatomy:
+    """Draw a body. The seed alone decides which of a population."""
+    who = population or Population()
+    person = draw_person(_stream(seed, "person"), who)
     torso = draw_torso(_stream(seed, "torso"), person)
-    kidneys = draw_kidneys(_stream(seed, "kidneys"), person, torso)
-    return Anatomy(
+    kidneys = draw_kidneys(_stream(seed, "kidneys"), person, torso, who.hydronephrosis)
+    planted = _plant(_stream(seed, "shapes"), who, kidneys)
+    tumour = draw_tumour(_stream(seed, "tumour"), kidneys, torso, who.tumour, who.tumour_ml)
+    body = Anatomy(
         person=person,
         pose=Pose.draw(_stream(seed, "pose")),
         torso=torso,
+        pelvis=draw_pelvis(_stream(seed, "pelvis"), person, torso),
+        thorax=draw_thorax(_stream(seed, "thorax"), torso),
         organs=draw_organs(_stream(seed, "organs"), torso, person),
-        kidneys=kidneys,
-        tumour=draw_tumour(_stream(seed, "tumour"), kidneys, torso),
+        kidneys=kidneys | {side: real.frame for side, real in planted.items()},
+        planted=planted,
+        # Real kidneys bring their own tumours.
+        tumour=None if any(real.tumour for real in planted.values()) else tumour,
+    )
+    return replace(
+        body,
+        liver_lesions=draw_liver_lesions(
+            _stream(seed, "liver"), body.organs, person, who.liver_lesions, lambda axes: _healthy(body, axes, "up")
+        ),
+        spine_lesions=draw_spine_lesions(_stream(seed, "spine"), torso, who.spine_lesions),
     )
 
 
-def simulate(seed: int, recipe: Recipe) -> Patient:
-    """Simulate one patient with renal-cell carcinoma: a pure function of its arguments.
+def simulate(seed: int, recipe: Recipe, population: Population | None = None) -> Patient:
+    """Simulate one patient: a pure function of its arguments.
+
+    Args:
+        seed: of the patient.
+        recipe: how the patient is scanned.
+        population: who is scanned; None: patients with renal-cell carcinoma.
 
     Raises:
         UserError: if the seed is negative or no whole number.
     """
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
         raise UserError(f"seed = {seed!r}: must be a whole number of 0 or more")
-    anatomy = draw_anatomy(int(seed))
+    anatomy = draw_anatomy(int(seed), population)
     grid = make_grid(recipe, _stream(seed, "place"))
-    fine_tissue, fine_label = paint(anatomy, grid)
-    scan, histology = _stream(seed, "scan"), anatomy.tumour.histology
-    if recipe.modality == "CT":
-        image = render_ct(fine_tissue, grid, recipe.ct, histology, scan)
-    else:
-        image = render_mr(fine_tissue, grid, recipe.mr, histology, scan)
+    fine_tissue, fine_label = paint(anatomy, grid, recipe.arms)
+    scan, histology = _stream(seed, "scan"), anatomy.tumour.histology if anatomy.tumour else "clear_cell"
+    render = render_ct if recipe.modality == "CT" else render_mr
+    image = render(fine_tissue, grid, recipe, histology, scan)
     labels, tissues = grid.centre_slices(fine_label), grid.centre_slices(fine_tissue)
     facts = _facts(anatomy, labels, grid.voxel_ml)
     return Patient(grid.native(image), grid.native(labels), grid.native(tissues), grid.affine, facts)
 
 
-def paint(anatomy: Anatomy, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
+def paint(anatomy: Anatomy, grid: Grid, arms: str = "up") -> tuple[np.ndarray, np.ndarray]:
     """Tissues and labels (uint8) of a body on the fine grid, R-A-S order."""
-    canvas = Canvas.blank(grid.fine_axes, anatomy.pose)
-    paint_torso(canvas, anatomy.torso)
-    straight = [value.copy() for value in canvas.xyz]
-    push_of(anatomy.tumour).apply(canvas)
+    canvas = _healthy(anatomy, grid.fine_axes, arms)
+    # Last, over what is there: they change no label.
+    paint_liver_lesions(canvas, anatomy.liver_lesions)
+    paint_spine_lesions(canvas, anatomy.torso, anatomy.spine_lesions)
+    return canvas.tissue, canvas.label
+
+
+def _healthy(anatomy: Anatomy, axes: Axes, arms: str) -> Canvas:
+    """All of a body but the lesions of liver and spine."""
+    canvas = Canvas.blank(axes, anatomy.pose)
+    paint_torso(canvas, anatomy.torso, anatomy.pelvis.promontory)
+    if arms == "down":
+        paint_arms(canvas, anatomy.torso, anatomy.thorax)
+    paint_thorax(canvas, anatomy.thorax)
+    paint_pelvis(canvas, anatomy.torso, anatomy.pelvis)
+    straight = replace(canvas, xyz=[value.copy() for value in canvas.xyz])
+    pushes = [real.push for real in anatomy.planted.values() if real.push is not None]
+    pushes += [push_of(anatomy.tumour)] if anatomy.tumour else []
+    if pushes:
+        max(pushes, key=lambda push: push.radius_mm).apply(canvas)
     paint_muscles(canvas, anatomy.torso)
     paint_organs(canvas, anatomy.organs)
-    for kidney in anatomy.kidneys.values():
-        paint_fat(canvas, kidney)
-    for kidney in anatomy.kidneys.values():
-        paint_kidney(canvas, kidney)
-        paint_adrenal(canvas, kidney)
-    paint_tumour(canvas, anatomy.tumour, straight)
-    return canvas.tissue, canvas.label
+    # A real kidney was measured with what its tumour had pushed aside: it lies in straight coordinates.
+    for side, kidney in anatomy.kidneys.items():
+        paint_fat(straight if side in anatomy.planted else canvas, kidney)
+    for side, kidney in anatomy.kidneys.items():
+        if side in anatomy.planted:
+            paint_real_kidney(straight, anatomy.planted[side])
+        else:
+            paint_kidney(canvas, kidney)
+        paint_adrenal(straight if side in anatomy.planted else canvas, kidney)
+    if anatomy.tumour:
+        paint_tumour(canvas, anatomy.tumour, straight.xyz)
+    return canvas
+
+
+def _plant(rng: np.random.Generator, who: Population, kidneys: dict[str, Kidney]) -> dict[str, RealKidney]:
+    """Real kidneys in place of the invented ones, for those patients who get them."""
+    if who.shapes is None or rng.random() >= who.shapes_share:
+        return {}
+    return draw_shapes(rng, read_shapes(Path(who.shapes)), kidneys)
 
 
 def _stream(seed: int, name: str) -> np.random.Generator:
@@ -111,15 +182,18 @@ def _stream(seed: int, name: str) -> np.random.Generator:
 def _facts(anatomy: Anatomy, labels: np.ndarray, voxel_ml: float) -> dict[str, Any]:
     """What is true of this patient; volumes are those of the label map."""
     counts = np.bincount(labels.ravel(), minlength=len(LABELS) + 1)
+    tumour, real = anatomy.tumour, shape_facts(anatomy.planted)
+    # What the label map shows: a mass outside the field of view is none of this case's.
+    shown = [side for side in ("right", "left") if counts[VALUES[f"{side}_tumour"]]]
     facts: dict[str, Any] = {
-        "tumour_side": anatomy.tumour.side,
+        "tumour_side": {0: "none", 1: "".join(shown)}.get(len(shown), "both"),
         "sex": anatomy.person.sex,
         "age": anatomy.person.age,
         "bmi": round(anatomy.person.bmi, 1),
-        "histology": anatomy.tumour.histology,
-        "growth": anatomy.tumour.growth,
+        "histology": tumour.histology if tumour else "none",
+        "growth": tumour.growth if tumour else "none",
     }
     for value, name in LABELS.items():
         facts[f"{name}_ml"] = round(float(counts[value]) * voxel_ml, 3)
-    facts["tumour_volume_ml"] = facts[f"{anatomy.tumour.side}_tumour_ml"]
-    return facts
+    facts["tumour_volume_ml"] = round(facts["right_tumour_ml"] + facts["left_tumour_ml"], 3)
+    return facts | real | liver_facts(anatomy.liver_lesions) | spine_facts(anatomy.spine_lesions)

@@ -1,4 +1,4 @@
-"""A recipe says how a simulated patient is scanned. It never touches the anatomy: that hangs on the seed alone."""
+"""What is simulated: a recipe says how patients are scanned, a population who they are; the seed draws one of them."""
 
 import difflib
 from typing import Any, Literal, Self
@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from crossmod.job import UserError
 
 Positive3 = tuple[float, float, float]
-SPACING_MM, EXTENT_MM, MOST_VOXELS = (0.5, 12.0), (96.0, 520.0), 64_000_000
+SPACING_MM, EXTENT_MM, CENTRE_MM, MOST_VOXELS = (0.5, 12.0), (48.0, 520.0), (-300.0, 300.0), 64_000_000
 
 
 class _Closed(BaseModel):
@@ -44,17 +44,34 @@ class CTSettings(_Closed):
         0.2, ge=0.0, le=1.0, description="share of patients with positive contrast in the bowel"
     )
     table: bool = Field(True, description="whether the patient's table is in the picture")
+    streaks_hu: float = Field(
+        0.0,
+        ge=0.0,
+        le=200.0,
+        description="strength of streaks: from the arms where they are down, else from metal in the spine",
+    )
 
 
 class MRSettings(_Closed):
-    """Scanner and sequence of a spin-echo MR."""
+    """Scanner and sequence of an MR."""
 
     field_t: Literal[1.5, 3.0] = Field(1.5, description="main field, tesla")
-    repetition_time_ms: float = Field(2000.0, ge=200.0, le=20000.0, description="TR")
-    echo_time_ms: float = Field(72.0, ge=5.0, le=300.0, description="effective TE")
+    readout: Literal["spin-echo", "gradient-echo"] = Field(
+        "spin-echo",
+        description="spin echo (T2-weighted), or spoiled gradient echo (T1-weighted, in or opposed phase by TE)",
+    )
+    repetition_time_ms: float = Field(2000.0, ge=2.0, le=20000.0, description="TR")
+    echo_time_ms: float = Field(72.0, ge=0.5, le=300.0, description="effective TE")
+    flip_deg: float = Field(90.0, ge=1.0, le=90.0, description="flip angle of a gradient echo")
+    gadolinium: float = Field(
+        0.0, ge=0.0, le=2.0, description="dose of contrast agent relative to 0.1 mmol/kg; 0 is without"
+    )
+    phase: float = Field(
+        0.9, ge=0.0, le=1.0, description="0 corticomedullary to 1 nephrographic, where there is contrast agent"
+    )
     timing_sd: float = Field(0.1, ge=0.0, le=0.5, description="between-patient spread of TR and TE (log scale)")
     fat_suppression: float = Field(
-        0.87, ge=0.0, le=1.0, description="share of the fat signal removed; 0 leaves fat alone"
+        0.93, ge=0.0, le=1.0, description="share of the fat signal removed; 0 leaves fat alone"
     )
     fat_failure: float = Field(
         0.35, ge=0.0, le=1.0, description="how strongly suppression fails where the field is uneven"
@@ -63,6 +80,21 @@ class MRSettings(_Closed):
     noise: float = Field(0.025, ge=0.0, le=0.3, description="Rician noise per channel relative to the renal cortex")
     noise_sd: float = Field(0.3, ge=0.0, le=1.0, description="between-patient spread of the noise (log scale)")
     psf_fwhm_mm: float = Field(1.8, ge=0.0, le=6.0, description="in-plane blur, full width at half maximum")
+    truncation: float = Field(
+        1.0,
+        ge=0.4,
+        le=1.0,
+        description="share of k-space sampled along the phase-encoding axis; below 1 edges ring (Gibbs)",
+    )
+    ghosts: float = Field(
+        0.0, ge=0.0, le=0.4, description="strength of the ghosts of breathing along the phase-encoding axis"
+    )
+    breathing_mm: float = Field(
+        0.0, ge=0.0, le=6.0, description="standard deviation of a slice's displacement across the slices"
+    )
+    slice_gain_sd: float = Field(
+        0.0, ge=0.0, le=0.3, description="spread of brightness from slice to slice (log scale)"
+    )
     relaxation_sd: float = Field(0.08, ge=0.0, le=0.3, description="between-patient spread of T1, T2, PD (log scale)")
 
 
@@ -76,7 +108,7 @@ class Recipe(_Closed):
         description="phase or sequence, as cases.csv states it; empty means nephrographic (CT) or fs-t2 (MR)",
     )
     spacing_mm: Positive3 = Field((2.0, 2.0, 2.5), description="voxel spacing along the three native axes, 0.5 to 12")
-    field_of_view_mm: Positive3 = Field((400.0, 320.0, 240.0), description="extent along the native axes, 96 to 520")
+    field_of_view_mm: Positive3 = Field((400.0, 320.0, 240.0), description="extent along the native axes, 48 to 520")
     orientation: str = Field(
         "LPS", description="where the native axes point, e.g. LPS or RAS; the third axis is across slices"
     )
@@ -86,6 +118,17 @@ class Recipe(_Closed):
     position_sd_mm: float = Field(
         6.0, ge=0.0, le=25.0, description="spread of the patient's place in the field of view"
     )
+    centre_mm: Positive3 = Field(
+        (0.0, 20.0, 8.0),
+        description="where the field of view is centred, R-A-S, from a vertebral body between the kidneys; -300 to 300",
+    )
+    arms: Literal["up", "down"] = Field("up", description="whether the arms lie beside the trunk")
+    randomisation: float = Field(
+        0.0,
+        ge=0.0,
+        le=1.0,
+        description="domain randomisation: 0 contrast by physics alone, 1 every tissue also brighter or darker by chance",
+    )
     ct: CTSettings = Field(default_factory=CTSettings, description="used when modality is CT")
     mr: MRSettings = Field(default_factory=MRSettings, description="used when modality is MR")
 
@@ -94,6 +137,8 @@ class Recipe(_Closed):
         for axis, (spacing, extent) in enumerate(zip(self.spacing_mm, self.field_of_view_mm, strict=True)):
             _inside(f"spacing_mm[{axis}]", spacing, SPACING_MM)
             _inside(f"field_of_view_mm[{axis}]", extent, EXTENT_MM)
+        for axis, place in enumerate(self.centre_mm):
+            _inside(f"centre_mm[{axis}]", place, CENTRE_MM)
         if np.prod(self.shape) > MOST_VOXELS:
             raise ValueError(
                 f"field_of_view_mm / spacing_mm = {self.shape} voxels: at most {MOST_VOXELS} in all; widen spacing_mm"
@@ -119,17 +164,49 @@ class Recipe(_Closed):
         return tuple(int(axis) for axis, _ in nib.orientations.axcodes2ornt(tuple(self.orientation)))
 
 
+class Population(_Closed):
+    """Who is scanned: one cohort's patients. Defaults: kidney-cancer patients, as KiTS23's."""
+
+    tumour: float = Field(1.0, ge=0.0, le=1.0, description="share of patients with a renal-cell carcinoma")
+    tumour_ml: float = Field(35.0, ge=2.0, le=200.0, description="median volume of the carcinomas")
+    bmi: float = Field(27.5, ge=19.0, le=38.0, description="mean body mass index, kg/m2")
+    bmi_sd: float = Field(4.6, ge=0.0, le=8.0, description="its standard deviation")
+    age: float = Field(61.0, ge=20.0, le=85.0, description="mean age, years")
+    age_sd: float = Field(12.0, ge=0.0, le=25.0, description="its standard deviation")
+    hydronephrosis: float = Field(0.0, ge=0.0, le=1.0, description="share of kidneys with a widened collecting system")
+    shapes: str | None = Field(
+        None,
+        description="folder of KiTS23 label maps, whose kidneys, tumours and cysts are planted; empty: invented ones alone",
+    )
+    shapes_share: float = Field(
+        1.0, ge=0.0, le=1.0, description="share of patients with planted kidneys, where there are shapes"
+    )
+    liver_lesions: float = Field(
+        0.0, ge=0.0, le=1.0, description="share of patients with tumours or cysts of the liver"
+    )
+    spine_lesions: float = Field(0.0, ge=0.0, le=1.0, description="share of patients with tumours of the spine")
+
+
 def parse_recipe(settings: dict[str, Any]) -> Recipe:
     """Read a recipe from plain settings.
 
     Raises:
         UserError: naming every bad key, its value, and the range it must keep.
     """
+    return _parsed(Recipe, "recipe", settings)
+
+
+def parse_population(settings: dict[str, Any]) -> Population:
+    """Read a population from plain settings; raises as `parse_recipe`."""
+    return _parsed(Population, "population", settings)
+
+
+def _parsed(model: type[_Closed], word: str, settings: dict[str, Any]) -> Any:
     try:
-        return Recipe.model_validate(settings)
+        return model.model_validate(settings)
     except ValidationError as error:
-        lines = "\n  ".join(_sentence(fault) for fault in error.errors())
-        raise UserError(f"This recipe cannot be simulated:\n  {lines}") from error
+        lines = "\n  ".join(_sentence(model, word, fault) for fault in error.errors())
+        raise UserError(f"This {word} cannot be simulated:\n  {lines}") from error
 
 
 def _inside(key: str, value: float, bounds: tuple[float, float]) -> None:
@@ -137,13 +214,13 @@ def _inside(key: str, value: float, bounds: tuple[float, float]) -> None:
         raise ValueError(f"{key} = {value}: must lie in {bounds[0]:g} to {bounds[1]:g} mm")
 
 
-def _sentence(fault: dict[str, Any]) -> str:
-    """One fault of a recipe: its full key, the value, and the range or the nearest key."""
-    key = ".".join(["recipe", *(str(part) for part in fault["loc"])])
+def _sentence(model: type[_Closed], word: str, fault: dict[str, Any]) -> str:
+    """One fault of some settings: its full key, the value, and the range or the nearest key."""
+    key = ".".join([word, *(str(part) for part in fault["loc"])])
     if fault["type"] == "value_error":  # already says key, value and range
-        return f"recipe.{fault['msg'].removeprefix('Value error, ')}"
+        return f"{word}.{fault['msg'].removeprefix('Value error, ')}"
     *above, last = fault["loc"] or ("",)
-    section = Recipe
+    section = model
     for part in above:
         section = {"ct": CTSettings, "mr": MRSettings}.get(str(part), section)
     if fault["type"] == "extra_forbidden":

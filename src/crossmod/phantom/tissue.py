@@ -40,6 +40,12 @@ class Tissue(IntEnum):
     TUMOUR = 29
     NECROSIS = 30
     HAEMORRHAGE = 31
+    MYOCARDIUM = 32
+    CARTILAGE = 33
+    LIVER_TUMOUR = 34
+    LIVER_METASTASIS = 35
+    BONE_METASTASIS = 36
+    INTRADURAL_TUMOUR = 37
 
 
 # Values of the label maps. `None` stands for "not a renal structure".

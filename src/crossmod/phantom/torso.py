@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from crossmod.phantom.canvas import Canvas
+from crossmod.phantom.recipe import Population
 from crossmod.phantom.tissue import Tissue, table
 
 
@@ -44,6 +45,8 @@ class Torso:
     cord_end: float
     cavity_back: float
     groove: float
+    hips: float
+    chest: float
 
     @property
     def cavity(self) -> tuple[float, float, float]:
@@ -63,14 +66,14 @@ class Torso:
         return float(min((1 - radius) * np.hypot(x, y) / max(radius, 0.05), abs(x) - 6.0))
 
 
-def draw_person(rng: np.random.Generator) -> Person:
+def draw_person(rng: np.random.Generator, population: Population) -> Person:
     """Draw sex, age, body mass index and stature.
 
-    ASSUME: patients of kidney-cancer cohorts: 60 % men, median age 61 (KiTS23), BMI about 28 +- 5.
+    ASSUME: 60 % men, as in kidney-cancer cohorts (KiTS23); so are the population's defaults (median age 61, BMI about 28 +- 5).
     """
     sex = "male" if rng.random() < 0.6 else "female"
-    age = int(np.clip(np.round(rng.normal(61, 12)), 20, 89))
-    bmi = float(np.clip(rng.normal(27.5, 4.6), 18.0, 42.0))
+    age = int(np.clip(np.round(rng.normal(population.age, population.age_sd)), 20, 89))
+    bmi = float(np.clip(rng.normal(population.bmi, population.bmi_sd), 18.0, 42.0))
     return Person(sex, age, bmi, float(np.clip(rng.normal(1.02 if sex == "male" else 0.95, 0.04), 0.85, 1.15)))
 
 
@@ -79,8 +82,8 @@ def draw_torso(rng: np.random.Generator, person: Person) -> Torso:
     over = person.bmi - 22.0
     female = person.sex == "female"
     fat = max(3.0, (8.0 + 1.5 * over) * rng.uniform(0.6, 1.3) * (1.25 if female else 0.9))
-    half_width = 141.0 * person.stature + 3.6 * over + rng.normal(0, 6)
-    front = 98.0 * person.stature + 3.8 * over + rng.normal(0, 8)
+    half_width = 141.0 * person.stature + 3.6 * max(over, -1.5) + rng.normal(0, 6)
+    front = 98.0 * person.stature + 3.8 * max(over, -1.5) + rng.normal(0, 8)
     base = rng.normal(46.0, 14.0)
     dome = rng.uniform(55.0, 85.0)
     fat_side, fat_front, fat_back = (
@@ -113,22 +116,27 @@ def draw_torso(rng: np.random.Generator, person: Person) -> Torso:
         cord_end=rng.normal(22.0, 14.0),
         cavity_back=cavity_back,
         groove=rng.uniform(2.0, 12.0),
+        hips=rng.uniform(0.0, 0.12) + (0.05 if female else 0.0),
+        chest=rng.uniform(-0.03, 0.09),
     )
 
 
-def paint_torso(canvas: Canvas, torso: Torso) -> None:
-    """Paint outline, fat, wall, ribs and lungs over the whole grid, then the spine in its box."""
+def paint_torso(canvas: Canvas, torso: Torso, promontory_mm: float) -> None:
+    """Paint outline, fat, wall, ribs and lungs over the whole grid, then the spine down to the sacrum."""
     for start in range(0, canvas.tissue.shape[0], 8):  # slabs stay in the cache
         slab = slice(start, start + 8)
         x, y, z = (value[slab] for value in canvas.xyz)
         canvas.tissue[slab] = _layers(torso, x, y, z)
-    _spine(canvas, torso)
+    _spine(canvas, torso, promontory_mm)
 
 
 def _layers(torso: Torso, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
     """Tissue from skin to cavity for body coordinates of one slab."""
-    # ASSUME: cross-sections are superellipses of order 2 to 3; the waist is narrowest just below the kidneys.
+    # ASSUME: cross-sections are superellipses of order 2 to 3; the waist is narrowest just below the kidneys, the hips are
+    # widest 20 cm below them, and the chest narrows upwards.
     narrow = 1 - np.float32(torso.waist) * np.exp(-((z + 40) ** 2) * np.float32(1 / 3600))
+    narrow += np.float32(torso.hips) / (1 + np.exp(np.minimum((z + 140) * np.float32(0.05), 20)))
+    narrow -= np.float32(torso.chest) / (1 + np.exp(np.minimum((110 - z) * np.float32(0.04), 20)))
     x = x / narrow
     behind = y < 0
     inner = _level(torso, x, y, behind, torso.cavity)
@@ -201,9 +209,10 @@ def paint_muscles(canvas: Canvas, torso: Torso) -> None:
         canvas.ellipsoid(cleft, np.array([24.0, 2.5, 120.0]), fat, (muscle,))
 
 
-def _spine(canvas: Canvas, torso: Torso) -> None:
+def _spine(canvas: Canvas, torso: Torso, promontory_mm: float) -> None:
     """Vertebral bodies, discs, canal with cord or nerve roots, and the posterior processes."""
-    box = canvas.box(np.array([0.0, -22.0, 0.0]), np.array([52.0, 52.0, 400.0]))
+    middle = (promontory_mm + 400.0) / 2
+    box = canvas.box(np.array([0.0, -22.0, middle]), np.array([52.0, 52.0, 400.0 - middle]))
     if box is None:
         return
     x, y, z = (value[box] for value in canvas.xyz)

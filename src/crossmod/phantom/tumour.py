@@ -13,7 +13,7 @@ from crossmod.phantom.torso import Torso
 
 # Size: log-normal, median 35 ml, truncated. Sources: 39 ml (interquartile range 8.9-118) in KiTS23 label maps; 29 ml
 # (0.7-1971) for clear-cell carcinoma on MR in the source paper.
-MEDIAN_ML, SPREAD_LOG, LEAST_ML, MOST_ML = 35.0, 1.45, 1.5, 600.0
+MEDIAN_ML, SPREAD_LOG, LEAST_ML, MOST_ML = 35.0, 1.6, 0.8, 900.0
 # ASSUME: shares of the subtypes as in surgical series (KiTS23: 310 clear-cell of 439 malignant).
 SUBTYPES = {"clear_cell": 0.72, "papillary": 0.17, "chromophobe": 0.11}
 GROWTHS = {"exophytic": 0.4, "mixed": 0.38, "endophytic": 0.22}
@@ -36,14 +36,16 @@ class Tumour:
     haemorrhage: float
 
 
-def draw_tumour(rng: np.random.Generator, kidneys: dict[str, Kidney], torso: Torso) -> Tumour:
-    """Draw the one carcinoma of a patient."""
+def draw_tumour(
+    rng: np.random.Generator, kidneys: dict[str, Kidney], torso: Torso, share: float = 1.0, median_ml: float = MEDIAN_ML
+) -> Tumour | None:
+    """Draw the one carcinoma of a patient; None for those who are not of the `share` who have one."""
     side = str(rng.choice(["right", "left"]))
     kidney = kidneys[side]
     histology = str(rng.choice(list(SUBTYPES), p=list(SUBTYPES.values())))
     volume = np.inf
     while not LEAST_ML <= volume <= MOST_ML:
-        volume = np.exp(rng.normal(np.log(MEDIAN_ML), SPREAD_LOG))
+        volume = np.exp(rng.normal(np.log(median_ml), SPREAD_LOG))
     radius = float(np.cbrt(3000.0 * volume / (4 * np.pi)))
     # ASSUME: a mass wider than the kidney's half thickness cannot stay within it.
     free = radius > 0.75 * kidney.semi_mm[2]
@@ -52,8 +54,8 @@ def draw_tumour(rng: np.random.Generator, kidneys: dict[str, Kidney], torso: Tor
     low, high = {"exophytic": (0.25, 0.6), "mixed": (-0.25, 0.25), "endophytic": (-0.9, -0.55)}[growth]
     centre = _draw_centre(rng, kidney, torso, radius, (low, high))
     stretch = np.exp(rng.normal(0, 0.1, 3))
-    share = {"clear_cell": 0.5, "papillary": 0.35, "chromophobe": 0.15}[histology]
-    return Tumour(
+    dead = {"clear_cell": 0.5, "papillary": 0.35, "chromophobe": 0.15}[histology]
+    found = Tumour(
         side=side,
         histology=histology,
         growth=growth,
@@ -63,9 +65,11 @@ def draw_tumour(rng: np.random.Generator, kidneys: dict[str, Kidney], torso: Tor
         invaded=float(rng.uniform(0.1, 0.5)),
         roughness=random_field(rng, max(9.0, 0.7 * radius), 1.0, (120.0, 120.0, 120.0)),
         decay=random_field(rng, max(7.0, 0.45 * radius), 1.0, (120.0, 120.0, 120.0)),
-        necrosis=float(share * rng.beta(1.2, 2.0) * 2.0 * np.clip((radius - 8.0) / 22.0, 0.0, 1.0)),
+        necrosis=float(dead * rng.beta(1.2, 2.0) * 2.0 * np.clip((radius - 8.0) / 22.0, 0.0, 1.0)),
         haemorrhage=float(rng.uniform(0.05, 0.2)) if rng.random() < 0.15 and radius > 15 else 0.0,
     )
+    # The last number of the stream: a patient with a tumour has the same one whatever the share.
+    return found if rng.random() < share else None
 
 
 def _draw_centre(

@@ -7,7 +7,7 @@ import numpy as np
 from scipy import ndimage
 
 from crossmod.cohort.images import Scan
-from crossmod.cohort.kidneys import MASK_VALUES, assign_sides
+from crossmod.cohort.kidneys import MASK_VALUES, SEPARATION_MM, assign_sides
 from crossmod.predict.network import TrainedStage
 from crossmod.prepare.arrays import normalise
 from crossmod.prepare.geometry import Grid, resample
@@ -45,11 +45,11 @@ def on_grids(scan: Scan, modality: str, stages: Plain, normalisation: Plain) -> 
 def segment_kidneys(scan: OnGrid, name: str, stage: TrainedStage, native: Grid) -> np.ndarray:
     """Kidneys of the whole image in native space: uint8, 1 right, 2 left.
 
-    The largest components are kept, sides follow from the patient's geometry.
+    The largest component and the largest across the body's middle are kept; sides follow from the patient's geometry.
     """
     probability = stage.probability(scan.images[name])
     grid = scan.grids[name]
-    kept = _largest(probability >= 0.5, stage.stage["components"], SMALLEST_KIDNEY_ML, grid)
+    kept = _largest(probability >= 0.5, stage.stage["components"], SMALLEST_KIDNEY_ML, grid, sided=True)
     mask = resample(probability * kept, grid.affine, native) >= 0.5
     return assign_sides(mask, native.affine)
 
@@ -104,19 +104,37 @@ def _in_box(scan: OnGrid, name: str, stage: TrainedStage, low: np.ndarray, high:
     return stage.probability(image), scan.grids[name].crop(start, tuple(size))
 
 
-def _largest(mask: np.ndarray, count: int, smallest_ml: float, grid: Grid) -> np.ndarray:
-    """The largest connected components (26 neighbours), at most ``count``, none below ``smallest_ml``."""
+def _largest(mask: np.ndarray, count: int, smallest_ml: float, grid: Grid, sided: bool = False) -> np.ndarray:
+    """The largest connected components (26 neighbours), at most ``count``, none below ``smallest_ml``.
+
+    ``sided``: each on a side of its own, left or right of the grid's middle, which is the body's. A second part on one side is liver,
+    spleen or bowel.
+    """
     parts, found = ndimage.label(mask, np.ones((3, 3, 3)))
     if not found:
         return mask
     sizes = np.bincount(parts.ravel())[1:]
     voxel_ml = float(np.prod(grid.spacing_mm)) / 1000
-    order = np.argsort(-sizes, kind="stable")[:count]
+    order = [int(i) for i in np.argsort(-sizes, kind="stable") if sizes[i] * voxel_ml >= smallest_ml]
+    if sided and order:
+        centres = np.array(ndimage.center_of_mass(mask, parts, [i + 1 for i in order]))
+        order = _one_a_side(order, grid, centres)
     keep = np.zeros(found + 1, dtype=bool)
-    keep[[i + 1 for i in order if sizes[i] * voxel_ml >= smallest_ml]] = True
+    keep[[i + 1 for i in order[:count]]] = True
     kept = keep[parts]
     # A probability of exactly one half at the rim must survive interpolation: keep a voxel of margin.
     return ndimage.binary_dilation(kept) & (kept | ~mask)
+
+
+def _one_a_side(order: list[int], grid: Grid, centres: np.ndarray) -> list[int]:
+    """The first component, and the first one that lies on the other side of the middle and far enough from it."""
+    x_mm = grid.to_mm(centres)[:, 0]
+    middle_mm = grid.to_mm([(np.array(grid.shape) - 1) / 2])[0, 0]
+    for place in range(1, len(order)):
+        across = (x_mm[place] - middle_mm) * (x_mm[0] - middle_mm) < 0
+        if across and abs(x_mm[place] - x_mm[0]) >= SEPARATION_MM:
+            return [order[0], order[place]]
+    return order[:1]
 
 
 def _native_part(native: Grid, window: Grid) -> tuple[tuple[slice, ...], Grid]:

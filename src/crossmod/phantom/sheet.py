@@ -1,0 +1,83 @@
+"""A contact sheet: one simulated case of every protocol, three cuts through its kidneys."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+from nibabel.affines import voxel_sizes
+
+from crossmod.job import whole
+from crossmod.phantom.patient import Patient, simulate
+from crossmod.phantom.protocols import PROTOCOLS, draw_recipe
+from crossmod.phantom.recipe import Population, Recipe
+
+# Okabe & Ito's sky blue and orange: told apart with any colour vision.
+_COLOURS = {"parenchyma": "#56B4E9", "tumour": "#E69F00"}
+_CUTS = ("axial", "coronal", "sagittal")
+
+
+def draw_sheet(path: Path, seed: int, population: Population | None = None) -> None:
+    """Draw one patient of every protocol to a PNG.
+
+    Args:
+        path: PNG to write.
+        seed: of the first patient; the others count on.
+        population: who they are; None: patients with renal-cell carcinoma.
+    """
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    columns = 5
+    rows = -(-len(PROTOCOLS) // columns)
+    figure, axes = plt.subplots(
+        3 * rows, columns, figsize=(2.6 * columns, 6.6 * rows), facecolor="black", layout="constrained"
+    )
+    for panel in axes.flat:
+        panel.axis("off")
+    for number, name in enumerate(PROTOCOLS):
+        recipe = draw_recipe(name, np.random.default_rng([seed, number]))
+        patient = simulate(seed + number, recipe, population)
+        row, column = divmod(number, columns)
+        _draw_case(axes[3 * row : 3 * row + 3, column], patient, recipe, name)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=100, facecolor="black")
+    plt.close(figure)
+    with whole(path) as partial:
+        partial.write_bytes(buffer.getvalue())
+
+
+def _draw_case(panels: np.ndarray, patient: Patient, recipe: Recipe, name: str) -> None:
+    """Axial, coronal and sagittal cut of one case, with its parenchyma and tumour outlined."""
+    image, labels, spacing = _ras(patient)
+    parenchyma, tumour = np.isin(labels, (1, 2)), np.isin(labels, (5, 6))
+    low, high = (-160, 240) if recipe.modality == "CT" else np.percentile(image, (1, 99.5))
+    middle = [int(np.median(index)) for index in np.nonzero(parenchyma)] if parenchyma.any() else None
+    middle = middle or [n // 2 for n in image.shape]
+    # A sagittal cut through the middle of the right kidney shows more than one through the spine.
+    right = np.nonzero(labels == 1)[0]
+    cuts = {2: middle[2], 1: middle[1], 0: int(np.median(right)) if right.size else middle[0]}
+    for panel, cut, axis in zip(panels, _CUTS, cuts, strict=True):
+        a, b = (n for n in range(3) if n != axis)
+        picture = np.take(image, cuts[axis], axis)
+        panel.imshow(picture.T, cmap="gray", vmin=low, vmax=high, origin="lower", aspect=spacing[b] / spacing[a])
+        for mask, kind in ((parenchyma, "parenchyma"), (tumour, "tumour")):
+            part = np.take(mask, cuts[axis], axis)
+            if part.any():
+                panel.contour(part.T, [0.5], colors=_COLOURS[kind], linewidths=0.7)
+        # Radiological view: the patient's right is on the left of the picture.
+        if axis != 0:
+            panel.invert_xaxis()
+        panel.text(0.02, 0.02, cut, color="white", fontsize=6, transform=panel.transAxes)
+    size = " × ".join(f"{length:.1f}" for length in spacing)
+    panels[0].set_title(f"{name}\n{size} mm", color="white", fontsize=8)
+
+
+def _ras(patient: Patient) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Image, labels and voxel sizes (mm) in R-A-S order."""
+    import nibabel as nib
+
+    image = nib.as_closest_canonical(nib.Nifti1Image(patient.image, patient.affine))
+    labels = nib.as_closest_canonical(nib.Nifti1Image(patient.labels, patient.affine))
+    return np.asarray(image.dataobj), np.asarray(labels.dataobj), voxel_sizes(image.affine)

@@ -1,0 +1,96 @@
+"""Copies the trained networks of the study `measure` into the package, with a record of how they were made."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from crossmod.config import compose
+from crossmod.design import default_arm
+from crossmod.job import UserError, whole, write_json
+from crossmod.source import source_digest
+from crossmod.weights import FOLDER, MOST_BYTES, RECORD
+
+Plain = dict[str, Any]
+
+
+def ship(overrides: list[str], seed: int, results: Path = Path("results"), folder: Path = FOLDER) -> Plain:
+    """Write ``<stage>.safetensors`` of every stage and ``weights.json``.
+
+    Args:
+        overrides: Hydra overrides the networks were trained with, beside ``study=measure``.
+        seed: which training.
+        results: the folder that holds ``measure/``.
+        folder: where to write; made if absent.
+
+    Returns:
+        The record.
+
+    Raises:
+        UserError: if a network was not trained, was trained with other settings, or all are too large for a package.
+    """
+    study = compose(["study=measure", *overrides])
+    arm = default_arm(study)
+    trained = {
+        stage: results / study["study"] / study["scale"] / "train" / arm / stage / f"seed{seed}"
+        for stage in study["stages"]
+    }
+    _require(trained, study)
+    folder.mkdir(parents=True, exist_ok=True)
+    sizes = 0
+    for stage, source in trained.items():
+        # Half precision: a network computed in bf16 does not need more, and the file is half as large.
+        state = {name: tensor.to(torch.float16) for name, tensor in load_file(source / "model.safetensors").items()}
+        with whole(folder / f"{stage}.safetensors") as partial:
+            save_file(state, partial)
+        sizes += (folder / f"{stage}.safetensors").stat().st_size
+    if sizes > MOST_BYTES:
+        raise UserError(
+            f"The networks take {sizes / 1e6:.1f} MB: more than {MOST_BYTES / 1e6:.0f} MB cannot be shipped; use a smaller model."
+        )
+    record = {
+        "name": f"shipped, {arm}, seed {seed}",
+        "stages": study["stages"],
+        "network": study["model"],
+        "normalisation": study["normalisation"],
+        "precision": study["training"]["precision"],
+        "training": study["training"],
+        "cohorts": {
+            name: study["cohorts"][name]
+            for name in (study["arms"]["assist"]["cohort"], study["arms"]["graded"]["cohort"])
+        },
+        "seed": seed,
+        "weights": {stage: file_digest(folder / f"{stage}.safetensors") for stage in trained},
+        "code": source_digest("crossmod.phantom", "crossmod.train"),
+    }
+    write_json(folder / RECORD.name, record)
+    return record
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _require(trained: dict[str, Path], study: Plain) -> None:
+    """Every network is there, and is what today's config asks for."""
+    faults = []
+    for stage, folder in trained.items():
+        job = folder / "job.json"
+        if not (folder / "model.safetensors").is_file() or not job.is_file():
+            faults.append(f"{folder}: not trained yet; run `make weights`")
+            continue
+        settings = json.loads(job.read_text(encoding="utf-8"))["settings"]
+        asked = {key: study["stages"][stage][key] for key in settings["stages"][stage]}
+        if (
+            settings["stages"][stage] != asked
+            or settings["model"] != study["model"]
+            or settings["training"] != study["training"]
+        ):
+            faults.append(f"{folder}: trained with other settings than the config's; run `make weights` again")
+    if faults:
+        raise UserError("The networks cannot be shipped:\n  " + "\n  ".join(faults))
