@@ -175,3 +175,19 @@ def test_bad_fixed_keys_are_refused_with_key_and_range(fixed, words):
         draw_recipe("ct-plain", np.random.default_rng(0), fixed)
     for word in words:
         assert word in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("fixed", "words"),
+    [
+        ({"mr": {"field_t": 7}}, ["recipe.mr.field_t = 7", "1.5 or 3"]),
+        ({"mr": {"field_t": 0}}, ["recipe.mr.field_t = 0", "1.5 or 3"]),
+        ({"mr": {"field_t": "high"}}, ["recipe.mr.field_t = 'high'", "1.5 or 3"]),
+        ({"mr": 5}, ["recipe.mr = 5"]),
+    ],
+)
+def test_a_bad_field_is_refused_where_the_echo_time_follows_it(fixed, words):
+    with pytest.raises(UserError) as caught:
+        draw_recipe("mr-t1-opposed", np.random.default_rng(0), fixed)
+    for word in words:
+        assert word in str(caught.value)
