@@ -204,11 +204,8 @@ def test_no_kidney_is_changed_by_the_pelvis(monkeypatch, seed):
     monkeypatch.setattr(patient, "paint_pelvis", lambda *_: None)
     bare = patient.simulate(seed, recipe, who)
     assert (whole.tissues != bare.tissues).any()
-    changed = whole.labels != bare.labels
-    # A large, low mass may grow against the wing, which does not give way; no kidney reaches it.
-    assert set(np.unique(bare.labels[changed])) <= {5, 6}
-    assert set(np.unique(whole.tissues[changed])) <= set(BONE)
-    assert changed.sum() <= 0.01 * np.isin(bare.labels, (5, 6)).sum()
+    np.testing.assert_array_equal(whole.labels, bare.labels)
+    assert whole.facts == bare.facts
 
 
 @pytest.mark.parametrize("seed", [1, 20])

@@ -119,6 +119,8 @@ def case_seed(seed: int, index: int) -> int:
 def _recipes(plan: CohortSettings, seeds: list[int]) -> list[Recipe]:
     """The recipe of every patient: one for all, or drawn from protocols by the patient's seed."""
     if not plan.protocols:
+        if plan.randomised:
+            raise UserError(f"randomised = {plan.randomised}: needs protocols; of one recipe set recipe.randomisation")
         return [parse_recipe(plan.recipe)] * len(seeds)
     names, shares = zip(*sorted(plan.protocols.items()), strict=True)
     share = np.array(shares, dtype=float)

@@ -190,8 +190,8 @@ def _facts(anatomy: Anatomy, labels: np.ndarray, voxel_ml: float) -> dict[str, A
         "sex": anatomy.person.sex,
         "age": anatomy.person.age,
         "bmi": round(anatomy.person.bmi, 1),
-        "histology": tumour.histology if tumour else "none",
-        "growth": tumour.growth if tumour else "none",
+        "histology": tumour.histology if tumour and shown else "none",
+        "growth": tumour.growth if tumour and shown else "none",
     }
     for value, name in LABELS.items():
         facts[f"{name}_ml"] = round(float(counts[value]) * voxel_ml, 3)

@@ -105,7 +105,8 @@ def _bowl(canvas: Canvas, box: Box, torso: Torso, pelvis: Pelvis) -> None:
     thick = np.float32(pelvis.wing / 2) * (0.75 + 0.5 * np.exp(-crest / 12) + 0.5 * np.clip(drop / height - 0.4, 0, 1))
     bone = (crest > 0) & (turn > -66) & (turn < 48) & (depth < thick) & (drop < 0.85 * height)
     canvas.paint(box, bone, Tissue.BONE_CORTEX, soft)
-    canvas.paint(box, bone & (depth < thick - 1.8) & (crest > 2.5), Tissue.BONE_MARROW)
+    inner = bone & (depth < thick - 1.8) & (crest > 2.5)
+    canvas.paint(box, inner, Tissue.BONE_MARROW, table((Tissue.BONE_CORTEX,)))
 
 
 def _hip(canvas: Canvas, pelvis: Pelvis, side: int) -> None:

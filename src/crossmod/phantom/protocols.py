@@ -114,10 +114,6 @@ def draw_recipe(protocol: str, rng: np.random.Generator, fixed: dict[str, Any] |
     if protocol not in PROTOCOLS:
         raise UserError(f"protocol '{protocol}': unknown; there are {', '.join(PROTOCOLS)}")
     drawn = {key: _draw(rng, value) for key, value in PROTOCOLS[protocol].items()}
-    if "echo_time" in drawn:
-        field = ((fixed or {}).get("mr") or {}).get("field_t", drawn["mr.field_t"])
-        drawn["mr.echo_time_ms"] = _ECHOES_MS[drawn["echo_time"]] / field
-        drawn["mr.timing_sd"] = 0.02
     settings = _geometry(drawn, rng)
     for key, value in drawn.items():
         if key not in _GEOMETRY:
@@ -126,7 +122,11 @@ def draw_recipe(protocol: str, rng: np.random.Generator, fixed: dict[str, Any] |
             for name in above:
                 part = part.setdefault(name, {})
             part[last] = value
-    return parse_recipe(_merged(settings, fixed or {}))
+    recipe = parse_recipe(_merged(settings, fixed or {}))
+    if "echo_time" in drawn:  # in or out of phase at the field there is
+        settings["mr"] |= {"echo_time_ms": _ECHOES_MS[drawn["echo_time"]] / recipe.mr.field_t, "timing_sd": 0.02}
+        recipe = parse_recipe(_merged(settings, fixed or {}))
+    return recipe
 
 
 def _draw(rng: np.random.Generator, value: Any) -> Any:
