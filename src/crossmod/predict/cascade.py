@@ -47,7 +47,7 @@ def segment_kidneys(scan: OnGrid, name: str, stage: TrainedStage, native: Grid) 
 
     The largest component and the largest across the body's middle are kept; sides follow from the patient's geometry.
     """
-    probability = stage.probability(scan.images[name])
+    probability = stage.probability(scan.images[name], scan.background)
     grid = scan.grids[name]
     kept = _largest(probability >= 0.5, stage.stage["components"], SMALLEST_KIDNEY_ML, grid, sided=True)
     mask = resample(probability * kept, grid.affine, native) >= 0.5
@@ -101,7 +101,7 @@ def _in_box(scan: OnGrid, name: str, stage: TrainedStage, low: np.ndarray, high:
     size = np.maximum(np.ceil(high - low + 2 * margin), stage.stage["patch"]).astype(int)
     start = np.round((low + high) / 2).astype(int) - size // 2
     image = window(scan.images[name], start, size, scan.background)
-    return stage.probability(image), scan.grids[name].crop(start, tuple(size))
+    return stage.probability(image, scan.background), scan.grids[name].crop(start, tuple(size))
 
 
 def _largest(mask: np.ndarray, count: int, smallest_ml: float, grid: Grid, sided: bool = False) -> np.ndarray:

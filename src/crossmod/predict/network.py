@@ -11,6 +11,7 @@ import torch
 from crossmod.models.build import build, load_weights
 from crossmod.models.hardware import Hardware, hardware_for
 from crossmod.models.parts import SlidingWindowInferer
+from crossmod.prepare.window import window
 
 
 @dataclass(frozen=True)
@@ -54,12 +55,22 @@ class TrainedStage:
             cache_roi_weight_map=True,
         )
 
-    def probability(self, image: np.ndarray) -> np.ndarray:
+    def probability(self, image: np.ndarray, background: float) -> np.ndarray:
         """Foreground probability: (X, Y, Z) normalised image → (X, Y, Z) float32.
 
-        Overlapping windows of the training patch's size are blended by a Gaussian (nnU-Net's inference).
+        Overlapping windows of the training patch's size are blended by a Gaussian (nnU-Net's inference). Around an image smaller
+        than a patch lies ``background``, on both sides, as in training: a thin slab is mostly that.
         """
-        x = torch.from_numpy(np.asarray(image, dtype=np.float32))[None, None].to(self.machine.device())
+        shape = np.array(image.shape)
+        size = np.maximum(shape, self.stage["patch"])
+        low = (size - shape) // 2
+        padded = window(np.asarray(image, dtype=np.float32), -low, size, background)
+        inside = tuple(slice(a, a + n) for a, n in zip(low, shape, strict=True))
+        return self._blended(padded)[inside]
+
+    def _blended(self, image: np.ndarray) -> np.ndarray:
+        """Windows of an image at least as large as a patch."""
+        x = torch.from_numpy(image)[None, None].to(self.machine.device())
         x = x.contiguous(memory_format=self.machine.layout)
         with torch.inference_mode(), self.machine.autocast():
             logits = self._windows(x, self.network)
