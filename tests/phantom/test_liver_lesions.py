@@ -29,14 +29,6 @@ AXES = tuple(np.arange(low, high, 3.0) for low, high in ((-110, 180), (-90, 160)
 LIVER = (Tissue.LIVER, Tissue.LIVER_VESSEL)
 
 
-def still() -> Pose:
-    """A pose without turn or warp, in which a millimetre of body is one of the scanner."""
-    pose = Pose.draw(np.random.default_rng(0))
-    field = pose.warp[0][0]
-    flat = (replace(field, control=np.zeros_like(field.control)),) * 3
-    return Pose(np.eye(3), (flat, flat), np.zeros_like(pose.least), np.zeros_like(pose.most))
-
-
 def paint(anatomy, axes, pose=None) -> Canvas:
     """Organs and kidneys in a block of fat."""
     canvas = Canvas.blank(axes, pose or anatomy.pose)
@@ -48,9 +40,9 @@ def paint(anatomy, axes, pose=None) -> Canvas:
     return canvas
 
 
-def block(step_mm: float = 1.5) -> Canvas:
+def block(still: Pose, step_mm: float = 1.5) -> Canvas:
     """Nothing but liver, 100 mm wide."""
-    canvas = Canvas.blank((np.arange(-50.0, 50.1, step_mm),) * 3, still())
+    canvas = Canvas.blank((np.arange(-50.0, 50.1, step_mm),) * 3, still)
     canvas.tissue[:] = Tissue.LIVER
     return canvas
 
@@ -95,18 +87,18 @@ def many(bodies):
 
 @pytest.mark.parametrize("kind", SIZES_MM)
 @pytest.mark.parametrize("radius", [10.0, 28.0])
-def test_volume_is_that_of_the_ball(kind, radius):
-    canvas = block()
+def test_volume_is_that_of_the_ball(kind, radius, still):
+    canvas = block(still)
     paint_liver_lesions(canvas, (lesion(kind, radius),))
     volume = np.count_nonzero(canvas.tissue == TISSUES[kind]) * 1.5**3
     assert volume == pytest.approx(4 / 3 * np.pi * radius**3, rel=0.03)
 
 
 @pytest.mark.parametrize("share", [0.1, 0.45])
-def test_the_dead_share_is_in_the_middle_and_as_asked(share):
+def test_the_dead_share_is_in_the_middle_and_as_asked(share, still):
     shares = []
     for seed in range(8):
-        canvas = block(2.0)
+        canvas = block(still, 2.0)
         paint_liver_lesions(canvas, (lesion("metastasis", 25.0, necrosis=share, seed=seed),))
         dead, alive = canvas.tissue == Tissue.NECROSIS, canvas.tissue == Tissue.LIVER_METASTASIS
         shares.append(dead.sum() / (dead.sum() + alive.sum()))
@@ -115,8 +107,8 @@ def test_the_dead_share_is_in_the_middle_and_as_asked(share):
     assert np.mean(shares) == pytest.approx(share, rel=0.2)
 
 
-def test_a_capsule_lies_around_the_tumour():
-    plain, wrapped = block(), block()
+def test_a_capsule_lies_around_the_tumour(still):
+    plain, wrapped = block(still), block(still)
     paint_liver_lesions(plain, (lesion("hcc", 20.0),))
     paint_liver_lesions(wrapped, (lesion("hcc", 20.0, capsule=2.5),))
     tumour = plain.tissue == Tissue.LIVER_TUMOUR
@@ -145,11 +137,11 @@ def test_lesions_lie_in_the_liver_and_touch_nothing_else(bodies):
             assert min(inside) < 1.0
 
 
-def test_lesions_are_whole(bodies):
+def test_lesions_are_whole(bodies, still):
     """What is drawn finds its place: no kidney, gallbladder or surface takes a large part of it away."""
     for seed, body in enumerate(bodies):
-        for one in draw(seed, body, pose=still()):
-            canvas = paint(body, AXES, still())
+        for one in draw(seed, body, pose=still):
+            canvas = paint(body, AXES, still)
             before = canvas.tissue.copy()
             paint_liver_lesions(canvas, (replace(one, capsule_mm=0.0),))
             volume = np.count_nonzero(canvas.tissue != before) * 27.0
@@ -157,11 +149,11 @@ def test_lesions_are_whole(bodies):
                 assert volume == pytest.approx(4 / 3 * np.pi * one.ball.radius_mm**3, rel=0.25)
 
 
-def test_mass_effect_carries_lesions_along():
+def test_mass_effect_carries_lesions_along(still):
     """A growth beside a lesion pushes it away with the liver around it."""
     middles = []
     for push in (None, Push(np.array([-25.0, 0.0, 0.0]), 20.0, 0.9)):
-        canvas = block()
+        canvas = block(still)
         if push:
             push.apply(canvas)
         paint_liver_lesions(canvas, (lesion("hcc", 8.0, centre=(10.0, 0.0, 0.0)),))
@@ -178,8 +170,8 @@ def test_the_same_generator_gives_the_same_bytes(bodies):
     assert tissue(7) == tissue(7) != tissue(8)
 
 
-def test_a_part_of_the_grid_shows_the_same_lesion():
-    whole, part = block(), block()
+def test_a_part_of_the_grid_shows_the_same_lesion(still):
+    whole, part = block(still), block(still)
     axes = (whole.axes[0][12:50], whole.axes[1][5:44], whole.axes[2])
     part = Canvas.blank(axes, whole.pose)
     part.tissue[:] = Tissue.LIVER
@@ -188,8 +180,8 @@ def test_a_part_of_the_grid_shows_the_same_lesion():
     np.testing.assert_array_equal(part.tissue, whole.tissue[12:50, 5:44])
 
 
-def test_lesions_outside_the_field_of_view_change_nothing():
-    canvas = block()
+def test_lesions_outside_the_field_of_view_change_nothing(still):
+    canvas = block(still)
     paint_liver_lesions(canvas, (lesion("hcc", 20.0, centre=(200.0, 0.0, 0.0)),))
     assert np.all(canvas.tissue == Tissue.LIVER)
 

@@ -1,12 +1,10 @@
 """Spinal tumours: in the vertebra or the dura they are drawn in, over nothing they may not take."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
 from crossmod.job import UserError
-from crossmod.phantom.canvas import Canvas, Pose, Push
+from crossmod.phantom.canvas import Canvas, Push
 from crossmod.phantom.kidney import paint_fat, paint_kidney
 from crossmod.phantom.liver_lesions import draw_ball, draw_stretch
 from crossmod.phantom.patient import draw_anatomy
@@ -26,14 +24,6 @@ from crossmod.phantom.torso import paint_muscles, paint_torso
 
 AXES = (np.arange(-64.0, 64.1, 1.6), np.arange(-64.0, 40.1, 1.6), np.arange(-110.0, 130.1, 2.0))
 BONE = (Tissue.BONE_MARROW, Tissue.BONE_CORTEX)
-
-
-def still() -> Pose:
-    """A pose without turn or warp, in which a millimetre of body is one of the scanner."""
-    pose = Pose.draw(np.random.default_rng(0))
-    field = pose.warp[0][0]
-    flat = (replace(field, control=np.zeros_like(field.control)),) * 3
-    return Pose(np.eye(3), (flat, flat), np.zeros_like(pose.least), np.zeros_like(pose.most))
 
 
 def paint(body, axes=AXES, pose=None) -> Canvas:
@@ -75,23 +65,23 @@ def many(bodies):
     return [draw_spine_lesions(np.random.default_rng(seed), bodies[seed % 4].torso, 1.0) for seed in range(240)]
 
 
-def test_heights_are_those_of_vertebrae_and_discs_lie_between(bodies):
+def test_heights_are_those_of_vertebrae_and_discs_lie_between(bodies, still):
     for body in bodies:
         heights = vertebra_heights(body.torso)
         assert len(heights) >= 4
         assert heights.min() >= HEIGHTS_MM[0] and heights.max() <= HEIGHTS_MM[1]
         np.testing.assert_allclose(np.diff(heights), body.torso.disc_pitch)
         line = (np.array([0.0]), np.array([0.0]))
-        middles = paint(body, (*line, heights), still()).tissue.ravel()
-        between = paint(body, (*line, heights + body.torso.disc_pitch / 2), still()).tissue.ravel()
+        middles = paint(body, (*line, heights), still).tissue.ravel()
+        between = paint(body, (*line, heights + body.torso.disc_pitch / 2), still).tissue.ravel()
         assert np.all(middles == Tissue.BONE_MARROW) and np.all(between == Tissue.DISC)
 
 
 @pytest.mark.parametrize("radius", [7.0, 9.5])
-def test_volume_of_a_metastasis_inside_a_vertebra_is_that_of_the_ball(radius, bodies):
+def test_volume_of_a_metastasis_inside_a_vertebra_is_that_of_the_ball(radius, bodies, still):
     one = metastasis(bodies[0], radius)
     z = one.height_mm
-    canvas = paint(bodies[0], (np.arange(-20.0, 20.1), np.arange(-20.0, 20.1), np.arange(z - 16, z + 16.1)), still())
+    canvas = paint(bodies[0], (np.arange(-20.0, 20.1), np.arange(-20.0, 20.1), np.arange(z - 16, z + 16.1)), still)
     paint_spine_lesions(canvas, bodies[0].torso, (one,))
     volume = np.count_nonzero(canvas.tissue == Tissue.BONE_METASTASIS)
     assert volume == pytest.approx(4 / 3 * np.pi * radius**3, rel=0.03)
@@ -123,11 +113,11 @@ def test_metastases_take_only_what_they_may(breach, bodies):
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_volume_of_an_intradural_tumour_is_that_of_the_ellipsoid_and_lies_in_the_canal(seed, bodies):
+def test_volume_of_an_intradural_tumour_is_that_of_the_ellipsoid_and_lies_in_the_canal(seed, bodies, still):
     body, one = bodies[seed], intradural(bodies[seed], 50 * seed)
     z = one.ball.centre_mm[2]
     axes = (np.arange(-13.0, 13.1, 0.5), np.arange(-40.0, -10.0, 0.5), np.arange(z - 50, z + 50.1))
-    canvas = paint(body, axes, still())
+    canvas = paint(body, axes, still)
     before = canvas.tissue.copy()
     paint_spine_lesions(canvas, body.torso, (one,))
     tumour = canvas.tissue == Tissue.INTRADURAL_TUMOUR
@@ -140,14 +130,14 @@ def test_volume_of_an_intradural_tumour_is_that_of_the_ellipsoid_and_lies_in_the
 
 
 @pytest.mark.parametrize("towards", [(0.0, -1.0), (1.0, 0.0), (-0.6, -0.8)])
-def test_the_cord_gives_way_and_comes_back(towards, bodies):
+def test_the_cord_gives_way_and_comes_back(towards, bodies, still):
     body, towards = bodies[1], np.array(towards)
     behind, z = -(body.torso.vertebra[1] + CANAL_BEHIND_MM), body.torso.cord_end + 60.0
     ball = draw_ball(
         np.random.default_rng(0), np.array([*(towards * 4 + [0, behind]), z]), 5.0, np.array([3.5, 3.5, 10]), 0.0
     )
     axes = (np.arange(-13.0, 13.1, 0.5), behind + np.arange(-10.0, 10.1, 0.5), np.arange(z - 45, z + 45.1))
-    canvas = paint(body, axes, still())
+    canvas = paint(body, axes, still)
     before = canvas.tissue.copy()
     paint_spine_lesions(canvas, body.torso, (IntraduralTumour(ball, towards, 3.0),))
     level = int(np.argmin(np.abs(axes[2] - z)))
