@@ -146,9 +146,10 @@ def ship(
     out: Annotated[Path | None, typer.Option(help="Folder to write instead of the package's own.")] = None,
 ) -> None:
     """Put the networks of the study `measure` into the package; `make weights` trains them first."""
+    from crossmod.weights import FOLDER
     from crossmod.weights.ship import ship as ship_weights
 
-    record = ship_weights(overrides or [], seed, **({"folder": out} if out else {}))
+    record = ship_weights(overrides or [], seed, folder=out or FOLDER)
     typer.echo(f"shipped: {record['name']}")
 
 

@@ -5,7 +5,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors.torch import load_file, save_file
 
 from crossmod.config import compose
@@ -39,18 +38,20 @@ def ship(overrides: list[str], seed: int, results: Path = Path("results"), folde
         for stage in study["stages"]
     }
     _require(trained, study)
+    # Half precision: a network computed in bf16 does not need more, and the file is half as large.
+    states = {
+        stage: {name: tensor.half() for name, tensor in load_file(source / "model.safetensors").items()}
+        for stage, source in trained.items()
+    }
+    size = sum(tensor.nbytes for state in states.values() for tensor in state.values())
+    if size > MOST_BYTES:  # said before what is there is overwritten
+        raise UserError(
+            f"The networks take {size / 1e6:.1f} MB: more than {MOST_BYTES / 1e6:.0f} MB cannot be shipped; use a smaller model."
+        )
     folder.mkdir(parents=True, exist_ok=True)
-    sizes = 0
-    for stage, source in trained.items():
-        # Half precision: a network computed in bf16 does not need more, and the file is half as large.
-        state = {name: tensor.to(torch.float16) for name, tensor in load_file(source / "model.safetensors").items()}
+    for stage, state in states.items():
         with whole(folder / f"{stage}.safetensors") as partial:
             save_file(state, partial)
-        sizes += (folder / f"{stage}.safetensors").stat().st_size
-    if sizes > MOST_BYTES:
-        raise UserError(
-            f"The networks take {sizes / 1e6:.1f} MB: more than {MOST_BYTES / 1e6:.0f} MB cannot be shipped; use a smaller model."
-        )
     record = {
         "name": f"shipped, {arm}, seed {seed}",
         "stages": study["stages"],
