@@ -15,8 +15,8 @@ from crossmod.phantom.tissue import FATS, Tissue
 # Tissue: T1 and T2 (ms) at 1.5 T, T1 and T2 at 3 T, proton density (share of water's), spread of texture.
 # Sources: [1] de Bazelaire et al., Radiology 2004;230:652 (kidney, liver, spleen, pancreas, muscle, marrow, fat);
 # [2] Stanisz et al., Magn Reson Med 2005;54:507 (blood, cord, muscle); [3] Rooney et al., Magn Reson Med 2007;57:308 (CSF T1).
-# ASSUME: T2 of the kidney is a tenth longer than [1] says: multi-echo studies find 100 to 120 ms in cortex and medulla (Wolf et al., Nephrol
-# Dial Transplant 2018;33:ii41, a review), and so do the nine real scans, whose liver has 0.44 of the kidney's signal.
+# ASSUME: T2 of the kidney is a tenth longer than [1] says, so that the liver has 0.44 of the kidney's signal, as
+# in the nine real scans.
 # ASSUME: fluids move, which costs signal: CSF and bile have 0.85 of their protons, bowel fluid holds mucus and food. The brightest
 # point of the nine real scans is 1.1 times the kidney.
 # ASSUME: where these give no value (disc, bile, bowel, cysts, carcinomas), it lies between those of its main components;

@@ -34,7 +34,7 @@ def signal(
     exp(-TE/T2*), E1 = exp(-TR/T1).
     """
     field = settings.field_t
-    r1, r2 = 1000.0 / t1_ms, 1000.0 / t2_ms  # new arrays: changed below
+    r1, r2 = 1000.0 / t1_ms, 1000.0 / t2_ms
     if settings.gadolinium:
         uptake = np.array([HU[t][1] for t in Tissue], dtype=float) * lag(settings.phase)
         dose = MM_PER_HU * settings.gadolinium * np.maximum(uptake, 0)
