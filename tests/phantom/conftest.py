@@ -39,6 +39,6 @@ def mr_patients(coarse_mr: Recipe) -> list[Patient]:
 def still() -> Pose:
     """A pose without turn or warp, in which a millimetre of body is one of the scanner."""
     pose = Pose.draw(np.random.default_rng(0))
-    field = pose.warp[0][0]
+    field = pose.warp[0]
     flat = (replace(field, control=np.zeros_like(field.control)),) * 3
-    return Pose(np.eye(3), (flat, flat), np.zeros_like(pose.least), np.zeros_like(pose.most))
+    return Pose(np.eye(3), flat, np.zeros_like(pose.least), np.zeros_like(pose.most))

@@ -26,3 +26,12 @@ def test_standard_deviation_is_as_asked():
 def test_field_is_smooth(field):
     line = field.on((np.arange(-100.0, 101), np.array([0.0]), np.array([0.0]))).ravel()
     assert np.abs(np.diff(line)).max() < 1.0
+
+
+def test_sum_of_two_fields_is_one_field():
+    rng = np.random.default_rng(5)
+    slow, fast = random_field(rng, 70.0, 4.5), random_field(rng, 26.0, 1.0)
+    axes = (np.arange(-180.0, 181, 11),) * 3
+    both = slow.on(axes) + fast.on(axes)
+    apart = fast.plus(slow).on(axes) - both
+    assert np.sqrt(np.mean(apart**2)) < 0.02 * both.std()

@@ -57,7 +57,7 @@ def planted(folder, kidneys, seed=3):
 def still_canvas():
     """Fat everywhere, and body coordinates that are the scanner's."""
     rest = random_field(np.random.default_rng(0), 70.0, 0.0)
-    canvas = Canvas.blank(AXES, Pose(np.eye(3), ((rest,) * 3,) * 2, *np.zeros((2, 3, 27, 27, 27))))
+    canvas = Canvas.blank(AXES, Pose(np.eye(3), (rest,) * 3, *np.zeros((2, 3, 27, 27, 27))))
     canvas.tissue[:] = Tissue.VISCERAL_FAT
     return canvas
 

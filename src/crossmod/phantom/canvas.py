@@ -21,7 +21,7 @@ class Pose:
     """How the body lies in the scanner, and how it departs from its ideal shapes: small turns and a smooth warp.
 
     turn: rotation from scanner to body, 3x3.
-    warp: slow and fast fields, each one per axis, mm.
+    warp: one field per axis, mm.
     least, most: bounds (3, n, n, n) of the warp around each node, mm.
     """
 
@@ -36,10 +36,11 @@ class Pose:
         roll, yaw = np.clip(rng.normal(0.0, 0.03, 2), -0.08, 0.08)
         slow = tuple(random_field(rng, 70.0, 4.5) for _ in range(3))
         fast = tuple(random_field(rng, 26.0, 1.0) for _ in range(3))
-        nodes = np.stack([slow[axis].on(_NODES) + fast[axis].on(_NODES) for axis in range(3)])
+        warp = tuple(quick.plus(calm) for quick, calm in zip(fast, slow, strict=True))
+        nodes = np.stack([field.on(_NODES) for field in warp])
         near = (1, 3, 3, 3)
         least, most = ndimage.minimum_filter(nodes, near), ndimage.maximum_filter(nodes, near)
-        return cls(_turn(roll, yaw), (slow, fast), least - _SLACK_MM, most + _SLACK_MM)
+        return cls(_turn(roll, yaw), warp, least - _SLACK_MM, most + _SLACK_MM)
 
     def warp_range(self, centre_mm: np.ndarray, reach_mm: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Least and greatest warp (3,) within a box of half size `reach_mm` (3,) around a scanner point, mm."""
@@ -60,8 +61,7 @@ class Pose:
         line = [line[0][:, None, None], line[1][None, :, None], line[2][None, None, :]]
         out = []
         for axis in range(3):
-            value = self.warp[0][axis].on(axes)
-            value += self.warp[1][axis].on(axes)
+            value = self.warp[axis].on(axes)
             row = self.turn[axis].astype(np.float32)
             value += row[0] * line[0] + row[1] * line[1] + row[2] * line[2]
             out.append(value)

@@ -134,16 +134,22 @@ def _signal(settings: MRSettings, histology: str, rng: np.random.Generator) -> t
 
 
 def _suppression(grid: Grid, settings: MRSettings, rng: np.random.Generator) -> np.ndarray:
-    """Share of fat signal removed at every point of the fine grid: falls where the main field is off resonance."""
+    """Share of fat signal removed at every point of the fine grid: falls where the main field is off resonance.
+
+    The main field varies over centimetres: the sub-slices of a slice share one value.
+    """
     if settings.fat_suppression == 0:
         return np.zeros((1, 1, 1), dtype=np.float32)
-    x, y, z = grid.fine_axes
+    x, y, z = (axis.astype(np.float32) for axis in grid.axes)
     # ASSUME: inhomogeneity grows with the distance from the isocentre, plus a smooth part of each patient's own.
-    edge = (x[:, None, None] / 190.0) ** 4 + ((y[None, :, None] - 20.0) / 150.0) ** 4 + (z[None, None, :] / 130.0) ** 4
-    off = random_field(rng, 110.0, 1.0).on(grid.fine_axes) + (edge * rng.uniform(0.2, 1.2)).astype(np.float32)
+    edge = [
+        ((axis - shift) / reach) ** 4 for axis, shift, reach in zip((x, y, z), (0, 20, 0), (190, 150, 130), strict=True)
+    ]
+    off = random_field(rng, 110.0, 1.0).on(grid.axes)
+    off += np.float32(rng.uniform(0.2, 1.2)) * (edge[0][:, None, None] + edge[1][None, :, None] + edge[2])
     failure = np.float32(settings.fat_failure) * expit(np.float32(2.5) * (off - np.float32(2.0)))
-    strength = np.clip(settings.fat_suppression + rng.normal(0, 0.03), 0, 1)
-    return np.float32(strength) * (1 - failure)
+    strength = np.float32(np.clip(settings.fat_suppression + rng.normal(0, 0.03), 0, 1))
+    return np.repeat(strength * (1 - failure), grid.samples, axis=grid.slice_axis)
 
 
 def _receive_field(grid: Grid, settings: MRSettings, rng: np.random.Generator) -> np.ndarray:

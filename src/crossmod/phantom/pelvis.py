@@ -76,7 +76,8 @@ def paint_pelvis(canvas: Canvas, torso: Torso, pelvis: Pelvis) -> None:
     box = canvas.box(np.array([0.0, 0.0, top - 200.0]), np.array([260.0, 260.0, 200.0]))
     if box is None:
         return
-    _bowl(canvas, box, torso, pelvis)
+    for start in range(box[0].start, box[0].stop, 8):  # slabs stay in the cache
+        _bowl(canvas, (slice(start, min(start + 8, box[0].stop)), *box[1:]), torso, pelvis)
     for side in (1, -1):
         _hip(canvas, pelvis, side)
     _sacrum(canvas, pelvis)
