@@ -1,7 +1,7 @@
 """Kidney DSC on real scans, case by case, of networks that saw none.
 
     python benchmarks/real_scans.py --data ../shared/data
-    crossmod ship --seed 1 --out another && python benchmarks/real_scans.py --data ../shared/data --weights another
+    crossmod ship seeds=[2,3] --out another && python benchmarks/real_scans.py --data ../shared/data --weights another
 
 Without ``--weights`` the networks are those that come with crossmod. The folder of data is laid out as the table below says;
 sets that are not there are left out.
@@ -11,6 +11,7 @@ import argparse
 import json
 import platform
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from crossmod.cohort.grids import labels_on_image_grid
-from crossmod.cohort.images import read_scan
+from crossmod.cohort.images import Scan, read_scan
 from crossmod.measure import Model, segment_scan
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -52,31 +53,37 @@ SETS = (
 VALUES = {"right": 2, "left": 3}
 
 
+def scans_of(data: Path, real: Real) -> Iterator[tuple[str, Scan, np.ndarray]]:
+    """Name, scan and reference labels on its grid, in natural order."""
+    parts = lambda path: [int(t) if t.isdigit() else t for t in path.name.replace(".", "_").split("_")]  # noqa: E731
+    for path in sorted(data.glob(real.images), key=parts):
+        scan = read_scan(path)
+        reference = read_scan(path.with_name(path.name.replace(*real.reference)))
+        yield path.name.removesuffix(".nii.gz"), scan, labels_on_image_grid(reference, scan)
+
+
 def score(data: Path, model: Model, threads: int) -> pd.DataFrame:
-    """One row per scan: DSC of both kidneys, of each, volumes in ml, seconds."""
+    """One row per scan: DSC of both kidneys, of each, how far the networks agree, volumes in ml, seconds."""
     rows = []
     for real in SETS:
-        for path in sorted(
-            data.glob(real.images),
-            key=lambda p: [int(t) if t.isdigit() else t for t in p.name.replace(".", "_").split("_")],
-        ):
-            scan = read_scan(path)
-            labels = labels_on_image_grid(read_scan(path.with_name(path.name.replace(*real.reference))), scan)
+        for name, scan, labels in scans_of(data, real):
             started = time.perf_counter()
-            kidney, _ = segment_scan(scan, real.modality, model, threads)
+            found = segment_scan(scan, real.modality, model, threads)
             seconds = time.perf_counter() - started
+            kidney = found.kidney
             voxel_ml = abs(float(np.linalg.det(scan.affine[:3, :3]))) / 1000
             both = np.isin(labels, list(VALUES.values()))
             rows.append(
                 {
                     "set": real.title,
                     "outlined": real.outlined,
-                    "scan": path.name.removesuffix(".nii.gz"),
+                    "scan": name,
                     "dsc": dsc(kidney > 0, both),
                     **{
                         f"dsc_{side}": dsc(kidney == n, labels == VALUES[side])
                         for n, side in ((1, "right"), (2, "left"))
                     },
+                    "agreement": min(found.agreement.values(), default=float("nan")),
                     "swapped": bool(dsc(kidney == 1, labels == 3) + dsc(kidney == 2, labels == 2) > 0.1),
                     "reference_ml": float(both.sum()) * voxel_ml,
                     "found_ml": float((kidney > 0).sum()) * voxel_ml,
@@ -103,7 +110,18 @@ def main() -> None:
     if scores.empty:
         raise SystemExit(f"{options.data}: none of {', '.join(real.images for real in SETS)} is there")
     table = Table(title=f"Kidney DSC on real scans: {model.name}")
-    columns = ["set", "scan", "dsc", "dsc_right", "dsc_left", "swapped", "reference_ml", "found_ml", "seconds"]
+    columns = [
+        "set",
+        "scan",
+        "dsc",
+        "dsc_right",
+        "dsc_left",
+        "agreement",
+        "swapped",
+        "reference_ml",
+        "found_ml",
+        "seconds",
+    ]
     for column in columns:
         table.add_column(column, justify="left" if column in ("set", "scan") else "right")
     for row in scores[columns].to_dict("records"):

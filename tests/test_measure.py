@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from crossmod.cohort.kidneys import MASK_VALUES
-from crossmod.measure import _doubts
+from crossmod.measure import Segmented, _doubts, agreement
 
 RIGHT = MASK_VALUES["right"]
 
@@ -27,7 +27,7 @@ def masks(shift: int = 0) -> tuple[np.ndarray, np.ndarray]:
     ],
 )
 def test_doubts(volume_ml, shift, expected):
-    found = _doubts("right", volume_ml, *masks(shift))
+    found = _doubts("right", volume_ml, Segmented(*masks(shift), {}))
     assert len(found) == len(expected)
     for text, part in zip(found, expected, strict=True):
         assert part in text
@@ -35,11 +35,27 @@ def test_doubts(volume_ml, shift, expected):
 
 def test_no_kidney_is_said_once():
     empty = np.zeros((4, 4, 4), np.uint8)
-    assert _doubts("left", 0.0, empty, empty) == ["no left kidney was found"]
+    assert _doubts("left", 0.0, Segmented(empty, empty, {})) == ["no left kidney was found"]
 
 
 def test_a_kidney_without_parenchyma_is_too_small():
     kidney, _ = masks()
-    assert _doubts("right", 0.0, kidney, np.zeros_like(kidney)) == [
+    assert _doubts("right", 0.0, Segmented(kidney, np.zeros_like(kidney), {})) == [
         "right parenchyma of 0 ml is outside the usual 60 to 350 ml"
     ]
+
+
+def test_networks_that_disagree_are_a_warning():
+    kidney, parenchyma = masks()
+    found = Segmented(kidney, parenchyma, {"right": 0.55, "left": 0.95})
+    assert _doubts("right", 150.0, found) == ["the networks agree by a DSC of only 0.55 on the right kidney"]
+    assert _doubts("right", 150.0, Segmented(kidney, parenchyma, {"right": 0.8})) == []
+
+
+def test_agreement_is_the_least_of_all_pairs():
+    same, _ = masks()
+    moved, empty = np.roll(same, 5, axis=0), np.zeros_like(same)
+    assert agreement([same]) == {}
+    assert agreement([same, same]) == {"right": 1.0, "left": 1.0}
+    assert agreement([same, same, moved]) == {"right": 0.5, "left": 1.0}
+    assert agreement([same, empty]) == {"right": 0.0, "left": 1.0}

@@ -142,14 +142,13 @@ def ship(
     overrides: Annotated[
         list[str] | None, typer.Argument(help="Hydra overrides the networks were trained with.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Which training.")] = 0,
     out: Annotated[Path | None, typer.Option(help="Folder to write instead of the package's own.")] = None,
 ) -> None:
     """Put the networks of the study `measure` into the package; `make weights` trains them first."""
     from crossmod.weights import FOLDER
     from crossmod.weights.ship import ship as ship_weights
 
-    record = ship_weights(overrides or [], seed, folder=out or FOLDER)
+    record = ship_weights(overrides or [], folder=out or FOLDER)
     typer.echo(f"shipped: {record['name']}")
 
 

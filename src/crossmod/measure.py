@@ -1,5 +1,6 @@
 """The volume tool: both stages on one scan of the user's own, without a study."""
 
+import itertools
 import json
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -10,7 +11,7 @@ import numpy as np
 
 from crossmod.cohort.images import Scan, read_scan, write_mask
 from crossmod.job import UserError, whole, write_json
-from crossmod.weights import FOLDER, RECORD
+from crossmod.weights import FOLDER, RECORD, file_digest
 
 Plain = dict[str, Any]
 
@@ -21,6 +22,9 @@ AIR_HU = -500.0
 PLAUSIBLE_ML = (60.0, 350.0)
 # ASSUME: two stages that mean the same kidney share most of its parenchyma; below this share one of them is mistaken.
 LEAST_INSIDE = 0.7
+# ASSUME: networks that learnt from the same patients and find the same kidney agree by this DSC. On real scans, where two trainings agreed
+# less on a kidney, DSC with the reference was 0.27 to 0.81; where they agreed more, 0.77 and above (docs/phantom.md).
+LEAST_AGREEMENT = 0.8
 NOTE = "Research use only. Check the mask against the scan before using a volume."
 
 
@@ -29,8 +33,8 @@ class Model:
     """A trained arm as it lies on disk.
 
     Attributes:
-        name: arm and seed.
-        weights: stage → safetensors file, in the order of the cascade.
+        name: arm and seeds.
+        weights: stage → safetensors files, one per training, in the order of the cascade.
         stages: stage → config it was trained with.
         network: config of the network.
         normalisation: config of the intensity normalisation.
@@ -38,7 +42,7 @@ class Model:
     """
 
     name: str
-    weights: dict[str, Path]
+    weights: dict[str, tuple[Path, ...]]
     stages: Plain
     network: Plain
     normalisation: Plain
@@ -49,14 +53,25 @@ class Model:
         """The networks that come with crossmod, trained on simulated patients alone, or others that `crossmod ship` wrote.
 
         Raises:
-            UserError: if the folder holds none.
+            UserError: if the folder holds none, or a file is not the one its record tells of.
         """
         if not (folder / RECORD.name).is_file():
             raise UserError(f"{folder}: no {RECORD.name}: it is written by `crossmod ship --out {folder}`.")
         record = json.loads((folder / RECORD.name).read_text(encoding="utf-8"))
+        wrong = [
+            name
+            for files in record["weights"].values()
+            for name, digest in files.items()
+            if not (folder / name).is_file() or file_digest(folder / name) != digest
+        ]
+        if wrong:
+            raise UserError(
+                f"{folder}: {', '.join(wrong)}: missing, or not what {RECORD.name} tells of. Install crossmod anew, or write them "
+                "again with `make weights` or `crossmod ship`."
+            )
         return cls(
             name=record["name"],
-            weights={stage: folder / f"{stage}.safetensors" for stage in record["stages"]},
+            weights={stage: tuple(folder / name for name in files) for stage, files in record["weights"].items()},
             stages=record["stages"],
             network=record["network"],
             normalisation=record["normalisation"],
@@ -80,7 +95,7 @@ class Model:
         settings = json.loads(jobs[0].read_text(encoding="utf-8"))["settings"]
         return cls(
             name=f"{settings['arm']['name']}, seed {seed}",
-            weights={stage: folder / stage / f"seed{seed}" / "model.safetensors" for stage in settings["cascade"]},
+            weights={stage: (folder / stage / f"seed{seed}" / "model.safetensors",) for stage in settings["cascade"]},
             stages={stage: settings["stages"][stage] for stage in settings["cascade"]},
             network=settings["model"],
             normalisation=settings["normalisation"],
@@ -108,7 +123,7 @@ def measure_scan(scan: Path, out: Path | None, model: Path | None, modality: str
     trained = Model.load(model.resolve(), seed) if model else Model.shipped()
     image = read_scan(scan)
     modality = _modality(image, modality)
-    kidney, parenchyma = segment_scan(image, modality, trained, threads)
+    found = segment_scan(image, modality, trained, threads)
 
     stem = scan.name.removesuffix(".gz").rsplit(".", 1)[0] if scan.is_file() else scan.resolve().name
     folder = out or (scan.parent if scan.is_file() else scan)
@@ -119,11 +134,11 @@ def measure_scan(scan: Path, out: Path | None, model: Path | None, modality: str
         "overlay": folder / f"{stem}.parenchyma.png",
         "json": folder / f"{stem}.parenchyma.json",
     }
-    record = _record(image, modality, kidney, parenchyma, trained)
-    for key, mask in (("mask", parenchyma), ("kidneys", kidney)):
+    record = _record(image, modality, found, trained)
+    for key, mask in (("mask", found.parenchyma), ("kidneys", found.kidney)):
         with whole(files[key]) as partial:
             write_mask(partial, mask, image.affine, image.codes)
-    _overlay(image, modality, kidney, parenchyma, record, files["overlay"])
+    _overlay(image, modality, found, record, files["overlay"])
     write_json(files["json"], record)
     _print(record, files)
     return record
@@ -137,7 +152,22 @@ def _modality(image: Scan, asked: str) -> str:
     return "CT" if float(image.array.min()) <= AIR_HU else "MR"
 
 
-def segment_scan(image: Scan, modality: str, trained: Model, threads: int) -> tuple[np.ndarray, np.ndarray]:
+@dataclass(frozen=True)
+class Segmented:
+    """What the networks found, in the scan's own space.
+
+    Attributes:
+        kidney: uint8, 1 right, 2 left.
+        parenchyma: uint8, 1 right, 2 left.
+        agreement: side → DSC of the kidneys that the least alike of several trainings find alone; empty where there is one training.
+    """
+
+    kidney: np.ndarray
+    parenchyma: np.ndarray
+    agreement: dict[str, float]
+
+
+def segment_scan(image: Scan, modality: str, trained: Model, threads: int) -> Segmented:
     """Both stages on one scan.
 
     Args:
@@ -145,41 +175,64 @@ def segment_scan(image: Scan, modality: str, trained: Model, threads: int) -> tu
         modality: ``CT`` or ``MR``.
         trained: the networks.
         threads: CPU threads.
-
-    Returns:
-        Masks of kidneys and of parenchyma in the scan's own space: uint8, 1 right, 2 left.
     """
     import torch
 
-    from crossmod.predict.cascade import kidney_boxes, on_grids, segment_kidneys, segment_parenchyma
-    from crossmod.predict.network import TrainedStage
+    from crossmod.predict.cascade import kidney_boxes, kidneys_of, on_grids, segment_parenchyma
+    from crossmod.predict.network import Ensemble, TrainedStage
     from crossmod.prepare.geometry import Grid
 
     torch.set_num_threads(threads)
     first, second = trained.stages
     stages = {
-        name: TrainedStage.load(trained.weights[name], stage, trained.network, trained.precision)
+        name: Ensemble(
+            tuple(TrainedStage.load(path, stage, trained.network, trained.precision) for path in trained.weights[name])
+        )
         for name, stage in trained.stages.items()
     }
     native = Grid(image.array.shape, image.affine)
     scan = on_grids(image, modality, trained.stages, trained.normalisation)
-    kidney = segment_kidneys(scan, first, stages[first], native)
+    votes = [member.probability(scan.images[first], scan.background) for member in stages[first].members]
+    kidney, *alone = (
+        kidneys_of(vote, scan.grids[first], stages[first].stage["components"], native)
+        for vote in (np.mean(votes, axis=0), *(votes if len(votes) > 1 else []))
+    )
     boxes = kidney_boxes(kidney, native, scan.grids[second])
-    return kidney, segment_parenchyma(scan, second, stages[second], native, boxes)
+    parenchyma = segment_parenchyma(scan, second, stages[second], native, boxes)
+    return Segmented(kidney, parenchyma, agreement(alone))
 
 
-def _record(image: Scan, modality: str, kidney: np.ndarray, parenchyma: np.ndarray, trained: Model) -> Plain:
+def agreement(alone: list[np.ndarray]) -> dict[str, float]:
+    """Side → least DSC between any two masks (1 right, 2 left) of one scan; empty where there are fewer than two.
+
+    Where no mask has a side, all agree (1).
+    """
     from crossmod.cohort.kidneys import MASK_VALUES
+
+    pairs = list(itertools.combinations(alone, 2))
+    return {side: min(_dsc(a == value, b == value) for a, b in pairs) for side, value in MASK_VALUES.items() if pairs}
+
+
+def _dsc(a: np.ndarray, b: np.ndarray) -> float:
+    size = int(a.sum()) + int(b.sum())
+    return 2 * int((a & b).sum()) / size if size else 1.0
+
+
+def _record(image: Scan, modality: str, found: Segmented, trained: Model) -> Plain:
+    from crossmod.cohort.kidneys import MASK_VALUES
+
+    kidney, parenchyma = found.kidney, found.parenchyma
 
     voxel_ml = abs(float(np.linalg.det(image.affine[:3, :3]))) / 1000
     volumes = {side: round(float((parenchyma == value).sum()) * voxel_ml, 2) for side, value in MASK_VALUES.items()}
-    warnings = [text for side, volume in volumes.items() for text in _doubts(side, volume, kidney, parenchyma)]
+    warnings = [text for side, volume in volumes.items() for text in _doubts(side, volume, found)]
     return {
         "volumes_ml": volumes,
         "total_ml": round(sum(volumes.values()), 2),
         "kidneys_ml": {
             side: round(float((kidney == value).sum()) * voxel_ml, 2) for side, value in MASK_VALUES.items()
         },
+        "agreement": {side: round(dsc, 3) for side, dsc in found.agreement.items()},
         "mask_values": {side: int(value) for side, value in MASK_VALUES.items()},
         "modality": modality,
         "spacing_mm": [round(float(value), 4) for value in image.spacing_mm],
@@ -190,14 +243,18 @@ def _record(image: Scan, modality: str, kidney: np.ndarray, parenchyma: np.ndarr
     }
 
 
-def _doubts(side: str, volume_ml: float, kidney: np.ndarray, parenchyma: np.ndarray) -> list[str]:
-    """What makes a volume unlikely: no kidney, an unusual size, or stages that contradict each other."""
+def _doubts(side: str, volume_ml: float, segmented: Segmented) -> list[str]:
+    """What makes a volume unlikely: no kidney, an unusual size, or networks or stages that contradict each other."""
     from crossmod.cohort.kidneys import MASK_VALUES
 
-    found, part = kidney == MASK_VALUES[side], parenchyma == MASK_VALUES[side]
+    found, part = segmented.kidney == MASK_VALUES[side], segmented.parenchyma == MASK_VALUES[side]
+    agree = segmented.agreement.get(side, 1.0)
+    disputed = (
+        [f"the networks agree by a DSC of only {agree:.2f} on the {side} kidney"] if agree < LEAST_AGREEMENT else []
+    )
     if not found.any():
-        return [f"no {side} kidney was found"]
-    doubts = []
+        return [f"no {side} kidney was found", *disputed]
+    doubts = disputed
     low, high = PLAUSIBLE_ML
     if not low <= volume_ml <= high:
         doubts.append(f"{side} parenchyma of {volume_ml:.0f} ml is outside the usual {low:.0f} to {high:.0f} ml")
@@ -207,12 +264,12 @@ def _doubts(side: str, volume_ml: float, kidney: np.ndarray, parenchyma: np.ndar
     return doubts
 
 
-def _overlay(image: Scan, modality: str, kidney: np.ndarray, parenchyma: np.ndarray, record: Plain, path: Path) -> None:
+def _overlay(image: Scan, modality: str, found: Segmented, record: Plain, path: Path) -> None:
     """The slices with most parenchyma of each kidney, axial and coronal, with its outline."""
     from crossmod.report.pictures import measured_picture
 
     volumes = ", ".join(f"{side} {volume:.0f} ml" for side, volume in record["volumes_ml"].items())
-    picture = measured_picture(image, modality, kidney, parenchyma, f"Renal parenchyma: {volumes}", NOTE)
+    picture = measured_picture(image, modality, found.kidney, found.parenchyma, f"Renal parenchyma: {volumes}", NOTE)
     with whole(path) as partial:
         partial.write_bytes(picture.png())
 

@@ -1,6 +1,7 @@
 """Only what was trained by today's config is put into the package, and it is told apart by its hash."""
 
 import copy
+import itertools
 import json
 from pathlib import Path
 
@@ -11,7 +12,8 @@ from crossmod.config import compose
 from crossmod.design import default_arm
 from crossmod.job import UserError
 from crossmod.models.build import build, load_weights, save_weights
-from crossmod.weights.ship import file_digest, ship
+from crossmod.weights import file_digest
+from crossmod.weights.ship import ship
 
 LEARNT = ("structures", "region", "spacing_mm", "patch", "steps", "jitter_mm")
 
@@ -20,9 +22,6 @@ def trained(results: Path, change=None) -> dict:
     """A finished training of the study `measure`, but for the training."""
     study = compose(["study=measure"])
     for stage, settings in study["stages"].items():
-        folder = results / "measure/laptop/train" / default_arm(study) / stage / "seed0"
-        torch.manual_seed(1)
-        save_weights(build(study["model"]), folder / "model.safetensors", {})
         job = {
             "stages": {stage: {key: settings[key] for key in LEARNT}},
             "model": study["model"],
@@ -31,17 +30,21 @@ def trained(results: Path, change=None) -> dict:
         if change:
             job = copy.deepcopy(job)
             change(job)
-        (folder / "job.json").write_text(json.dumps({"settings": job}))
+        for seed in study["seeds"]:
+            folder = results / "measure/laptop/train" / default_arm(study) / stage / f"seed{seed}"
+            torch.manual_seed(seed)
+            save_weights(build(study["model"]), folder / "model.safetensors", {})
+            (folder / "job.json").write_text(json.dumps({"settings": job}))
     return study
 
 
 def test_networks_and_record_are_written(tmp_path):
     study = trained(tmp_path)
-    record = ship([], 0, tmp_path, tmp_path / "package")
-    for stage in study["stages"]:
-        path = tmp_path / "package" / f"{stage}.safetensors"
-        assert record["weights"][stage] == file_digest(path)
-        torch.manual_seed(1)
+    record = ship([], tmp_path, tmp_path / "package")
+    for stage, seed in itertools.product(study["stages"], study["seeds"]):
+        path = tmp_path / "package" / f"{stage}-{seed}.safetensors"
+        assert record["weights"][stage][path.name] == file_digest(path)
+        torch.manual_seed(seed)
         expected = build(study["model"]).state_dict()
         for name, tensor in load_weights(build(study["model"]), path).state_dict().items():
             torch.testing.assert_close(tensor, expected[name], atol=1e-3, rtol=1e-3)
@@ -50,7 +53,7 @@ def test_networks_and_record_are_written(tmp_path):
 
 def test_what_is_not_trained_is_named(tmp_path):
     with pytest.raises(UserError, match="kidney/seed0: not trained yet.*make weights") as caught:
-        ship([], 0, tmp_path, tmp_path / "package")
+        ship([], tmp_path, tmp_path / "package")
     assert "parenchyma/seed0" in str(caught.value)
     assert not (tmp_path / "package").exists()
 
@@ -63,4 +66,4 @@ def test_what_was_trained_otherwise_is_refused(tmp_path, key):
 
     trained(tmp_path, change)
     with pytest.raises(UserError, match="trained with other settings"):
-        ship([], 0, tmp_path, tmp_path / "package")
+        ship([], tmp_path, tmp_path / "package")

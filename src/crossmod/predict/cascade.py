@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from crossmod.cohort.images import Scan
 from crossmod.cohort.kidneys import MASK_VALUES, SEPARATION_MM, assign_sides
-from crossmod.predict.network import TrainedStage
+from crossmod.predict.network import Ensemble, TrainedStage
 from crossmod.prepare.arrays import normalise
 from crossmod.prepare.geometry import Grid, resample
 from crossmod.prepare.window import window
@@ -42,14 +42,18 @@ def on_grids(scan: Scan, modality: str, stages: Plain, normalisation: Plain) -> 
     return OnGrid(images, {name: grid for name, (_, grid) in found.items()}, normal.background)
 
 
-def segment_kidneys(scan: OnGrid, name: str, stage: TrainedStage, native: Grid) -> np.ndarray:
-    """Kidneys of the whole image in native space: uint8, 1 right, 2 left.
+def segment_kidneys(scan: OnGrid, name: str, stage: TrainedStage | Ensemble, native: Grid) -> np.ndarray:
+    """Kidneys of the whole image in native space: uint8, 1 right, 2 left."""
+    probability = stage.probability(scan.images[name], scan.background)
+    return kidneys_of(probability, scan.grids[name], stage.stage["components"], native)
+
+
+def kidneys_of(probability: np.ndarray, grid: Grid, components: int, native: Grid) -> np.ndarray:
+    """Kidneys in native space (uint8, 1 right, 2 left) from a probability on a stage's grid.
 
     The largest component and the largest across the body's middle are kept; sides follow from the patient's geometry.
     """
-    probability = stage.probability(scan.images[name], scan.background)
-    grid = scan.grids[name]
-    kept = _largest(probability >= 0.5, stage.stage["components"], SMALLEST_KIDNEY_ML, grid, sided=True)
+    kept = _largest(probability >= 0.5, components, SMALLEST_KIDNEY_ML, grid, sided=True)
     mask = resample(probability * kept, grid.affine, native) >= 0.5
     return assign_sides(mask, native.affine)
 
@@ -57,7 +61,7 @@ def segment_kidneys(scan: OnGrid, name: str, stage: TrainedStage, native: Grid) 
 def segment_parenchyma(
     scan: OnGrid,
     name: str,
-    stage: TrainedStage,
+    stage: TrainedStage | Ensemble,
     native: Grid,
     boxes: dict[str, tuple[np.ndarray, np.ndarray]],
 ) -> np.ndarray:
@@ -95,7 +99,9 @@ def kidney_boxes(mask: np.ndarray, native: Grid, grid: Grid) -> dict[str, tuple[
     return boxes
 
 
-def _in_box(scan: OnGrid, name: str, stage: TrainedStage, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, Grid]:
+def _in_box(
+    scan: OnGrid, name: str, stage: TrainedStage | Ensemble, low: np.ndarray, high: np.ndarray
+) -> tuple[np.ndarray, Grid]:
     """Probability in a window around a box: at least a training patch, more where the kidney with its margin needs it."""
     margin = stage.stage["margin_mm"] / np.array(stage.stage["spacing_mm"])
     size = np.maximum(np.ceil(high - low + 2 * margin), stage.stage["patch"]).astype(int)

@@ -76,3 +76,19 @@ class TrainedStage:
             logits = self._windows(x, self.network)
             # Of two classes: the softmax is a sigmoid of the difference.
             return torch.sigmoid((logits[0, 1] - logits[0, 0]).float()).cpu().numpy()
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """Several trainings of one stage: what they find together is their mean, what they find alone says how sure they are."""
+
+    members: tuple[TrainedStage, ...]
+
+    @property
+    def stage(self) -> dict[str, Any]:
+        """Config of the stage, the same for all."""
+        return self.members[0].stage
+
+    def probability(self, image: np.ndarray, background: float) -> np.ndarray:
+        """Mean foreground probability; see `TrainedStage.probability`."""
+        return np.mean([member.probability(image, background) for member in self.members], axis=0)

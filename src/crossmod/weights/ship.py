@@ -1,6 +1,5 @@
 """Copies the trained networks of the study `measure` into the package, with a record of how they were made."""
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -11,19 +10,18 @@ from crossmod.config import compose
 from crossmod.design import default_arm
 from crossmod.job import UserError, whole, write_json
 from crossmod.source import source_digest
-from crossmod.weights import FOLDER, MOST_BYTES, RECORD
+from crossmod.weights import FOLDER, MOST_BYTES, RECORD, file_digest
 
 Plain = dict[str, Any]
 
 
-def ship(overrides: list[str], seed: int, results: Path = Path("results"), folder: Path = FOLDER) -> Plain:
-    """Write ``<stage>.safetensors`` of every stage and ``weights.json``.
+def ship(overrides: list[str], results: Path = Path("results"), folder: Path = FOLDER) -> Plain:
+    """Write ``<stage>-<seed>.safetensors`` of every stage and seed, and ``weights.json``.
 
     Args:
-        overrides: Hydra overrides the networks were trained with, beside ``study=measure``.
-        seed: which training.
+        overrides: Hydra overrides the networks were trained with, beside ``study=measure``; its ``seeds`` are those shipped.
         results: the folder that holds ``measure/``.
-        folder: where to write; made if absent.
+        folder: where to write; made if absent. Networks of an earlier record in it are removed.
 
     Returns:
         The record.
@@ -32,28 +30,35 @@ def ship(overrides: list[str], seed: int, results: Path = Path("results"), folde
         UserError: if a network was not trained, was trained with other settings, or all are too large for a package.
     """
     study = compose(["study=measure", *overrides])
-    arm = default_arm(study)
+    arm, seeds = default_arm(study), study["seeds"]
     trained = {
-        stage: results / study["study"] / study["scale"] / "train" / arm / stage / f"seed{seed}"
+        (stage, seed): results / study["study"] / study["scale"] / "train" / arm / stage / f"seed{seed}"
         for stage in study["stages"]
+        for seed in seeds
     }
     _require(trained, study)
     # Half precision: a network computed in bf16 does not need more, and the file is half as large.
     states = {
-        stage: {name: tensor.half() for name, tensor in load_file(source / "model.safetensors").items()}
-        for stage, source in trained.items()
+        key: {name: tensor.half() for name, tensor in load_file(source / "model.safetensors").items()}
+        for key, source in trained.items()
     }
     size = sum(tensor.nbytes for state in states.values() for tensor in state.values())
     if size > MOST_BYTES:  # said before what is there is overwritten
         raise UserError(
-            f"The networks take {size / 1e6:.1f} MB: more than {MOST_BYTES / 1e6:.0f} MB cannot be shipped; use a smaller model."
+            f"The networks take {size / 1e6:.1f} MB: more than {MOST_BYTES / 1e6:.0f} MB cannot be shipped; use a smaller model "
+            "or fewer seeds."
         )
     folder.mkdir(parents=True, exist_ok=True)
-    for stage, state in states.items():
-        with whole(folder / f"{stage}.safetensors") as partial:
+    for old in folder.glob("*.safetensors"):
+        old.unlink()
+    weights: Plain = {stage: {} for stage in study["stages"]}
+    for (stage, seed), state in states.items():
+        path = folder / f"{stage}-{seed}.safetensors"
+        with whole(path) as partial:
             save_file(state, partial)
+        weights[stage][path.name] = file_digest(path)
     record = {
-        "name": f"shipped, {arm}, seed {seed}",
+        "name": f"shipped, {arm}, seeds {', '.join(map(str, seeds))}",
         "stages": study["stages"],
         "network": study["model"],
         "normalisation": study["normalisation"],
@@ -63,24 +68,19 @@ def ship(overrides: list[str], seed: int, results: Path = Path("results"), folde
             name: study["cohorts"][name]
             for name in (study["arms"]["assist"]["cohort"], study["arms"]["graded"]["cohort"])
         },
-        "seed": seed,
-        "weights": {stage: file_digest(folder / f"{stage}.safetensors") for stage in trained},
+        "seeds": seeds,
+        "weights": weights,
         "code": source_digest("crossmod.phantom", "crossmod.train"),
     }
+    # Last: a record whose networks are not all there is refused by `crossmod measure`.
     write_json(folder / RECORD.name, record)
     return record
 
 
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _require(trained: dict[str, Path], study: Plain) -> None:
+def _require(trained: dict[tuple[str, int], Path], study: Plain) -> None:
     """Every network is there, and is what today's config asks for."""
     faults = []
-    for stage, folder in trained.items():
+    for (stage, _), folder in trained.items():
         job = folder / "job.json"
         if not (folder / "model.safetensors").is_file() or not job.is_file():
             faults.append(f"{folder}: not trained yet; run `make weights`")
