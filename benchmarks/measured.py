@@ -1,0 +1,80 @@
+"""Fair timing: contenders take turns, so that what else the machine does hits all of them alike."""
+
+import json
+import os
+import platform
+import re
+import statistics
+import time
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+ROOT = Path(__file__).resolve().parents[1]
+ISA = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
+
+
+def take_turns(contenders: dict[str, Callable[[], Any]], repeats: int, warm: int = 1) -> dict[str, list[float]]:
+    """Seconds of every call: each contender once per round, after ``warm`` rounds that do not count."""
+    seconds: dict[str, list[float]] = {name: [] for name in contenders}
+    for turn in range(warm + repeats):
+        for name, call in contenders.items():
+            start = time.perf_counter()
+            call()
+            if turn >= warm:
+                seconds[name].append(time.perf_counter() - start)
+    return seconds
+
+
+def ratio(peer: list[float], ours: list[float]) -> dict[str, float]:
+    """How many times faster: median and range of the ratios of calls of the same round."""
+    ratios = [p / o for p, o in zip(peer, ours, strict=True)]
+    return {"median": statistics.median(ratios), "min": min(ratios), "max": max(ratios)}
+
+
+def machine() -> dict[str, Any]:
+    """Processor, cores, instructions that matter here, and versions of what computes."""
+    about = Path("/proc/cpuinfo")
+    text = about.read_text(encoding="utf-8") if about.is_file() else ""
+    model = re.search(r"model name\s*: (.*)", text)
+    flags = set(re.search(r"flags\s*: (.*)", text).group(1).split()) if "flags" in text else set()
+    return {
+        "processor": model.group(1) if model else platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "instructions": [name for name in ISA if name in flags],
+        "python": platform.python_version(),
+        "versions": {name: found for name in ("torch", "monai", "lightning", "nnunetv2") if (found := _version(name))},
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def write(name: str, record: dict[str, Any]) -> None:
+    """Add the machine and write results/benchmarks/<name>.json."""
+    target = ROOT / "results/benchmarks" / f"{name}.json"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(json.dumps(record | {"machine": machine()}, indent=2) + "\n", encoding="utf-8")
+
+
+def show(title: str, columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+    """Print a table, its first column to the left."""
+    table = Table(title=title)
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="right" if number else "left")
+    for row in rows:
+        table.add_row(*row)
+    Console(width=120).print(table)
+
+
+def ms(seconds: list[float]) -> str:
+    """Median and range in ms."""
+    return f"{1e3 * statistics.median(seconds):.0f} ({1e3 * min(seconds):.0f}–{1e3 * max(seconds):.0f})"
