@@ -84,6 +84,7 @@ def score(data: Path, model: Model, threads: int) -> pd.DataFrame:
                         for n, side in ((1, "right"), (2, "left"))
                     },
                     "agreement": min(found.agreement.values(), default=float("nan")),
+                    **{f"agreement_{side}": value for side, value in found.agreement.items()},
                     "swapped": bool(dsc(kidney == 1, labels == 3) + dsc(kidney == 2, labels == 2) > 0.1),
                     "reference_ml": float(both.sum()) * voxel_ml,
                     "found_ml": float((kidney > 0).sum()) * voxel_ml,

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from crossmod.cohort.images import Scan
-from crossmod.predict.cascade import kidney_boxes, on_grids, segment_kidneys, segment_parenchyma
+from crossmod.predict.cascade import kidney_boxes, kidneys_of, on_grids, segment_kidneys, segment_parenchyma
 from crossmod.predict.network import TrainedStage
 from crossmod.prepare.geometry import Grid
 
@@ -113,3 +113,36 @@ def test_a_box_that_reaches_beyond_the_scan_is_no_harm(stages):
     boxes = {"right": (np.array([-30, -30, -30]), np.array([10, 10, 10]))}
     found = segment_parenchyma(ready, "parenchyma", stages["parenchyma"], native, boxes)
     assert found.shape == scan.array.shape
+
+
+def blobs(*found: tuple[int, float, float]) -> tuple[np.ndarray, Grid]:
+    """Probabilities with cubes of a place along x, a side in mm and a probability, on a grid of 4 mm whose middle is at x = 0."""
+    grid = Grid((60, 40, 60), np.array([[4.0, 0, 0, -118.0], [0, 4.0, 0, 0], [0, 0, 4.0, 0], [0, 0, 0, 1]]))
+    probability = np.full(grid.shape, 0.01, np.float32)
+    for number, (x_mm, side_mm, value) in enumerate(found):
+        start = round((x_mm + 118.0 - side_mm / 2) / 4.0)
+        size = round(side_mm / 4.0)
+        z = 2 + 18 * (number % 3)
+        probability[start : start + size, 10 : 10 + size, z : z + size] = value
+    return probability, grid
+
+
+@pytest.mark.parametrize(
+    ("spleen", "kept"),
+    [
+        ((-80, 56.0, 0.93), "kidney"),  # larger, but less sure
+        ((-80, 56.0, 0.99), "spleen"),
+        ((-80, 32.0, 0.99), "kidney"),  # surer, but a small part of the side's largest
+    ],
+)
+def test_of_two_parts_on_one_side_the_surer_of_like_size_is_kept(spleen, kept):
+    probability, grid = blobs((80, 48.0, 0.96), (-60, 48.0, 0.97), spleen)
+    kidney = kidneys_of(probability, grid, 2, grid)
+    parts = {"right": kidney[:, :, 2:14] == 1, "kidney": kidney[:, :, 20:32] == 2, "spleen": kidney[:, :, 38:54] == 2}
+    assert parts["right"].any()
+    assert {name for name in ("kidney", "spleen") if parts[name].any()} == {kept}
+
+
+def test_two_parts_across_the_middle_of_one_kidney_stay_one():
+    probability, grid = blobs((14, 24.0, 0.9), (-14, 24.0, 0.9))
+    assert len(set(np.unique(kidneys_of(probability, grid, 2, grid))) - {0}) == 1

@@ -51,9 +51,9 @@ def segment_kidneys(scan: OnGrid, name: str, stage: TrainedStage | Ensemble, nat
 def kidneys_of(probability: np.ndarray, grid: Grid, components: int, native: Grid) -> np.ndarray:
     """Kidneys in native space (uint8, 1 right, 2 left) from a probability on a stage's grid.
 
-    The largest component and the largest across the body's middle are kept; sides follow from the patient's geometry.
+    One component is kept on each side of the body's middle; right and left follow from the patient's geometry.
     """
-    kept = _largest(probability >= 0.5, components, SMALLEST_KIDNEY_ML, grid, sided=True)
+    kept = _one_a_side(probability, components, grid)
     mask = resample(probability * kept, grid.affine, native) >= 0.5
     return assign_sides(mask, native.affine)
 
@@ -77,7 +77,7 @@ def segment_parenchyma(
     result = np.zeros(native.shape, dtype=np.uint8)
     for side, (low, high) in boxes.items():
         probability, window = _in_box(scan, name, stage, np.asarray(low), np.asarray(high))
-        kept = _largest(probability >= 0.5, stage.stage["components"], 0.0, window)
+        kept = _largest(probability >= 0.5, stage.stage["components"])
         where, part = _native_part(native, window)
         found = resample(probability * kept, window.affine, part) >= 0.5
         # Where the windows of two kidneys meet, a voxel stays with the first: sides never overlap.
@@ -110,37 +110,47 @@ def _in_box(
     return stage.probability(image, scan.background), scan.grids[name].crop(start, tuple(size))
 
 
-def _largest(mask: np.ndarray, count: int, smallest_ml: float, grid: Grid, sided: bool = False) -> np.ndarray:
-    """The largest connected components (26 neighbours), at most ``count``, none below ``smallest_ml``.
-
-    ``sided``: each on a side of its own, left or right of the grid's middle, which is the body's. A second part on one side is liver,
-    spleen or bowel.
-    """
+def _largest(mask: np.ndarray, count: int) -> np.ndarray:
+    """The largest connected components (26 neighbours), at most ``count``."""
     parts, found = ndimage.label(mask, np.ones((3, 3, 3)))
     if not found:
         return mask
     sizes = np.bincount(parts.ravel())[1:]
-    voxel_ml = float(np.prod(grid.spacing_mm)) / 1000
-    order = [int(i) for i in np.argsort(-sizes, kind="stable") if sizes[i] * voxel_ml >= smallest_ml]
-    if sided and order:
-        centres = np.array(ndimage.center_of_mass(mask, parts, [i + 1 for i in order]))
-        order = _one_a_side(order, grid, centres)
-    keep = np.zeros(found + 1, dtype=bool)
-    keep[[i + 1 for i in order[:count]]] = True
-    kept = keep[parts]
-    # A probability of exactly one half at the rim must survive interpolation: keep a voxel of margin.
-    return ndimage.binary_dilation(kept) & (kept | ~mask)
+    return _only(parts, np.argsort(-sizes, kind="stable")[:count] + 1)
 
 
-def _one_a_side(order: list[int], grid: Grid, centres: np.ndarray) -> list[int]:
-    """The first component, and the first one that lies on the other side of the middle and far enough from it."""
-    x_mm = grid.to_mm(centres)[:, 0]
-    middle_mm = grid.to_mm([(np.array(grid.shape) - 1) / 2])[0, 0]
-    for place in range(1, len(order)):
-        across = (x_mm[place] - middle_mm) * (x_mm[0] - middle_mm) < 0
-        if across and abs(x_mm[place] - x_mm[0]) >= SEPARATION_MM:
-            return [order[0], order[place]]
-    return order[:1]
+def _one_a_side(probability: np.ndarray, count: int, grid: Grid) -> np.ndarray:
+    """One connected component on each side of the grid's middle, which is the body's; at most ``count``.
+
+    A second component on one side is spleen, liver or bowel. It can be as large as the kidney, but the network is less sure of it: of those
+    that have half the size of the side's largest or more, the one with the highest mean probability is kept.
+    """
+    mask = probability >= 0.5
+    parts, found = ndimage.label(mask, np.ones((3, 3, 3)))
+    if not found:
+        return mask
+    numbers = np.arange(1, found + 1)
+    volume_ml = np.bincount(parts.ravel())[1:] * float(np.prod(grid.spacing_mm)) / 1000
+    sure = ndimage.mean(probability, parts, numbers)
+    x_mm = grid.to_mm(np.array(ndimage.center_of_mass(mask, parts, numbers)))[:, 0]
+    right = x_mm >= grid.to_mm([(np.array(grid.shape) - 1) / 2])[0, 0]
+    chosen = []
+    for side in (right, ~right):
+        usual = np.max(volume_ml, where=side, initial=0.0) / 2
+        candidates = np.flatnonzero(side & (volume_ml >= max(usual, SMALLEST_KIDNEY_ML)))
+        if len(candidates):
+            chosen.append(int(candidates[np.argmax(sure[candidates])]))
+    chosen.sort(key=lambda i: -volume_ml[i])
+    # Two parts of one kidney may lie on two sides of the middle.
+    if len(chosen) == 2 and abs(x_mm[chosen[0]] - x_mm[chosen[1]]) < SEPARATION_MM:
+        chosen = chosen[:1]
+    return _only(parts, numbers[chosen[:count]])
+
+
+def _only(parts: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+    """The components of some numbers, with a rim: a probability of exactly one half there must survive interpolation."""
+    kept = np.isin(parts, numbers)
+    return ndimage.binary_dilation(kept) & (kept | (parts == 0))
 
 
 def _native_part(native: Grid, window: Grid) -> tuple[tuple[slice, ...], Grid]:
