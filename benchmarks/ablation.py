@@ -76,24 +76,24 @@ def trainings(change: str, strategy: str, options: argparse.Namespace) -> list[P
     ]
 
 
-def train(change: str, options: argparse.Namespace) -> None:
-    """Simulate, prepare and train all that one change needs, on one core.
-
-    Raises:
-        SystemExit: with the end of Snakemake's output, if it fails.
-    """
-    folder = options.folder / change
-    folder.mkdir(parents=True, exist_ok=True)
+def command(change: str, options: argparse.Namespace) -> list[str]:
+    """Snakemake, for all trainings that one change needs, on one core."""
     wanted = [
         str(path) for _, at, strategy in VARIANTS if at == change for path in trainings(change, strategy, options)
     ]
     keys = overrides(change, options)
-    command = ["snakemake", "-s", str(ROOT / "Snakefile"), "--directory", str(folder), "--cores", "1", *wanted]
-    command += ["--config", "study=measure", "override=" + " ".join(keys[1:])]
-    with (folder / "log.txt").open("w") as log:
-        done = subprocess.run(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT, check=False)
-    if done.returncode:
-        raise SystemExit(f"{change}: {folder / 'log.txt'}:\n" + "".join((folder / "log.txt").open().readlines()[-15:]))
+    where = ["-s", str(ROOT / "Snakefile"), "--directory", str(options.folder / change), "--cores", "1"]
+    return ["snakemake", *where, *wanted, "--config", "study=measure", "override=" + " ".join(keys[1:])]
+
+
+def train(change: str, words: list[str], options: argparse.Namespace) -> str:
+    """Simulate, prepare and train; what went wrong, or nothing."""
+    folder = options.folder / change
+    folder.mkdir(parents=True, exist_ok=True)
+    log = folder / "log.txt"
+    with log.open("w") as stream:
+        done = subprocess.run(words, cwd=ROOT, stdout=stream, stderr=subprocess.STDOUT, check=False)
+    return "" if done.returncode == 0 else f"{log}:\n" + "\n".join(log.read_text().splitlines()[-15:])
 
 
 def score(options: argparse.Namespace) -> pd.DataFrame:
@@ -167,8 +167,11 @@ def main() -> None:
     options.folder = options.folder.resolve()
     if not any(True for real in SETS for _ in options.data.glob(real.images)):
         sys.exit(f"{options.data}: none of {', '.join(real.images for real in SETS)} is there")
+    commands = {change: command(change, options) for change in CHANGES}  # here: Hydra composes one config at a time
     with ThreadPoolExecutor(options.cores) as pool:
-        list(pool.map(lambda change: train(change, options), CHANGES))
+        faults = [text for text in pool.map(lambda item: train(*item, options), commands.items()) if text]
+    if faults:
+        sys.exit("\n".join(faults))
     scores = score(options)
     table = compare(scores)
     show(table, scores)
