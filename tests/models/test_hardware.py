@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from monai.networks.nets import DynUNet, SegResNet, UNet
 
 from crossmod.config import compose
 from crossmod.models.build import build, load_weights, save_weights
@@ -21,6 +22,44 @@ def test_the_fast_layout_keeps_the_outputs(network):
         plain = network(x)
         fast = machine.lay_out(network)(x.contiguous(memory_format=machine.layout))
     torch.testing.assert_close(plain, fast, rtol=1e-4, atol=1e-4)
+
+
+def others() -> dict[str, torch.nn.Module]:
+    """Networks of standard layers, as their makers document them."""
+    deep = {"spatial_dims": 3, "in_channels": 1, "out_channels": 2}
+    strides = [1, 2, 2]
+    torch.manual_seed(1)
+    return {
+        "DynUNet": DynUNet(
+            **deep, kernel_size=[3] * 3, strides=strides, upsample_kernel_size=strides[1:], filters=[8, 16, 32]
+        ),
+        "UNet": UNet(**deep, channels=(8, 16, 32), strides=(2, 2), num_res_units=1),
+        "SegResNet": SegResNet(**deep, init_filters=8, upsample_mode="deconv"),
+        "slopes": torch.nn.Sequential(torch.nn.Conv3d(1, 4, 3), torch.nn.PReLU(4), torch.nn.PReLU()),
+        "uneven": torch.nn.ConvTranspose3d(1, 3, (1, 2, 3), stride=(1, 2, 3), bias=False),
+        "overlap": torch.nn.ConvTranspose3d(1, 3, 3, stride=2, padding=1, output_padding=1),
+    }
+
+
+@pytest.mark.parametrize("name", others())
+def test_any_network_keeps_outputs_gradients_and_names(name):
+    """Layers computed another way compute the same."""
+    plain, fast = others()[name], others()[name]
+    machine = hardware_for(fast, (32, 32, 32), "32-true")
+    names = list(fast.state_dict())
+    fast = machine.lay_out(fast)
+    assert list(fast.state_dict()) == names
+    x = torch.randn(2, 1, 16, 16, 16)
+    results = []
+    for network in (plain, fast):
+        inside = x.clone().contiguous(memory_format=machine.layout).requires_grad_()
+        out = network(inside)
+        (out * torch.linspace(-1, 1, out.numel()).reshape(out.shape)).sum().backward()
+        results.append([out, inside.grad, *(p.grad for p in network.parameters())])
+    largest = max(float(gradient.abs().max()) for gradient in results[0][1:])
+    for number, (one, other) in enumerate(zip(*results, strict=True)):
+        # A bias before a norm has a gradient of zero up to rounding: gradients are compared with the largest of all.
+        torch.testing.assert_close(other, one, rtol=1e-4, atol=1e-4 * (largest if number else 1.0))
 
 
 def test_bf16_says_nearly_the_same(network):

@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch.nn import functional
@@ -30,16 +31,32 @@ class Hardware:
         return torch.autocast("cuda" if self.accelerator == "gpu" else "cpu", kind)
 
     def lay_out(self, network: torch.nn.Module) -> torch.nn.Module:
-        """The same network, its tensors laid out for this machine."""
+        """The same network, its tensors laid out for this machine and slow layers computed another way; weights keep their names."""
         if self.accelerator == "cpu" and self.layout == torch.channels_last_3d:
             for module in network.modules():
-                if type(module) is torch.nn.InstanceNorm3d:
-                    module.__class__ = EvenInstanceNorm
+                module.__class__ = quicker(module)
         return network.to(memory_format=self.layout)
 
     def device(self) -> torch.device:
         """Where tensors live."""
         return torch.device("cuda" if self.accelerator == "gpu" else "cpu")
+
+
+def quicker(module: torch.nn.Module) -> type[torch.nn.Module]:
+    """The class that computes the same on a CPU in less time, where there is one; else the module's own."""
+    kind = type(module)
+    if kind is torch.nn.InstanceNorm3d:
+        return EvenInstanceNorm
+    if kind is torch.nn.PReLU and module.num_parameters == 1:
+        return OneSlope
+    if kind is torch.nn.ConvTranspose3d and (module.stride, *_rest(module)) == (module.kernel_size, 0, 0, 1, 1):
+        return FoldedTranspose
+    return kind
+
+
+def _rest(module: torch.nn.ConvTranspose3d) -> tuple[int, int, int, int]:
+    """Largest padding, output padding and dilation, and groups."""
+    return max(module.padding), max(module.output_padding), max(module.dilation), module.groups
 
 
 class EvenInstanceNorm(torch.nn.InstanceNorm3d):
@@ -52,6 +69,46 @@ class EvenInstanceNorm(torch.nn.InstanceNorm3d):
         """Normalise (B, C, X, Y, Z) over X, Y, Z."""
         weight, bias, eps = self.weight, self.bias, self.eps
         return torch.cat([functional.batch_norm(s, None, None, weight, bias, True, 0.0, eps) for s in x.split(1)])
+
+
+class FoldedTranspose(torch.nn.ConvTranspose3d):
+    """A transposed convolution whose blocks do not overlap, as a pointwise convolution and a shuffle: the same numbers.
+
+    oneDNN's own takes several times as long where channels come last (torch 2.13).
+    """
+
+    def forward(self, x: torch.Tensor, output_size: list[int] | None = None) -> torch.Tensor:
+        """(B, C, X, Y, Z) to (B, C', kX, kY, kZ)."""
+        (batch, _, *grid), block, channels = x.shape, self.kernel_size, self.out_channels
+        kernel = self.weight.permute(2, 3, 4, 1, 0).reshape(-1, self.in_channels, 1, 1, 1)
+        bias = None if self.bias is None else self.bias.repeat(kernel.shape[0] // channels)
+        folded = functional.conv3d(x, kernel, bias).permute(0, 2, 3, 4, 1)  # (B, X, Y, Z, blocks × C')
+        blocks = folded.reshape(batch, *grid, *block, channels).permute(0, 1, 4, 2, 5, 3, 6, 7)
+        size = [n * k for n, k in zip(grid, block, strict=True)]
+        return blocks.reshape(batch, *size, channels).permute(0, 4, 1, 2, 3)
+
+
+class OneSlope(torch.nn.PReLU):
+    """PReLU with one slope for all channels, by the kernels of the leaky ReLU: the same numbers, a fifth of the time."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Of any shape."""
+        return _LeakyReLU.apply(x, self.weight)
+
+
+class _LeakyReLU(torch.autograd.Function):
+    """Leaky ReLU whose slope is learnt."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, slope: torch.Tensor) -> torch.Tensor:
+        ctx.save_for_backward(x, slope)
+        return functional.leaky_relu(x, float(slope))
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        x, slope = ctx.saved_tensors
+        to_x = torch.ops.aten.leaky_relu_backward(gradient, x, float(slope), False)
+        return to_x, (gradient * x.clamp(max=0)).sum(dtype=torch.float32).to(slope.dtype).reshape(slope.shape)
 
 
 def hardware_for(network: torch.nn.Module, patch: Sequence[int], precision: str) -> Hardware:
