@@ -265,11 +265,12 @@ def _doubts(side: str, volume_ml: float, segmented: Segmented) -> list[str]:
 
 
 def _overlay(image: Scan, modality: str, found: Segmented, record: Plain, path: Path) -> None:
-    """The slices with most parenchyma of each kidney, axial and coronal, with its outline."""
+    """The slices with most parenchyma of each kidney, axial and coronal, with its outline, under volumes and warnings."""
     from crossmod.report.pictures import measured_picture
 
     volumes = ", ".join(f"{side} {volume:.0f} ml" for side, volume in record["volumes_ml"].items())
-    picture = measured_picture(image, modality, found.kidney, found.parenchyma, f"Renal parenchyma: {volumes}", NOTE)
+    note = "\n".join([NOTE, *(f"Warning: {text}" for text in record["warnings"])])
+    picture = measured_picture(image, modality, found.kidney, found.parenchyma, f"Renal parenchyma: {volumes}", note)
     with whole(path) as partial:
         partial.write_bytes(picture.png())
 
