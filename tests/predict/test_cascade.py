@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from crossmod.cohort.images import Scan
+from crossmod.cohort.kidneys import assign_sides
 from crossmod.predict.cascade import kidney_boxes, kidneys_of, on_grids, segment_kidneys, segment_parenchyma
 from crossmod.predict.network import TrainedStage
-from crossmod.prepare.geometry import Grid
+from crossmod.prepare.geometry import Grid, resample
 
 NORMALISATION = {"ct_window_hu": [-200.0, 300.0], "mr_percentiles": [0.5, 99.5]}
 STAGES = {
@@ -146,3 +147,15 @@ def test_of_two_parts_on_one_side_the_surer_of_like_size_is_kept(spleen, kept):
 def test_two_parts_across_the_middle_of_one_kidney_stay_one():
     probability, grid = blobs((14, 24.0, 0.9), (-14, 24.0, 0.9))
     assert len(set(np.unique(kidneys_of(probability, grid, 2, grid))) - {0}) == 1
+
+
+@pytest.mark.parametrize("slices_mm", [2.0, 9.0])
+def test_only_the_kidneys_place_is_computed_and_nothing_changes(slices_mm):
+    probability, grid = blobs((80, 48.0, 0.96), (-60, 48.0, 0.97))
+    probability[probability < 0.5] = 0
+    affine = np.diag([1.5, 1.5, slices_mm, 1.0])
+    affine[:3, 3] = [-110.0, -5.0, -3.0]
+    native = Grid((150, 90, int(230 / slices_mm)), affine)
+    everywhere = assign_sides(resample(probability, grid.affine, native) >= 0.5, native.affine)
+    assert everywhere.any()
+    np.testing.assert_array_equal(kidneys_of(probability, grid, 2, native), everywhere)
