@@ -79,6 +79,18 @@ def test_networks_that_see_too_few_voxels_are_computed_in_32_bit(network):
     assert hardware_for(network, (64, 56, 24), "auto").layout == torch.channels_last_3d
 
 
+@pytest.mark.parametrize("most", ["AVX2", "avx512_core"])
+def test_instructions_that_are_switched_off_are_not_counted_on(network, monkeypatch, most):
+    """On such a CPU oneDNN would imitate bf16, at a hundredth of the speed."""
+    if torch.cuda.is_available():
+        pytest.skip("concerns CPUs")
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", most)
+    assert hardware_for(network, (64, 64, 64), "auto").precision == "32-true"
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX512_CORE_BF16")
+    assert hardware_for(network, (64, 64, 64), "auto").precision == "bf16-mixed"
+
+
 def test_training_repeats_to_the_bit_in_this_machines_precision(network):
     machine = hardware_for(network, (24, 24, 24), "auto")
     network = machine.lay_out(network)

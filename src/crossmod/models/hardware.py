@@ -1,6 +1,7 @@
 """What the machine computes a network with, and how its tensors are laid out for it."""
 
 import contextlib
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -133,6 +134,9 @@ def hardware_for(network: torch.nn.Module, patch: Sequence[int], precision: str)
 
 
 def _cpu_computes_bf16() -> bool:
-    """Whether the CPU has instructions for bf16; torch has no public name for the question."""
+    """Whether the CPU has instructions for bf16 and oneDNN may use them; torch has no public name for the question."""
+    most = os.environ.get("ONEDNN_MAX_CPU_ISA", "ALL").upper()
+    if most not in ("ALL", "DEFAULT") and not any(name in most for name in ("BF16", "FP16", "AMX")):
+        return False
     checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     return any(getattr(torch.cpu, check, lambda: False)() for check in checks)
