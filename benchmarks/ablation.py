@@ -8,9 +8,7 @@ but for planted kidneys. What is finished is kept under ``--folder`` and not don
 """
 
 import argparse
-import json
 import os
-import platform
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from measured import ROOT, write
 from real_scans import SETS, VALUES, dsc, scans_of
 from rich.console import Console
 from rich.table import Table
@@ -29,7 +28,6 @@ from crossmod.predict.cascade import on_grids, segment_kidneys
 from crossmod.predict.network import TrainedStage
 from crossmod.prepare.geometry import Grid
 
-ROOT = Path(__file__).resolve().parents[1]
 BASE = (
     "cohorts.ct.cases=120",
     "cohorts.mr.cases=200",
@@ -165,8 +163,10 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=2500)
     options = parser.parse_args()
     options.folder = options.folder.resolve()
-    if not any(True for real in SETS for _ in options.data.glob(real.images)):
+    if not any(any(options.data.glob(real.images)) for real in SETS):
         sys.exit(f"{options.data}: none of {', '.join(real.images for real in SETS)} is there")
+    if not any((options.data / "kits23_3mm").rglob("*.nii.gz")):  # before an hour of training
+        sys.exit(f"{options.data / 'kits23_3mm'}: no label maps of KiTS23 (*.nii.gz), whose kidneys one row plants")
     commands = {change: command(change, options) for change in CHANGES}  # here: Hydra composes one config at a time
     with ThreadPoolExecutor(options.cores) as pool:
         faults = [text for text in pool.map(lambda item: train(*item, options), commands.items()) if text]
@@ -176,14 +176,11 @@ def main() -> None:
     table = compare(scores)
     show(table, scores)
     record = {
-        "machine": platform.processor() or platform.machine(),
         "steps": options.steps,
         "table": table.astype(object).where(table.notna(), None).to_dict("records"),
         "scores": scores.to_dict("records"),
     }
-    target = ROOT / "results/benchmarks/ablation.json"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    write("ablation", record)
 
 
 if __name__ == "__main__":

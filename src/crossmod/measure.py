@@ -222,7 +222,6 @@ def _record(image: Scan, modality: str, found: Segmented, trained: Model) -> Pla
     from crossmod.cohort.kidneys import MASK_VALUES
 
     kidney, parenchyma = found.kidney, found.parenchyma
-
     voxel_ml = abs(float(np.linalg.det(image.affine[:3, :3]))) / 1000
     volumes = {side: round(float((parenchyma == value).sum()) * voxel_ml, 2) for side, value in MASK_VALUES.items()}
     warnings = [text for side, volume in volumes.items() for text in _doubts(side, volume, found)]
