@@ -76,7 +76,30 @@ def test_networks_that_see_too_few_voxels_are_computed_in_32_bit(network):
         pytest.skip("concerns CPUs")
     small = hardware_for(network, (64, 56, 16), "auto")
     assert (small.precision, small.layout) == ("32-true", torch.contiguous_format)
+    assert "a convolution sees fewer than 3 voxels along an axis of a patch 64×56×16" in small.chosen(network)
     assert hardware_for(network, (64, 56, 24), "auto").layout == torch.channels_last_3d
+
+
+def test_only_the_grid_a_convolution_sees_counts_not_how_many_stride():
+    """A residual unit strides twice side by side: the grid is halved once."""
+    residual = UNet(3, 1, 2, channels=(8, 16, 32, 64), strides=(2, 2, 2), num_res_units=2)
+    assert hardware_for(residual, (24, 24, 24), "auto").layout == torch.channels_last_3d
+    assert all(parameter.device.type == "cpu" for parameter in residual.parameters())  # shapes were tried on a copy
+    if not torch.cuda.is_available():
+        assert hardware_for(residual, (16, 24, 24), "auto").layout == torch.contiguous_format
+
+
+def test_the_choice_can_be_read(network, monkeypatch):
+    if torch.cuda.is_available():
+        pytest.skip("concerns CPUs")
+    monkeypatch.setattr("crossmod.models.hardware._cpu_computes_bf16", lambda: True)
+    machine = hardware_for(network, (24, 24, 24), "auto")
+    assert machine.chosen(machine.lay_out(network)) == (
+        "cpu, bf16-mixed, channels last, 6 InstanceNorm3d computed another way (this processor has instructions for bf16)"
+    )
+    assert hardware_for(network, (24, 24, 24), "32-true").why == "as asked for"
+    monkeypatch.setattr("crossmod.models.hardware._cpu_computes_bf16", lambda: False)
+    assert hardware_for(network, (24, 24, 24), "auto").why == "this processor has no instructions for bf16"
 
 
 @pytest.mark.parametrize("most", ["AVX2", "avx512_core"])

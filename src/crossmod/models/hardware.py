@@ -1,13 +1,18 @@
 """What the machine computes a network with, and how its tensors are laid out for it."""
 
 import contextlib
+import copy
 import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch.nn import functional
+
+# A convolution that is given fewer voxels along an axis is not trusted to torch's bf16 kernels on CPUs.
+FEWEST_VOXELS = 3
 
 
 @dataclass(frozen=True)
@@ -18,11 +23,13 @@ class Hardware:
         accelerator: ``gpu`` or ``cpu``.
         precision: by Lightning's name: ``32-true``, ``bf16-mixed`` or ``16-mixed``.
         layout: memory format of its tensors.
+        why: what decided precision and layout.
     """
 
     accelerator: str
     precision: str
     layout: torch.memory_format
+    why: str
 
     def autocast(self) -> contextlib.AbstractContextManager:
         """The same precision for inference outside Lightning."""
@@ -33,10 +40,21 @@ class Hardware:
 
     def lay_out(self, network: torch.nn.Module) -> torch.nn.Module:
         """The same network, its tensors laid out for this machine and slow layers computed another way; weights keep their names."""
-        if self.accelerator == "cpu" and self.layout == torch.channels_last_3d:
+        if self._quickens:
             for module in network.modules():
                 module.__class__ = quicker(module)
         return network.to(memory_format=self.layout)
+
+    def chosen(self, network: torch.nn.Module) -> str:
+        """One line for the log: what computes this network, and why."""
+        order = "channels last" if self.layout == torch.channels_last_3d else "channels first"
+        layers = Counter(type(m).__mro__[1].__name__ for m in network.modules() if isinstance(m, QUICKER))
+        another = "".join(f", {count} {name} computed another way" for name, count in sorted(layers.items()))
+        return f"{self.accelerator}, {self.precision}, {order}{another} ({self.why})"
+
+    @property
+    def _quickens(self) -> bool:
+        return self.accelerator == "cpu" and self.layout == torch.channels_last_3d
 
     def device(self) -> torch.device:
         """Where tensors live."""
@@ -97,6 +115,9 @@ class OneSlope(torch.nn.PReLU):
         return _LeakyReLU.apply(x, self.weight)
 
 
+QUICKER = (EvenInstanceNorm, FoldedTranspose, OneSlope)
+
+
 class _LeakyReLU(torch.autograd.Function):
     """Leaky ReLU whose slope is learnt."""
 
@@ -119,18 +140,39 @@ def hardware_for(network: torch.nn.Module, patch: Sequence[int], precision: str)
     beyond their input (gradients differ from run to run, some are NaN): such networks are computed in 32 bit.
 
     Args:
-        network: built of standard layers.
+        network: built of standard layers; its first convolution tells how many channels it is given.
         patch: voxels it is given along each axis.
         precision: one of Lightning's, or ``auto``.
     """
+    asked = precision != "auto"
     if torch.cuda.is_available():
-        chosen = ("bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed") if precision == "auto" else precision
-        return Hardware("gpu", chosen, torch.channels_last_3d)
-    strided = [module for module in network.modules() if isinstance(module, torch.nn.Conv3d) and max(module.stride) > 1]
-    roomy = min(patch) // 2 ** len(strided) >= 3
-    if precision == "auto":
-        precision = "bf16-mixed" if roomy and _cpu_computes_bf16() else "32-true"
-    return Hardware("cpu", precision, torch.channels_last_3d if roomy else torch.contiguous_format)
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+        precision = precision if asked else "bf16-mixed" if native else "16-mixed"
+        why = f"this GPU has {'' if native else 'no '}instructions for bf16"
+        return Hardware("gpu", precision, torch.channels_last_3d, "as asked for" if asked else why)
+    if _smallest_grid(network, patch) < FEWEST_VOXELS:
+        layout, precision = torch.contiguous_format, precision if asked else "32-true"
+        why = (
+            f"a convolution sees fewer than {FEWEST_VOXELS} voxels along an axis of a patch {'×'.join(map(str, patch))}"
+        )
+    else:
+        bf16 = _cpu_computes_bf16()
+        layout, precision = torch.channels_last_3d, precision if asked else "bf16-mixed" if bf16 else "32-true"
+        why = f"this processor has {'' if bf16 else 'no '}instructions for bf16"
+    return Hardware("cpu", precision, layout, "as asked for" if asked else why)
+
+
+@torch.no_grad()
+def _smallest_grid(network: torch.nn.Module, patch: Sequence[int]) -> int:
+    """Fewest voxels that a convolution wider than one voxel is given along an axis; computed on shapes alone."""
+    shapes = copy.deepcopy(network).to("meta")
+    convolutions = [m for m in shapes.modules() if isinstance(m, torch.nn.Conv3d | torch.nn.ConvTranspose3d)]
+    seen = [min(patch)]
+    for module in convolutions:
+        if max(module.kernel_size) > 1:
+            module.register_forward_pre_hook(lambda _, given: seen.append(min(given[0].shape[2:])))
+    shapes(torch.empty(1, convolutions[0].in_channels, *patch, device="meta"))
+    return min(seen)
 
 
 def _cpu_computes_bf16() -> bool:

@@ -153,7 +153,7 @@ def _fit(
 ) -> None:
     training = settings["training"]
     last = resume / LAST
-    print(f"{curve.progress.what}: {machine.accelerator}, {machine.precision}", file=sys.stderr)
+    print(f"{curve.progress.what}: {machine.chosen(module.network)}", file=sys.stderr)
     trainer = lightning.Trainer(
         accelerator=machine.accelerator,
         devices=1,
