@@ -193,10 +193,9 @@ def segment_scan(image: Scan, modality: str, trained: Model, threads: int) -> Se
     native = Grid(image.array.shape, image.affine)
     scan = on_grids(image, modality, trained.stages, trained.normalisation)
     votes = [member.probability(scan.images[first], scan.background) for member in stages[first].members]
-    kidney, *alone = (
-        kidneys_of(vote, scan.grids[first], stages[first].stage["components"], native)
-        for vote in (np.mean(votes, axis=0), *(votes if len(votes) > 1 else []))
-    )
+    grid, count = scan.grids[first], stages[first].stage["components"]
+    kidney = kidneys_of(np.mean(votes, axis=0), grid, count, native)
+    alone = [kidneys_of(vote, grid, count, grid) for vote in votes]  # compared where the networks looked
     boxes = kidney_boxes(kidney, native, scan.grids[second])
     parenchyma = segment_parenchyma(scan, second, stages[second], native, boxes)
     return Segmented(kidney, parenchyma, agreement(alone))

@@ -1,11 +1,14 @@
 """Grids: what is resampled lies where it lay, at every orientation."""
 
+import tracemalloc
+
 import nibabel as nib
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from crossmod.prepare import geometry
 from crossmod.prepare.geometry import Grid, part_of, resample, standard_grid
 
 CODES = st.sampled_from([("R", "A", "S"), ("L", "P", "S"), ("P", "S", "R"), ("S", "L", "A"), ("A", "I", "L")])
@@ -70,3 +73,42 @@ def test_part_is_cut_at_the_edge():
     part = part_of(grid, np.array([1, 4, 8]), np.array([3, 6, 10]), margin_mm=3.0)
     assert part.shape == (5, 6, 4)
     np.testing.assert_allclose(part.affine[:3, 3], [0, 4, 12])
+
+
+def test_a_tilt_next_to_nothing_is_none():
+    affine = oriented("RAS", (1.0, 1.0, 1.0), (5, 5, 5), angle=1.6e-307)
+    array = np.random.default_rng(0).normal(size=(5, 5, 5))
+    np.testing.assert_allclose(resample(array, affine, Grid((5, 5, 5), affine)), array, atol=1e-6)
+
+
+@settings(max_examples=25, deadline=None)
+@given(codes=CODES, angle=st.floats(-0.4, 0.4), spacing=st.tuples(*[st.sampled_from([0.8, 2.0, 5.0])] * 3))
+def test_slab_by_slab_is_the_same_as_at_once(codes, angle, spacing):
+    shape = (20, 24, 30)
+    array = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    affine = oriented(codes, spacing, shape, angle)
+    grid = standard_grid(shape, affine, (3.1, 3.1, 3.1))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(geometry, "SLAB_VOXELS", 1)
+        slabs = list(geometry._slabs(grid, Grid(shape, affine)))
+        thin = resample(array, affine, grid, outside=-3.0, change=np.square)
+    assert len(slabs) == max(grid.shape)
+    np.testing.assert_allclose(thin, resample(array**2, affine, grid, outside=-3.0), atol=1e-5)
+
+
+def test_change_treats_intensities_and_not_the_outside():
+    grid = Grid((6, 3, 3), np.eye(4))
+    moved = resample(np.full((3, 3, 3), 2.0), np.eye(4), grid, outside=5.0, change=lambda x: x * 10)
+    assert (moved[:3] == 20).all()
+    assert (moved[3:] == 5).all()
+
+
+def test_a_large_scan_costs_little_beside_itself(monkeypatch):
+    monkeypatch.setattr(geometry, "SLAB_VOXELS", 400_000)
+    array = np.zeros((128, 128, 600), dtype=np.int16)
+    grid = standard_grid(array.shape, np.eye(4), (4.0, 4.0, 4.0))
+    tracemalloc.start()
+    resample(array, np.eye(4), grid, change=lambda x: x + 1)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 10e6 < 4 * array.size  # bytes; one copy as float32 would be 39 MB

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from crossmod.job import UserError
-from crossmod.prepare.normalise import body_box, fit_window
+from crossmod.prepare.normalise import _moments, body_box, fit_window
 
 CT, MR = (-200.0, 300.0), (0.5, 99.5)
 
@@ -58,3 +58,10 @@ def test_no_contrast_is_refused(modality, array):
 def test_unknown_modality_is_refused():
     with pytest.raises(UserError, match="modality is 'PET': expected CT or MR"):
         fit_window(np.ones((2, 2, 2)), "PET", CT, MR)
+
+
+def test_moments_of_parts_are_those_of_the_whole():
+    values = np.random.default_rng(3).normal(40, 90, 1000)
+    parts = np.split(values, [0, 1, 17, 17, 600])  # one of them empty
+    assert _moments(parts) == pytest.approx((values.mean(), values.std()), rel=1e-12)
+    assert _moments([]) == (0.0, 0.0)

@@ -168,6 +168,8 @@ def _smallest_grid(network: torch.nn.Module, patch: Sequence[int]) -> int:
     shapes = copy.deepcopy(network).to("meta")
     convolutions = [m for m in shapes.modules() if isinstance(m, torch.nn.Conv3d | torch.nn.ConvTranspose3d)]
     seen = [min(patch)]
+    if not convolutions:
+        return min(seen)
     for module in convolutions:
         if max(module.kernel_size) > 1:
             module.register_forward_pre_hook(lambda _, given: seen.append(min(given[0].shape[2:])))

@@ -10,7 +10,7 @@ from crossmod.cohort.images import Scan
 from crossmod.cohort.kidneys import MASK_VALUES, SEPARATION_MM, assign_sides
 from crossmod.predict.network import Ensemble, TrainedStage
 from crossmod.prepare.arrays import normalise
-from crossmod.prepare.geometry import Grid, resample
+from crossmod.prepare.geometry import Grid, covered, resample
 from crossmod.prepare.window import window
 
 Plain = dict[str, Any]
@@ -63,8 +63,9 @@ def kidneys_of(probability: np.ndarray, grid: Grid, components: int, native: Gri
         high = np.minimum([part.stop + _MARGIN_VOXELS for part in box], grid.shape)
         inside = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
         window = grid.crop(low, tuple(high - low))
-        where, part = _native_part(native, window)
-        mask[where] = resample((probability * kept)[inside], window.affine, part) >= 0.5
+        if found := covered(native, window):
+            where, part = found
+            mask[where] = resample((probability * kept)[inside], window.affine, part) >= 0.5
     return assign_sides(mask, native.affine)
 
 
@@ -88,7 +89,7 @@ def segment_parenchyma(
     for side, (low, high) in boxes.items():
         probability, window = _in_box(scan, name, stage, np.asarray(low), np.asarray(high))
         kept = _largest(probability >= 0.5, stage.stage["components"])
-        where, part = _native_part(native, window)
+        where, part = covered(native, window)  # a kidney of the scan lies in it
         found = resample(probability * kept, window.affine, part) >= 0.5
         # Where the windows of two kidneys meet, a voxel stays with the first: sides never overlap.
         target = result[where]
@@ -161,12 +162,3 @@ def _only(parts: np.ndarray, numbers: np.ndarray) -> np.ndarray:
     """The components of some numbers, with a rim: a probability of exactly one half there must survive interpolation."""
     kept = np.isin(parts, numbers)
     return ndimage.binary_dilation(kept) & (kept | (parts == 0))
-
-
-def _native_part(native: Grid, window: Grid) -> tuple[tuple[slice, ...], Grid]:
-    """The part of the native grid that a window covers: slices, and the grid of that part."""
-    corners = np.array(np.meshgrid(*[(-0.5, n - 0.5) for n in window.shape], indexing="ij")).reshape(3, 8).T
-    index = native.to_index(window.to_mm(corners))
-    low = np.clip(np.floor(index.min(axis=0)), 0, np.array(native.shape) - 1).astype(int)
-    high = np.clip(np.ceil(index.max(axis=0)) + 1, low + 1, native.shape).astype(int)
-    return tuple(slice(a, b) for a, b in zip(low, high, strict=True)), native.crop(low, tuple(high - low))

@@ -51,18 +51,16 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Normalised:
-    """A scan with normalised intensities and the part of it that holds the body.
+    """A scan, how its intensities are normalised, and the part of it that holds the body.
 
     Attributes:
-        array: (X, Y, Z) float32, in the scan's own orientation.
-        affine: 4×4, of the array.
+        scan: as read; its intensities are normalised where they are used, so that no copy of a large scan is kept.
         body: the part of the scan's grid that holds the body.
-        window: how intensities were normalised.
+        window: how intensities are normalised.
         background: what lies outside the field of view, normalised (air).
     """
 
-    array: np.ndarray
-    affine: np.ndarray
+    scan: Scan
     body: Grid
     window: Window
     background: float
@@ -70,7 +68,8 @@ class Normalised:
     def on_grid(self, spacing_mm: Sequence[float]) -> tuple[np.ndarray, Grid]:
         """The body, R-A-S ordered, at a given spacing: float32 array and its grid."""
         grid = standard_grid(self.body.shape, self.body.affine, tuple(spacing_mm))
-        return resample(self.array, self.affine, grid, outside=self.background), grid
+        image = resample(self.scan.array, self.scan.affine, grid, outside=self.background, change=self.window.apply)
+        return image, grid
 
 
 def normalise(scan: Scan, modality: str, normalisation: Plain) -> Normalised:
@@ -82,7 +81,7 @@ def normalise(scan: Scan, modality: str, normalisation: Plain) -> Normalised:
     window = fit_window(scan.array, modality, **normalisation)
     background = float(window.apply(np.float32(window.low if modality == "CT" else 0.0)))
     body = part_of(Grid(scan.array.shape, scan.affine), *body_box(scan.array, modality), margin_mm=BODY_MARGIN_MM)
-    return Normalised(window.apply(scan.array), scan.affine, body, window, background)
+    return Normalised(scan, body, window, background)
 
 
 def prepare_case(cohort: Cohort, case: Plain, stages: Plain, normalisation: Plain, folder: Path) -> list[Plain]:

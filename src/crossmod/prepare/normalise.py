@@ -1,5 +1,6 @@
 """Modality-wise intensity normalisation. The network never sees which modality it looks at."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,22 +71,35 @@ def fit_window(
     Raises:
         UserError: if the modality is neither, or the body has no contrast.
     """
-    array = np.asarray(array, dtype=np.float32)
     if modality == "CT":
         low, high = ct_window_hu
-        # ASSUME: the body is what is denser than lung; -300 HU lies between lung and fat.
-        body = array[array > -300]
+        # Plane by plane: a CT of the whole trunk has too many voxels for a copy.
+        clipped = (np.clip(plane[body_mask(plane, "CT")], low, high) for plane in array)
     elif modality == "MR":
-        # ASSUME: the body is what is brighter than the scan's mean, TorchIO's convention for z-scoring MR.
-        body = array[array > array.mean()]
+        array = np.asarray(array, dtype=np.float32)
+        body = array[body_mask(array, "MR")]
         low, high = (float(value) for value in np.percentile(body, mr_percentiles)) if body.size else (0.0, 0.0)
+        clipped = (np.clip(body, low, high),)
     else:
         raise UserError(f"modality is '{modality}': expected CT or MR.")
-    clipped = np.clip(body, low, high)
-    sd = float(clipped.std(dtype=np.float64)) if clipped.size else 0.0
+    mean, sd = _moments(clipped)
     if not sd > 0:
         raise UserError(
             f"The {modality} scan has no contrast inside the body (clipped to {low:g}…{high:g}): is it empty, or is the "
             "modality wrong? CT must be in HU."
         )
-    return Window(float(low), float(high), float(clipped.mean(dtype=np.float64)), sd)
+    return Window(float(low), float(high), mean, sd)
+
+
+def _moments(parts: Iterable[np.ndarray]) -> tuple[float, float]:
+    """Mean and standard deviation of values that come in parts (Chan, Golub and LeVeque 1979); 0 and 0 of none."""
+    count, mean, squares = 0, 0.0, 0.0
+    for part in parts:
+        if part.size:
+            own = float(part.mean(dtype=np.float64))
+            apart, count = own - mean, count + part.size
+            mean += apart * part.size / count
+            squares += (
+                float(part.var(dtype=np.float64)) * part.size + apart**2 * part.size * (count - part.size) / count
+            )
+    return mean, (squares / count) ** 0.5 if count else 0.0
