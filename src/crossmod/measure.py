@@ -159,7 +159,7 @@ class Segmented:
     Attributes:
         kidney: uint8, 1 right, 2 left.
         parenchyma: uint8, 1 right, 2 left.
-        agreement: side → DSC of the kidneys that the least alike of several trainings find alone; empty where there is one training.
+        agreement: side → mean DSC between the kidneys that any two trainings find alone; empty where there is one training.
     """
 
     kidney: np.ndarray
@@ -179,7 +179,7 @@ def segment_scan(image: Scan, modality: str, trained: Model, threads: int) -> Se
     import torch
 
     from crossmod.predict.cascade import kidney_boxes, kidneys_of, on_grids, segment_parenchyma
-    from crossmod.predict.network import Ensemble, TrainedStage
+    from crossmod.predict.network import Ensemble, TrainedStage, pooled
     from crossmod.prepare.geometry import Grid
 
     torch.set_num_threads(threads)
@@ -194,7 +194,7 @@ def segment_scan(image: Scan, modality: str, trained: Model, threads: int) -> Se
     scan = on_grids(image, modality, trained.stages, trained.normalisation)
     votes = [member.probability(scan.images[first], scan.background) for member in stages[first].members]
     grid, count = scan.grids[first], stages[first].stage["components"]
-    kidney = kidneys_of(np.mean(votes, axis=0), grid, count, native)
+    kidney = kidneys_of(pooled(votes), grid, count, native)
     alone = [kidneys_of(vote, grid, count, grid) for vote in votes]  # compared where the networks looked
     boxes = kidney_boxes(kidney, native, scan.grids[second])
     parenchyma = segment_parenchyma(scan, second, stages[second], native, boxes)
@@ -202,14 +202,18 @@ def segment_scan(image: Scan, modality: str, trained: Model, threads: int) -> Se
 
 
 def agreement(alone: list[np.ndarray]) -> dict[str, float]:
-    """Side → least DSC between any two masks (1 right, 2 left) of one scan; empty where there are fewer than two.
+    """Side → mean DSC over all pairs of masks (1 right, 2 left) of one scan; empty where there are fewer than two.
 
     Where no mask has a side, all agree (1).
     """
     from crossmod.cohort.kidneys import MASK_VALUES
 
     pairs = list(itertools.combinations(alone, 2))
-    return {side: min(_dsc(a == value, b == value) for a, b in pairs) for side, value in MASK_VALUES.items() if pairs}
+    return {
+        side: float(np.mean([_dsc(a == value, b == value) for a, b in pairs]))
+        for side, value in MASK_VALUES.items()
+        if pairs
+    }
 
 
 def _dsc(a: np.ndarray, b: np.ndarray) -> float:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from crossmod.predict.network import Ensemble, TrainedStage
+from crossmod.predict.network import Ensemble, TrainedStage, pooled
 
 PATCH = (16, 24, 16)
 BACKGROUND = -1.5
@@ -45,7 +45,7 @@ def test_a_thin_slab_lies_in_the_middle_of_background_as_in_training(stage):
     assert (np.delete(window, range(10, 14), axis=1) == BACKGROUND).all()
 
 
-def test_an_ensemble_is_the_mean_of_its_members():
+def test_an_ensemble_is_the_logarithmic_pool_of_its_members():
     class Constant(torch.nn.Module):
         def __init__(self, logit):
             super().__init__()
@@ -55,11 +55,16 @@ def test_an_ensemble_is_the_mean_of_its_members():
             return torch.cat([torch.zeros_like(x), torch.full_like(x, self.logit)], dim=1)
 
     members = tuple(
-        TrainedStage.of(Constant(logit), {"patch": PATCH, "overlap": 0.25}, "32-true") for logit in (0.0, 2.0)
+        TrainedStage.of(Constant(logit), {"patch": PATCH, "overlap": 0.25}, "32-true") for logit in (-1.0, 4.0)
     )
-    image = np.zeros(PATCH, np.float32)
-    together = Ensemble(members).probability(image, 0.0)
-    alone = [member.probability(image, 0.0) for member in members]
-    np.testing.assert_allclose(together, (alone[0] + alone[1]) / 2)
-    assert together.mean() == pytest.approx((0.5 + 1 / (1 + np.exp(-2.0))) / 2, abs=1e-5)
+    together = Ensemble(members).probability(np.zeros(PATCH, np.float32), 0.0)
+    np.testing.assert_allclose(together, 1 / (1 + np.exp(-1.5)), rtol=1e-5)
     assert Ensemble(members).stage is members[0].stage
+
+
+def test_one_sure_training_does_not_decide_against_all_others():
+    certain, others = np.array([0.0, 1.0], np.float32), np.array([0.99, 0.01], np.float32)
+    together = pooled([certain, *[others] * 4])
+    assert np.isfinite(together).all()
+    assert (together > 0.5).tolist() == [True, False]
+    assert pooled([certain]) is certain

@@ -1,5 +1,6 @@
 """A trained stage: probabilities of an array on the stage's grid."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -7,11 +8,15 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.special import expit, logit
 
 from crossmod.models.build import build, load_weights
 from crossmod.models.hardware import Hardware, hardware_for
 from crossmod.models.parts import SlidingWindowInferer
 from crossmod.prepare.window import window
+
+# ASSUME: no training is surer than this; one alone then cannot decide against all others.
+LEAST_DOUBT = 1e-6
 
 
 @dataclass(frozen=True)
@@ -80,7 +85,7 @@ class TrainedStage:
 
 @dataclass(frozen=True)
 class Ensemble:
-    """Several trainings of one stage: what they find together is their mean, what they find alone says how sure they are."""
+    """Several trainings of one stage: pooled they hang less on a seed, and what each finds alone says how sure they are."""
 
     members: tuple[TrainedStage, ...]
 
@@ -90,5 +95,16 @@ class Ensemble:
         return self.members[0].stage
 
     def probability(self, image: np.ndarray, background: float) -> np.ndarray:
-        """Mean foreground probability; see `TrainedStage.probability`."""
-        return np.mean([member.probability(image, background) for member in self.members], axis=0)
+        """Pooled foreground probability; see `TrainedStage.probability`."""
+        return pooled([member.probability(image, background) for member in self.members])
+
+
+def pooled(probabilities: Sequence[np.ndarray]) -> np.ndarray:
+    """Their logarithmic pool (Genest and Zidek, Statistical Science 1986): the mean of the logits, as a probability.
+
+    Where half of the trainings are sure and half in doubt, the mean of the probabilities wavers about one half.
+    """
+    if len(probabilities) == 1:
+        return probabilities[0]
+    logits = [logit(np.clip(p, LEAST_DOUBT, 1 - LEAST_DOUBT)) for p in probabilities]
+    return expit(np.mean(logits, axis=0))
