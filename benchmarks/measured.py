@@ -1,6 +1,7 @@
 """Fair timing: contenders take turns, so that what else the machine does hits all of them alike."""
 
 import json
+import multiprocessing
 import os
 import platform
 import re
@@ -8,6 +9,7 @@ import statistics
 import time
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,44 @@ from rich.table import Table
 
 ROOT = Path(__file__).resolve().parents[1]
 ISA = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
+
+
+class Apart:
+    """A call in a process of its own: what one contender sets up (allocator, threads, precision) does not touch the others.
+
+    Args:
+        make: a function of a module that returns the call.
+        arguments: of ``make``.
+    """
+
+    def __init__(self, make: Callable[..., Callable[[], Any]], *arguments: Any) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.pipe, inside = context.Pipe()
+        self.process = context.Process(target=_serve, args=(inside, make, arguments), daemon=True)
+        self.process.start()
+
+    def __call__(self) -> Any:
+        """What the call returns there.
+
+        Raises:
+            RuntimeError: if it failed.
+        """
+        self.pipe.send(True)
+        try:
+            return self.pipe.recv()
+        except EOFError:
+            raise RuntimeError("a contender failed; its error stands above") from None
+
+    def close(self) -> None:
+        """End the process."""
+        self.process.terminate()
+        self.process.join()
+
+
+def _serve(pipe: Connection, make: Callable[..., Callable[[], Any]], arguments: tuple) -> None:
+    call = make(*arguments)
+    while pipe.recv():
+        pipe.send(call())
 
 
 def take_turns(contenders: dict[str, Callable[[], Any]], repeats: int, warm: int = 1) -> dict[str, list[float]]:

@@ -3,119 +3,153 @@
     python benchmarks/training_step.py --threads 2
     python benchmarks/training_step.py --threads 2 --isa AVX2      # oneDNN without AVX512 and AMX
 
-Peers: MONAI's `DynUNet` and `UNet` in 32 bit with its Dice + cross-entropy loss, and nnU-Net's network with its own trainer's loss and
-optimiser, where nnunetv2 is installed. Without a GPU nnU-Net computes in 32 bit, too.
+Peers: MONAI's `DynUNet` and `UNet` (with the two residual units of its documentation, and plain) in 32 bit with its Dice + cross-entropy loss, and
+nnU-Net's network with its own trainer's loss and optimiser, where nnunetv2 is installed. Without a GPU nnU-Net computes in 32 bit, too.
+Every contender runs in a process of its own; beside them stands what the machine reaches in a product of two matrices.
 """
 
 import argparse
+import importlib.util
 import os
-import sys
 from collections.abc import Callable
-from pathlib import Path
+
+import torch
+import yaml
+from measured import ROOT, Apart, ms, ratio, show, take_turns, write
+
+from crossmod.models.hardware import hardware_for
+from crossmod.train.module import Segmentation
+
+FILTERS = [16, 32, 64, 128]
+DEEP = {"spatial_dims": 3, "in_channels": 1, "out_channels": 2}
 
 
-def contenders(patch: tuple[int, ...], batch: int) -> dict[str, dict[str, Callable[[], None]]]:
-    """Network → way of computing → one step."""
-    import torch
-    import yaml
-    from monai.losses import DiceCELoss
-    from monai.networks.nets import DynUNet, UNet
+def dynunet() -> torch.nn.Module:
+    """MONAI's `DynUNet`, four levels."""
+    from monai.networks.nets import DynUNet
 
-    from crossmod.models.hardware import hardware_for
-    from crossmod.train.module import Segmentation
-
-    root = Path(__file__).resolve().parents[1]
-    settings = yaml.safe_load((root / "conf/training/default.yaml").read_text(encoding="utf-8"))
-    generator = torch.Generator().manual_seed(0)
-    image = torch.randn(batch, 1, *patch, generator=generator)
-    label = (torch.rand(batch, 1, *patch, generator=generator) > 0.9).long()
-
-    def plain(network: torch.nn.Module, loss: Callable, optimiser: torch.optim.Optimizer) -> Callable[[], None]:
-        def step() -> None:
-            optimiser.zero_grad()
-            loss(network(image), label).backward()
-            optimiser.step()
-
-        return step
-
-    def ours(network: torch.nn.Module) -> Callable[[], None]:
-        machine = hardware_for(network, patch, "auto")
-        module = Segmentation(network, settings, 1000, machine)
-        optimiser = module.configure_optimizers()["optimizer"]
-
-        def step() -> None:
-            optimiser.zero_grad()
-            with machine.autocast():
-                loss = module.training_step({"image": image, "label": label}, 0)
-            loss.backward()
-            optimiser.step()
-
-        return step
-
-    def monai(make: Callable[[], torch.nn.Module]) -> dict[str, Callable[[], None]]:
-        torch.manual_seed(0)
-        peer = make()
-        loss = DiceCELoss(to_onehot_y=True, softmax=True, batch=True)
-        torch.manual_seed(0)
-        return {
-            "MONAI": plain(peer, loss, torch.optim.AdamW(peer.parameters(), 1e-3)),
-            "crossmod": ours(make()),
-        }
-
-    deep = {"spatial_dims": 3, "in_channels": 1, "out_channels": 2}
-    found = {
-        "DynUNet 16-32-64-128": monai(
-            lambda: DynUNet(
-                **deep,
-                kernel_size=[3] * 4,
-                strides=[1, 2, 2, 2],
-                upsample_kernel_size=[2, 2, 2],
-                filters=[16, 32, 64, 128],
-            )
-        ),
-        "UNet 16-32-64-128": monai(lambda: UNet(**deep, channels=(16, 32, 64, 128), strides=(2, 2, 2))),
-    }
-    try:
-        found["nnU-Net's network 16-32-64-128"] = nnunet(plain, ours)
-    except ImportError:
-        print("nnunetv2 is not installed: left out", file=sys.stderr)
-    return found
+    size = {"kernel_size": [3] * 4, "strides": [1, 2, 2, 2], "upsample_kernel_size": [2, 2, 2], "filters": FILTERS}
+    return DynUNet(**DEEP, **size)
 
 
-def nnunet(plain: Callable, ours: Callable) -> dict[str, Callable[[], None]]:
-    """nnU-Net's default network at four levels, with the loss and optimiser of its trainer."""
-    import torch
+def unet(units: int) -> torch.nn.Module:
+    """MONAI's `UNet`, four levels, with so many residual units each."""
+    from monai.networks.nets import UNet
+
+    return UNet(**DEEP, channels=FILTERS, strides=(2, 2, 2), num_res_units=units)
+
+
+def residual_unet() -> torch.nn.Module:
+    """As in MONAI's documentation."""
+    return unet(2)
+
+
+def plain_unet() -> torch.nn.Module:
+    """Without residual units."""
+    return unet(0)
+
+
+def nnunet() -> torch.nn.Module:
+    """nnU-Net's default network, four levels."""
     from dynamic_network_architectures.architectures.unet import PlainConvUNet
+
+    norm = {"norm_op": torch.nn.InstanceNorm3d, "norm_op_kwargs": {"eps": 1e-5, "affine": True}}
+    act = {"nonlin": torch.nn.LeakyReLU, "nonlin_kwargs": {"inplace": True}}
+    return PlainConvUNet(1, 4, FILTERS, torch.nn.Conv3d, 3, [1, 2, 2, 2], 2, 2, 2, conv_bias=True, **norm, **act)
+
+
+def monai_learns(network: torch.nn.Module) -> tuple[Callable, torch.optim.Optimizer]:
+    """Loss and optimiser of MONAI's tutorials."""
+    from monai.losses import DiceCELoss
+
+    loss = DiceCELoss(to_onehot_y=True, softmax=True, batch=True)
+    return loss, torch.optim.AdamW(network.parameters(), 1e-3)
+
+
+def nnunet_learns(network: torch.nn.Module) -> tuple[Callable, torch.optim.Optimizer]:
+    """Loss and optimiser of nnU-Net's trainer."""
     from nnunetv2.training.loss.compound_losses import DC_and_CE_loss
     from nnunetv2.training.loss.dice import MemoryEfficientSoftDiceLoss
 
-    def make() -> torch.nn.Module:
-        torch.manual_seed(0)
-        return PlainConvUNet(
-            1,
-            4,
-            [16, 32, 64, 128],
-            torch.nn.Conv3d,
-            3,
-            [1, 2, 2, 2],
-            2,
-            2,
-            2,
-            conv_bias=True,
-            norm_op=torch.nn.InstanceNorm3d,
-            norm_op_kwargs={"eps": 1e-5, "affine": True},
-            nonlin=torch.nn.LeakyReLU,
-            nonlin_kwargs={"inplace": True},
-        )
+    settings = {"batch_dice": False, "smooth": 1e-5, "do_bg": False, "ddp": False}
+    loss = DC_and_CE_loss(settings, {}, dice_class=MemoryEfficientSoftDiceLoss)
+    return loss, torch.optim.SGD(network.parameters(), 1e-2, weight_decay=3e-5, momentum=0.99, nesterov=True)
 
-    peer = make()
-    loss = DC_and_CE_loss(
-        {"batch_dice": False, "smooth": 1e-5, "do_bg": False, "ddp": False},
-        {},
-        dice_class=MemoryEfficientSoftDiceLoss,
-    )
-    optimiser = torch.optim.SGD(peer.parameters(), 1e-2, weight_decay=3e-5, momentum=0.99, nesterov=True)
-    return {"nnU-Net": plain(peer, loss, optimiser), "crossmod": ours(make())}
+
+NETWORKS = {
+    "DynUNet": ("MONAI", dynunet, monai_learns),
+    "UNet, 2 residual units": ("MONAI", residual_unet, monai_learns),
+    "UNet, plain": ("MONAI", plain_unet, monai_learns),
+    "nnU-Net's PlainConvUNet": ("nnU-Net", nnunet, nnunet_learns),
+}
+
+
+def batch_of(batch: int, patch: tuple[int, ...]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Noise with a tenth of foreground."""
+    generator = torch.Generator().manual_seed(0)
+    image = torch.randn(batch, 1, *patch, generator=generator)
+    return image, (torch.rand(batch, 1, *patch, generator=generator) > 0.9).long()
+
+
+def peer(name: str, batch: int, patch: tuple[int, ...], threads: int) -> Callable[[], None]:
+    """A step as the makers document it."""
+    torch.set_num_threads(threads)
+    torch.manual_seed(0)
+    _, make, learns = NETWORKS[name]
+    network = make()
+    loss, optimiser = learns(network)
+    image, label = batch_of(batch, patch)
+
+    def step() -> None:
+        optimiser.zero_grad()
+        loss(network(image), label).backward()
+        optimiser.step()
+
+    return step
+
+
+def ours(name: str, batch: int, patch: tuple[int, ...], threads: int) -> Callable[[], None]:
+    """The same network in crossmod's training step."""
+    torch.set_num_threads(threads)
+    torch.manual_seed(0)
+    network = NETWORKS[name][1]()
+    machine = hardware_for(network, patch, "auto")
+    settings = yaml.safe_load((ROOT / "conf/training/default.yaml").read_text(encoding="utf-8"))
+    module = Segmentation(network, settings, 1000, machine)
+    optimiser = module.configure_optimizers()["optimizer"]
+    image, label = batch_of(batch, patch)
+
+    def step() -> None:
+        optimiser.zero_grad()
+        with machine.autocast():
+            loss = module.training_step({"image": image, "label": label}, 0)
+        loss.backward()
+        optimiser.step()
+
+    return step
+
+
+def gflop(name: str, batch: int, patch: tuple[int, ...]) -> float:
+    """Of one step's convolutions, forward and backward: a multiplication and an addition count as two."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    network = NETWORKS[name][1]()
+    image, _ = batch_of(batch, patch)
+    with FlopCounterMode(display=False) as counter:
+        network(image).sum().backward()
+    return counter.get_total_flops() / 1e9
+
+
+def product(bits: int, threads: int) -> Callable[[], None]:
+    """A product of two square matrices of 2,048: 17.2 GFLOP."""
+    torch.set_num_threads(threads)
+    kind = {16: torch.bfloat16, 32: torch.float32}[bits]
+    a, b = (torch.randn(2048, 2048).to(kind) for _ in range(2))
+
+    def call() -> None:
+        a @ b
+
+    return call
 
 
 def main() -> None:
@@ -124,26 +158,45 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--batch", type=int, default=2)
     parser.add_argument("--patch", type=int, nargs=3, default=(64, 64, 64))
-    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("--isa", help="most oneDNN may use, e.g. AVX2 or AVX512_CORE")
     options = parser.parse_args()
     if options.isa:
-        os.environ["ONEDNN_MAX_CPU_ISA"] = options.isa  # read when torch computes for the first time
-    import torch
-    from measured import ms, ratio, show, take_turns, write
-
-    torch.set_num_threads(options.threads)
+        os.environ["ONEDNN_MAX_CPU_ISA"] = options.isa  # inherited by every contender
+    patch = tuple(options.patch)
     rows, record = [], []
-    for network, ways in contenders(tuple(options.patch), options.batch).items():
-        seconds = take_turns(ways, options.repeats, warm=2)
-        peer, ours = seconds
-        faster = ratio(seconds[peer], seconds[ours])
-        rows.append((network, peer, ms(seconds[peer]), ms(seconds[ours]), f"{faster['median']:.1f}×"))
-        record.append({"network": network, "peer": peer, "seconds": seconds, "faster": faster})
-    size = f"{options.batch} × {'×'.join(map(str, options.patch))}, {options.threads} threads"
-    columns = ("network", "peer", "its step (ms)", "crossmod (ms)", "faster")
+    for name, (maker, _, _) in NETWORKS.items():
+        if maker == "nnU-Net" and importlib.util.find_spec("nnunetv2") is None:
+            print("nnunetv2 is not installed: left out")
+            continue
+        given = (name, options.batch, patch, options.threads)
+        ways = {maker: Apart(peer, *given), "crossmod": Apart(ours, *given)}
+        seconds = take_turns(ways, options.repeats, warm=3)
+        for way in ways.values():
+            way.close()
+        faster, work = ratio(seconds[maker], seconds["crossmod"]), gflop(*given[:3])
+        rows.append((name, maker, ms(seconds[maker]), ms(seconds["crossmod"]), told(faster), f"{work:.0f}"))
+        record.append({"network": name, "peer": maker, "seconds": seconds, "faster": faster, "gflop": work})
+    size = f"{options.batch} × {'×'.join(map(str, patch))}, {options.threads} threads"
+    columns = ("network", "peer", "its step (ms)", "crossmod (ms)", "faster", "GFLOP")
     show(f"Training step, {size}{f', at most {options.isa}' if options.isa else ''}", columns, rows)
-    write(f"training_step{'_' + options.isa if options.isa else ''}", {"options": vars(options), "steps": record})
+    peak = {str(bits): peak_gflops(bits, options.threads, options.repeats) for bits in (32, 16)}
+    print(f"product of matrices: {peak['32']:.0f} GFLOP/s in 32 bit, {peak['16']:.0f} in bf16")
+    name = f"training_step{'_' + options.isa if options.isa else ''}"
+    write(name, {"options": vars(options), "steps": record, "product_gflops": peak})
+
+
+def peak_gflops(bits: int, threads: int, repeats: int) -> float:
+    """The most that a product of matrices reaches."""
+    call = Apart(product, bits, threads)
+    seconds = take_turns({"product": call}, repeats, warm=3)["product"]
+    call.close()
+    return 2 * 2048**3 / min(seconds) / 1e9
+
+
+def told(faster: dict[str, float]) -> str:
+    """Median and range of a ratio."""
+    return f"{faster['median']:.1f}× ({faster['min']:.1f}–{faster['max']:.1f})"
 
 
 if __name__ == "__main__":
