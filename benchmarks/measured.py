@@ -6,6 +6,7 @@ import os
 import platform
 import re
 import statistics
+import threading
 import time
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
@@ -13,11 +14,31 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+import psutil
 from rich.console import Console
 from rich.table import Table
 
 ROOT = Path(__file__).resolve().parents[1]
 ISA = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
+
+
+class PeakMemory(threading.Thread):
+    """Largest sum of the proportional set sizes of a process and all its descendants, in bytes."""
+
+    def __init__(self, pid: int, every_s: float = 2.0) -> None:
+        super().__init__(daemon=True)
+        self.process, self.every_s, self.peak, self.done = psutil.Process(pid), every_s, 0, threading.Event()
+
+    def run(self) -> None:
+        """Sample until told to stop."""
+        while not self.done.wait(self.every_s):
+            total = 0
+            for process in [self.process, *self.process.children(recursive=True)]:
+                try:
+                    total += getattr(process.memory_full_info(), "pss", 0) or process.memory_info().rss
+                except psutil.Error:
+                    continue
+            self.peak = max(self.peak, total)
 
 
 class Apart:
@@ -103,6 +124,11 @@ def write(name: str, record: dict[str, Any]) -> None:
     target = ROOT / "results/benchmarks" / f"{name}.json"
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(json.dumps(record | {"machine": machine()}, indent=2) + "\n", encoding="utf-8")
+
+
+def told_s(seconds: list[float]) -> str:
+    """Median and range in seconds."""
+    return f"{statistics.median(seconds):.1f} ({min(seconds):.1f}–{max(seconds):.1f})"
 
 
 def show(title: str, columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:

@@ -13,36 +13,16 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
 
 import pandas as pd
-import psutil
+from measured import PeakMemory
 from rich.console import Console
 from rich.table import Table
 
 ROOT = Path(__file__).resolve().parents[1]
 PARTS = ("Snakefile", "workflow", "profiles", "conf", "src", "notebooks", "environment.yml")
-
-
-class PeakMemory(threading.Thread):
-    """Largest sum of the proportional set sizes of a process and all its descendants, in bytes."""
-
-    def __init__(self, pid: int) -> None:
-        super().__init__(daemon=True)
-        self.process, self.peak, self.done = psutil.Process(pid), 0, threading.Event()
-
-    def run(self) -> None:
-        """Sample until told to stop."""
-        while not self.done.wait(2.0):
-            total = 0
-            for process in [self.process, *self.process.children(recursive=True)]:
-                try:
-                    total += getattr(process.memory_full_info(), "pss", 0) or process.memory_info().rss
-                except psutil.Error:
-                    continue
-            self.peak = max(self.peak, total)
 
 
 def main() -> None:
