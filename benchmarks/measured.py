@@ -128,7 +128,7 @@ def write(name: str, record: dict[str, Any]) -> None:
 
 def told_s(seconds: list[float]) -> str:
     """Median and range in seconds."""
-    return f"{statistics.median(seconds):.1f} ({min(seconds):.1f}–{max(seconds):.1f})"
+    return f"{statistics.median(seconds):.2f} ({min(seconds):.2f}–{max(seconds):.2f})"
 
 
 def show(title: str, columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:

@@ -1,6 +1,10 @@
 """A whole study from nothing: wall time, core time, peak memory, and the DSC it reached.
 
     python benchmarks/study.py --scale smoke --cores 2
+    python benchmarks/study.py --scale laptop --folder FOLDER --only-bare      # the last table again, of a study that is there
+
+Beside the wall time stands what its training steps and its networks' inference take by themselves, without patches, files, masks, scores, statistics
+and the start of processes: measured after the study with as many processes at a time as it had cores.
 
 The project is copied to a temporary folder (or ``--folder``), so nothing finished before is taken over.
 """
@@ -10,10 +14,13 @@ import json
 import os
 import platform
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import pandas as pd
@@ -25,17 +32,109 @@ ROOT = Path(__file__).resolve().parents[1]
 PARTS = ("Snakefile", "workflow", "profiles", "conf", "src", "notebooks", "environment.yml")
 
 
+def step_s(job: dict) -> float:
+    """Median seconds of a bare training step: the job's network, batch and threads on random patches."""
+    import torch
+
+    from crossmod.models.build import build
+    from crossmod.models.hardware import hardware_for
+    from crossmod.train.module import Segmentation
+
+    settings = job["settings"]
+    stage, training = settings["stages"][settings["stage"]], settings["training"]
+    torch.set_num_threads(training["threads"])
+    torch.use_deterministic_algorithms(True)
+    network = build(settings["model"])
+    machine = hardware_for(network, stage["patch"], training["precision"])
+    module = Segmentation(network, training, stage["steps"], machine)
+    optimiser = module.configure_optimizers()["optimizer"]
+    image = torch.randn(training["batch"], 1, *stage["patch"])
+    batch = {"image": image, "label": (image > 1).long()}
+    seconds = []
+    for _ in range(60):
+        start = time.perf_counter()
+        optimiser.zero_grad()
+        with machine.autocast():
+            loss = module.training_step(batch, 0)
+        loss.backward()
+        optimiser.step()
+        seconds.append(time.perf_counter() - start)
+    return statistics.median(seconds[10:])
+
+
+def networks_s(job: dict, folder: Path, few: int = 6) -> float:
+    """Seconds that the networks of a predict job need: measured on a few of its cases, times their number."""
+    import numpy as np
+    import torch
+
+    from crossmod.predict.network import TrainedStage
+    from crossmod.prepare.arrays import read_prepared
+
+    settings = job["settings"]
+    torch.set_num_threads(settings["threads"])
+    first, second = (
+        TrainedStage.load(
+            folder / job["inputs"]["weights"][name], settings["stages"][name], settings["model"], settings["precision"]
+        )
+        for name in settings["cascade"]
+    )
+    placed = json.loads((folder / job["inputs"]["site"]).read_text(encoding="utf-8"))[settings["arm"]["name"]]
+    prepared = {Path(path).name: folder / path for path in job["inputs"]["prepared"]}
+    box = np.zeros(second.stage["patch"], dtype=np.float32)
+    total = 0.0
+    for cohort, names in placed.items():
+        cases = read_prepared(prepared[cohort], settings["cascade"][0], names[:few])
+        first.probability(cases[0].image, cases[0].background)  # warm
+        start = time.perf_counter()
+        for case in cases:
+            first.probability(case.image, case.background)
+            for _ in range(4):  # two kidneys, in their own boxes and in those of the reference
+                second.probability(box, case.background)
+        total += (time.perf_counter() - start) / len(cases) * len(names)
+    return total
+
+
+def bare_s(folder: Path, scale: str, cores: int) -> dict[str, float]:
+    """Seconds of all training steps and of all inference of a study that is there, summed over its jobs."""
+    results = folder / "results/renal" / scale
+    read = lambda paths: [json.loads(path.read_text(encoding="utf-8")) for path in sorted(paths)]  # noqa: E731
+    trainings, predictions = (
+        read(results.glob("train/*/*/seed*/job.json")),
+        read(results.glob("predict/*/seed*/*.job.json")),
+    )
+    by_stage = {job["settings"]["stage"]: job for job in trainings}
+    by_site = {job["settings"]["site"]: job for job in predictions}
+    with ProcessPoolExecutor(cores, mp_context=get_context("spawn")) as pool:
+        step = {stage: statistics.mean(pool.map(step_s, [job] * cores)) for stage, job in by_stage.items()}
+        site = {
+            name: statistics.mean(pool.map(networks_s, [job] * cores, [folder] * cores))
+            for name, job in by_site.items()
+        }
+    steps = [
+        (job["settings"]["stage"], job["settings"]["stages"][job["settings"]["stage"]]["steps"]) for job in trainings
+    ]
+    return {
+        "training": sum(step[stage] * count for stage, count in steps),
+        "inference": sum(site[job["settings"]["site"]] for job in predictions),
+    }
+
+
 def main() -> None:
     """Run the study and report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scale", default="smoke")
     parser.add_argument("--cores", type=int, default=os.cpu_count())
     parser.add_argument("--folder", type=Path, help="keep the study here")
+    parser.add_argument("--only-bare", action="store_true", help="the study in --folder is there already")
     options = parser.parse_args()
+    target = ROOT / "results/benchmarks" / f"study_{options.scale}.json"
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.folder or Path(temporary)
-        record = measure(folder, options.scale, options.cores)
-    target = ROOT / "results/benchmarks" / f"study_{options.scale}.json"
+        if options.only_bare:
+            record = json.loads(target.read_text(encoding="utf-8"))
+        else:
+            record = measure(folder, options.scale, options.cores)
+        record["bare_s"] = bare_s(folder, options.scale, options.cores)
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     show(record)
@@ -89,6 +188,11 @@ def show(record: dict) -> None:
     table.add_row(f"{record['wall_s'] / 60:.1f}", f"{record['core_s'] / 60:.1f}", f"{record['peak_memory_gb']:.2f}")
     console = Console()
     console.print(table)
+    bare = sum(record["bare_s"].values()) / record["cores"]
+    console.print(
+        f"training steps {record['bare_s']['training'] / 60:.1f} core min, networks' inference "
+        f"{record['bare_s']['inference'] / 60:.1f} core min: the study takes {record['wall_s'] / bare:.2f} times as long as these alone"
+    )
     sites = list(next(iter(record["kidney_dsc"].values())))
     scores = Table(title="mean DSC, kidney (simulated patients)")
     for column in ("arm", *sites):
