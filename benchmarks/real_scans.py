@@ -1,7 +1,7 @@
 """Kidney DSC on real scans, case by case, of networks that saw none.
 
     python benchmarks/real_scans.py --data ../shared/data
-    crossmod ship seeds=[2,3] --out another && python benchmarks/real_scans.py --data ../shared/data --weights another
+    crossmod ship seeds=[5,6,7,8,9] --out another && python benchmarks/real_scans.py --data ../shared/data --weights another
 
 Without ``--weights`` the networks are those that come with crossmod. The folder of data is laid out as the table below says;
 sets that are not there are left out.

@@ -82,9 +82,12 @@ def test_networks_that_see_too_few_voxels_are_computed_in_32_bit(network):
 
 def test_only_the_grid_a_convolution_sees_counts_not_how_many_stride():
     """A residual unit strides twice side by side: the grid is halved once."""
-    residual = UNet(3, 1, 2, channels=(8, 16, 32, 64), strides=(2, 2, 2), num_res_units=2)
+    residual = UNet(3, 1, 2, channels=(8, 16, 32, 64), strides=(2, 2, 2), num_res_units=2, norm="batch")
+    before = {name: tensor.clone() for name, tensor in residual.state_dict().items()}
     assert hardware_for(residual, (24, 24, 24), "auto").layout == torch.channels_last_3d
-    assert all(parameter.device.type == "cpu" for parameter in residual.parameters())  # shapes were tried on a copy
+    for name, tensor in residual.state_dict().items():  # a copy was tried
+        torch.testing.assert_close(tensor, before[name], rtol=0, atol=0)
+    assert residual.training
     if not torch.cuda.is_available():
         assert hardware_for(residual, (16, 24, 24), "auto").layout == torch.contiguous_format
 

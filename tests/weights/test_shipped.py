@@ -17,8 +17,8 @@ from crossmod.measure import LEAST_AGREEMENT, Model, segment_scan
 from crossmod.phantom import Population, draw_recipe, simulate
 from crossmod.weights import CARD, FOLDER, MOST_BYTES, RECORD, file_digest
 
-# What the shipped networks reached (0.891, lowest 0.838), less 0.02 for other machines' arithmetic.
-LEAST_MEAN, LEAST = 0.87, 0.815
+# What the shipped networks reached (0.891, lowest 0.827), less 0.02 for other machines' arithmetic.
+LEAST_MEAN, LEAST = 0.87, 0.807
 
 
 @pytest.fixture(scope="module")
@@ -36,13 +36,20 @@ def test_networks_of_another_training_are_refused(tmp_path):
     """What a `crossmod ship` killed between its files leaves."""
     shutil.copytree(FOLDER, tmp_path / "package", ignore=shutil.ignore_patterns("__pycache__"))
     Model.shipped(tmp_path / "package")
-    first, second = sorted((tmp_path / "package").glob("kidney*.safetensors"))
+    first, second, *_ = sorted((tmp_path / "package").glob("kidney*.safetensors"))
     shutil.copy(first, second)
     with pytest.raises(UserError, match=f"{second.name}: missing, or not what weights.json tells of.*make weights"):
         Model.shipped(tmp_path / "package")
     second.unlink()
     with pytest.raises(UserError, match=second.name):
         Model.shipped(tmp_path / "package")
+
+
+@pytest.mark.parametrize("text", ['{"weights": {"kidney": "kidney.safetensors"}}', "{}", "no JSON"])
+def test_a_record_of_another_time_is_refused(tmp_path, text):
+    (tmp_path / RECORD.name).write_text(text)
+    with pytest.raises(UserError, match=f"{RECORD.name}: not a record of this version's networks.*crossmod ship"):
+        Model.shipped(tmp_path)
 
 
 def test_every_number_is_finite():
@@ -59,7 +66,7 @@ def test_the_card_names_what_a_user_must_know(record):
         "Apache-2.0",
         "not a medical device",
         "Where it fails",
-        f"seeds {' and '.join(map(str, record['seeds']))}",
+        f"seeds {record['seeds'][0]} to {record['seeds'][-1]}",
     ):
         assert word.lower() in card.lower()
 

@@ -181,16 +181,19 @@ def hardware_for(network: torch.nn.Module, patch: Sequence[int], precision: str)
 
 @torch.no_grad()
 def _smallest_grid(network: torch.nn.Module, patch: Sequence[int]) -> int:
-    """Fewest voxels that a convolution wider than one voxel is given along an axis; computed on shapes alone."""
-    shapes = copy.deepcopy(network).to("meta")
-    convolutions = [m for m in shapes.modules() if isinstance(m, torch.nn.Conv3d | torch.nn.ConvTranspose3d)]
+    """Fewest voxels that a convolution wider than one voxel is given along an axis.
+
+    Seen by running a copy of the network once: shapes alone (torch's meta device) would cost a second of imports.
+    """
+    trial = copy.deepcopy(network).eval()
+    convolutions = [m for m in trial.modules() if isinstance(m, torch.nn.Conv3d | torch.nn.ConvTranspose3d)]
     seen = [min(patch)]
     if not convolutions:
         return min(seen)
     for module in convolutions:
         if max(module.kernel_size) > 1:
             module.register_forward_pre_hook(lambda _, given: seen.append(min(given[0].shape[2:])))
-    shapes(torch.empty(1, convolutions[0].in_channels, *patch, device="meta"))
+    trial(torch.zeros(1, convolutions[0].in_channels, *patch))
     return min(seen)
 
 
