@@ -58,6 +58,14 @@ def nnunet() -> torch.nn.Module:
     return PlainConvUNet(1, 4, FILTERS, torch.nn.Conv3d, 3, [1, 2, 2, 2], 2, 2, 2, conv_bias=True, **norm, **act)
 
 
+def study_network() -> torch.nn.Module:
+    """The compact U-Net of the renal study."""
+    from crossmod.config import compose
+    from crossmod.models.build import build
+
+    return build(compose(["study=renal"])["model"])
+
+
 def monai_learns(network: torch.nn.Module) -> tuple[Callable, torch.optim.Optimizer]:
     """Loss and optimiser of MONAI's tutorials."""
     from monai.losses import DiceCELoss
@@ -76,7 +84,9 @@ def nnunet_learns(network: torch.nn.Module) -> tuple[Callable, torch.optim.Optim
     return loss, torch.optim.SGD(network.parameters(), 1e-2, weight_decay=3e-5, momentum=0.99, nesterov=True)
 
 
+STUDY = "the study's compact U-Net"
 NETWORKS = {
+    STUDY: ("plain torch", study_network, monai_learns),
     "DynUNet": ("MONAI", dynunet, monai_learns),
     "UNet, 2 residual units": ("MONAI", residual_unet, monai_learns),
     "UNet, plain": ("MONAI", plain_unet, monai_learns),
@@ -175,15 +185,52 @@ def main() -> None:
         for way in ways.values():
             way.close()
         faster, work = ratio(seconds[maker], seconds["crossmod"]), gflop(*given[:3])
-        rows.append((name, maker, ms(seconds[maker]), ms(seconds["crossmod"]), told(faster), f"{work:.0f}"))
+        rows.append((name, maker, ms(seconds[maker]), ms(seconds["crossmod"]), told(faster), f"{work:.3g}"))
         record.append({"network": name, "peer": maker, "seconds": seconds, "faster": faster, "gflop": work})
     size = f"{options.batch} × {'×'.join(map(str, patch))}, {options.threads} threads"
     columns = ("network", "peer", "its step (ms)", "crossmod (ms)", "faster", "GFLOP")
     show(f"Training step, {size}{f', at most {options.isa}' if options.isa else ''}", columns, rows)
     peak = {str(bits): peak_gflops(bits, options.threads, options.repeats) for bits in (32, 16)}
     print(f"product of matrices: {peak['32']:.0f} GFLOP/s in 32 bit, {peak['16']:.0f} in bf16")
+    profiled = Apart(shares, options.batch, patch, options.threads)
+    parts = profiled()
+    profiled.close()
+    print("a step of the study's network: " + ", ".join(f"{part} {share:.0%}" for part, share in parts.items()))
     name = f"training_step{'_' + options.isa if options.isa else ''}"
-    write(name, {"options": vars(options), "steps": record, "product_gflops": peak})
+    write(name, {"options": vars(options), "steps": record, "product_gflops": peak, "shares": parts})
+
+
+PARTS = {
+    "convolutions": ("convolution", "mkldnn", "onednn"),
+    "normalisation": ("norm",),
+    "activations": ("relu",),
+    "loss": ("sigmoid", "binary_cross", "log", "div", "mean", "sum"),
+    "optimiser": ("Optimizer",),
+    "copies and layout": ("copy", "contiguous", "cat", "fill", "zero", "empty", "to"),
+}
+
+
+def shares(batch: int, patch: tuple[int, ...], threads: int) -> Callable[[], dict[str, float]]:
+    """Where a step of the renal study's network goes: share of the processor's time by kind of operation."""
+    from torch.profiler import ProfilerActivity, profile
+
+    step = ours(STUDY, batch, patch, threads)
+
+    def call() -> dict[str, float]:
+        for _ in range(3):
+            step()
+        with profile(activities=[ProfilerActivity.CPU]) as seen:
+            for _ in range(5):
+                step()
+        times = dict.fromkeys([*PARTS, "other"], 0.0)
+        for event in seen.key_averages():
+            words = event.key.lower()
+            part = next((part for part, keys in PARTS.items() if any(key.lower() in words for key in keys)), "other")
+            times[part] += event.self_cpu_time_total
+        total = sum(times.values())
+        return {part: time / total for part, time in times.items()}
+
+    return call
 
 
 def peak_gflops(bits: int, threads: int, repeats: int) -> float:
