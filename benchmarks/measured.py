@@ -54,6 +54,8 @@ class Apart:
         self.pipe, inside = context.Pipe()
         self.process = context.Process(target=_serve, args=(inside, make, arguments), daemon=True)
         self.process.start()
+        inside.close()  # so that the end of the process is seen
+        self._received()  # made, and quiet
 
     def __call__(self) -> Any:
         """What the call returns there.
@@ -62,6 +64,9 @@ class Apart:
             RuntimeError: if it failed.
         """
         self.pipe.send(True)
+        return self._received()
+
+    def _received(self) -> Any:
         try:
             return self.pipe.recv()
         except EOFError:
@@ -75,6 +80,7 @@ class Apart:
 
 def _serve(pipe: Connection, make: Callable[..., Callable[[], Any]], arguments: tuple) -> None:
     call = make(*arguments)
+    pipe.send(None)
     while pipe.recv():
         pipe.send(call())
 
