@@ -17,7 +17,8 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
-from measured import Apart, ratio, show, take_turns, told_s, write
+from measured import Apart, ratio, show, take_turns, times, told_s, write
+from real_scans import dsc
 from scipy import ndimage
 
 from crossmod.cohort.images import read_scan, write_mask
@@ -40,10 +41,10 @@ def draw(folder: Path, slices: int) -> Path:
     return path
 
 
-def single(stage: str | None = None) -> Model:
+def single() -> Model:
     """The first of the trainings that come with crossmod: one network per stage."""
     model = Model.shipped()
-    return replace(model, weights={name: files[:1] for name, files in model.weights.items() if stage in (None, name)})
+    return replace(model, weights={name: files[:1] for name, files in model.weights.items()})
 
 
 def forget_peak() -> None:
@@ -214,12 +215,7 @@ CONTENDERS = {"crossmod": crossmod, "MONAI": monai, "nnU-Net": nnunet}
 def alike(a: np.ndarray, ours: np.ndarray) -> float:
     """DSC with crossmod's mask, sides taken together; of a mask that keeps every part only those count that crossmod has, too."""
     parts, _ = ndimage.label(a > 0)
-    return dsc(np.isin(parts, np.unique(parts[(ours > 0) & (a > 0)])), ours)
-
-
-def dsc(a: np.ndarray, b: np.ndarray) -> float:
-    """Of two masks, right and left taken together."""
-    return float(2 * ((a > 0) & (b > 0)).sum() / max(1, (a > 0).sum() + (b > 0).sum()))
+    return dsc(np.isin(parts, np.unique(parts[(ours > 0) & (a > 0)])), ours > 0)
 
 
 def main() -> None:
@@ -245,7 +241,7 @@ def main() -> None:
             same = {stage: alike(found[name][stage], found["crossmod"][stage]) for stage in STAGES}
             faster = ratio(seconds[name], seconds["crossmod"])
             record[name] = {"seconds": seconds[name], "peak_bytes": peaks[name], "faster": faster, "alike": same}
-            told = "" if name == "crossmod" else f"{faster['median']:.1f}× ({faster['min']:.1f}–{faster['max']:.1f})"
+            told = "" if name == "crossmod" else times(faster)
             rows.append((name, told_s(seconds[name]), told, f"{peaks[name] / 1e9:.2f}", f"{same['kidney']:.3f}"))
         show(
             f"Cascade on a CT of 512 × 512 × {options.slices}, {options.threads} threads",

@@ -132,6 +132,11 @@ def write(name: str, record: dict[str, Any]) -> None:
     target.write_text(json.dumps(record | {"machine": machine()}, indent=2) + "\n", encoding="utf-8")
 
 
+def times(faster: dict[str, float]) -> str:
+    """Median and range of a ratio."""
+    return f"{faster['median']:.1f}× ({faster['min']:.1f}–{faster['max']:.1f})"
+
+
 def told_s(seconds: list[float]) -> str:
     """Median and range in seconds."""
     return f"{statistics.median(seconds):.2f} ({min(seconds):.2f}–{max(seconds):.2f})"

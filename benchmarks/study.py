@@ -24,7 +24,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import pandas as pd
-from measured import PeakMemory
+from measured import PeakMemory, take_turns
 from rich.console import Console
 from rich.table import Table
 
@@ -33,33 +33,18 @@ PARTS = ("Snakefile", "workflow", "profiles", "conf", "src", "notebooks", "envir
 
 
 def step_s(job: dict) -> float:
-    """Median seconds of a bare training step: the job's network, batch and threads on random patches."""
+    """Median seconds of a bare training step: the job's network, batch and threads on noise."""
     import torch
+    from training_step import bare_step
 
     from crossmod.models.build import build
-    from crossmod.models.hardware import hardware_for
-    from crossmod.train.module import Segmentation
 
     settings = job["settings"]
-    stage, training = settings["stages"][settings["stage"]], settings["training"]
-    torch.set_num_threads(training["threads"])
+    torch.set_num_threads(settings["training"]["threads"])
     torch.use_deterministic_algorithms(True)
-    network = build(settings["model"])
-    machine = hardware_for(network, stage["patch"], training["precision"])
-    module = Segmentation(network, training, stage["steps"], machine)
-    optimiser = module.configure_optimizers()["optimizer"]
-    image = torch.randn(training["batch"], 1, *stage["patch"])
-    batch = {"image": image, "label": (image > 1).long()}
-    seconds = []
-    for _ in range(60):
-        start = time.perf_counter()
-        optimiser.zero_grad()
-        with machine.autocast():
-            loss = module.training_step(batch, 0)
-        loss.backward()
-        optimiser.step()
-        seconds.append(time.perf_counter() - start)
-    return statistics.median(seconds[10:])
+    patch = settings["stages"][settings["stage"]]["patch"]
+    step = bare_step(build(settings["model"]), settings["training"], patch)
+    return statistics.median(take_turns({"step": step}, repeats=50, warm=10)["step"])
 
 
 def networks_s(job: dict, folder: Path, few: int = 6) -> float:

@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 import torch
 import yaml
-from measured import ROOT, Apart, ms, ratio, show, take_turns, write
+from measured import ROOT, Apart, ms, ratio, show, take_turns, times, write
 
 from crossmod.models.hardware import hardware_for
 from crossmod.train.module import Segmentation
@@ -122,12 +122,16 @@ def ours(name: str, batch: int, patch: tuple[int, ...], threads: int) -> Callabl
     """The same network in crossmod's training step."""
     torch.set_num_threads(threads)
     torch.manual_seed(0)
-    network = NETWORKS[name][1]()
-    machine = hardware_for(network, patch, "auto")
     settings = yaml.safe_load((ROOT / "conf/training/default.yaml").read_text(encoding="utf-8"))
-    module = Segmentation(network, settings, 1000, machine)
+    return bare_step(NETWORKS[name][1](), settings | {"batch": batch}, patch)
+
+
+def bare_step(network: torch.nn.Module, training: dict, patch: tuple[int, ...]) -> Callable[[], None]:
+    """crossmod's training step of a network by the config of a training, on noise."""
+    machine = hardware_for(network, patch, training["precision"])
+    module = Segmentation(network, training, 1000, machine)
     optimiser = module.configure_optimizers()["optimizer"]
-    image, label = batch_of(batch, patch)
+    image, label = batch_of(training["batch"], patch)
 
     def step() -> None:
         optimiser.zero_grad()
@@ -185,7 +189,7 @@ def main() -> None:
         for way in ways.values():
             way.close()
         faster, work = ratio(seconds[maker], seconds["crossmod"]), gflop(*given[:3])
-        rows.append((name, maker, ms(seconds[maker]), ms(seconds["crossmod"]), told(faster), f"{work:.3g}"))
+        rows.append((name, maker, ms(seconds[maker]), ms(seconds["crossmod"]), times(faster), f"{work:.3g}"))
         record.append({"network": name, "peer": maker, "seconds": seconds, "faster": faster, "gflop": work})
     size = f"{options.batch} × {'×'.join(map(str, patch))}, {options.threads} threads"
     columns = ("network", "peer", "its step (ms)", "crossmod (ms)", "faster", "GFLOP")
@@ -241,11 +245,6 @@ def peak_gflops(bits: int, threads: int, repeats: int) -> float:
     seconds = take_turns({"product": call}, repeats, warm=3)["product"]
     call.close()
     return 2 * 2048**3 / min(seconds) / 1e9
-
-
-def told(faster: dict[str, float]) -> str:
-    """Median and range of a ratio."""
-    return f"{faster['median']:.1f}× ({faster['min']:.1f}–{faster['max']:.1f})"
 
 
 if __name__ == "__main__":

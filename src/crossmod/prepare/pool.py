@@ -19,10 +19,10 @@ from crossmod.progress import Progress
 
 Plain = dict[str, Any]
 
-# ASSUME, counted in the code and not measured: a case in flight holds its scan as float32 about five times (read, clipped, low-passed, resampled, masks),
-# beside the interpreter with its libraries.
-COPIES_IN_FLIGHT = 5
-INTERPRETER_BYTES = 160e6
+# ASSUME, measured with benchmarks/prepare.py on scans of 2 to 8 million voxels: what a case in flight holds beside the interpreter with
+# its libraries. Larger scans should take less a voxel, for they are resampled slab by slab.
+BYTES_PER_VOXEL = 28
+INTERPRETER_BYTES = 230e6
 
 
 def prepare_cohort(cohort: Cohort, stages: Plain, normalisation: Plain, folder: Path, threads: int) -> None:
@@ -55,12 +55,12 @@ def prepare_cohort(cohort: Cohort, stages: Plain, normalisation: Plain, folder: 
 def _processes(cohort: Cohort, cases: list[Plain], threads: int) -> int:
     """Tell the peak memory before the work starts, and use fewer processes where it would not fit."""
     largest = max(_voxels(cohort.root / case["image"]) for case in cases)
-    bytes_in_flight = INTERPRETER_BYTES + COPIES_IN_FLIGHT * 4 * largest
+    bytes_in_flight = INTERPRETER_BYTES + BYTES_PER_VOXEL * largest
     installed = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    processes = int(max(1, min(threads, len(cases), 0.8 * installed // bytes_in_flight)))
+    processes = int(max(1, min(threads, len(cases), (0.8 * installed - INTERPRETER_BYTES) // bytes_in_flight)))
     print(
         f"prepare {cohort.name}: {len(cases)} cases, {processes} at a time, peak memory about "
-        f"{processes * bytes_in_flight / 1e9:.1f} GB of {installed / 1e9:.0f} GB",
+        f"{(INTERPRETER_BYTES + processes * bytes_in_flight) / 1e9:.1f} GB of {installed / 1e9:.0f} GB",
         file=sys.stderr,
     )
     return processes
