@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -48,14 +49,14 @@ def ours(cohort: Path, out: Path, cores: int) -> list[str]:
     return [f"{Path(sys.executable).parent}/crossmod", "prepare", json.dumps(job), "--threads", str(cores)]
 
 
-def nnunet_raw(cohort: Path, folder: Path) -> None:
-    """The same cohort as nnU-Net wants it: links to the images, labels of renal parenchyma."""
+def nnunet_raw(cohort: Path, folder: Path, wanted: Callable[[str], bool]) -> None:
+    """The same cohort as nnU-Net wants it: links to the images, and one label of all wanted structures."""
     import nibabel as nib
 
     dataset = folder / "raw/Dataset001_Kidney"
     for part in ("imagesTr", "labelsTr"):
         (dataset / part).mkdir(parents=True)
-    values = [value for value, name in LABELS.items() if name.endswith("parenchyma")]
+    values = [value for value, name in LABELS.items() if wanted(name)]
     images = sorted((cohort / "images").glob("*.nii.gz"))
     for image in images:
         name = image.name.removesuffix(".nii.gz")
@@ -63,7 +64,7 @@ def nnunet_raw(cohort: Path, folder: Path) -> None:
         label = nib.load(cohort / "labels" / image.name)
         mask = np.isin(np.asanyarray(label.dataobj), values).astype(np.uint8)
         nib.save(nib.Nifti1Image(mask, label.affine), dataset / f"labelsTr/{name}.nii.gz")
-    facts = {"channel_names": {"0": "CT"}, "labels": {"background": 0, "parenchyma": 1}, "file_ending": ".nii.gz"}
+    facts = {"channel_names": {"0": "CT"}, "labels": {"background": 0, "foreground": 1}, "file_ending": ".nii.gz"}
     (dataset / "dataset.json").write_text(json.dumps(facts | {"numTraining": len(images)}), encoding="utf-8")
 
 
@@ -130,7 +131,7 @@ def peers(folder: Path, options: argparse.Namespace) -> dict:
     cohort = cohort_of(folder, options.cases, VOXELS[1], options.cores)
     commands = {"crossmod, two stages": Command(ours(cohort, folder / "ours", options.cores), folder / "ours")}
     if (Path(sys.executable).parent / "nnUNetv2_plan_and_preprocess").is_file():
-        nnunet_raw(cohort, folder)
+        nnunet_raw(cohort, folder, lambda name: name.endswith("parenchyma"))
         os.environ |= {f"nnUNet_{name}": str(folder / name) for name in ("raw", "preprocessed", "results")}
         for title, spacing in (("nnU-Net, its own plan", None), ("nnU-Net at 2 mm", [2.0, 2.0, 2.0])):
             commands[title] = Command(nnunet(options.cores, spacing), folder / "preprocessed")

@@ -3,17 +3,21 @@
     python benchmarks/startup.py --study results/renal/smoke
 
 The job is the first training of a study that is there, repeated in a folder of its own until it says what it computes with, which is right before its
-first step: imports, config, the MLflow run, the network and the prepared cases lie before.
+first step: imports, config, the MLflow run, the network and the prepared cases lie before. Once by hand, and once as in a workflow, which has a process
+at hand that has imported everything already.
 """
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 from measured import show, take_turns, told_s, write
+
+from crossmod import warm
 
 CROSSMOD = str(Path(sys.executable).parent / "crossmod")
 READY = "channels"  # of the log line that tells layout and precision
@@ -36,7 +40,7 @@ def first_training(study: Path) -> Path:
     return jobs[0]
 
 
-def until_ready(job_file: Path, root: Path, folder: Path) -> None:
+def until_ready(job_file: Path, root: Path, folder: Path, environment: dict[str, str]) -> None:
     """Start a training and stop it before its first step.
 
     Raises:
@@ -45,7 +49,7 @@ def until_ready(job_file: Path, root: Path, folder: Path) -> None:
     job = json.loads(job_file.read_text(encoding="utf-8"))
     job["outputs"] = {name: str(folder / Path(path).name) for name, path in job["outputs"].items()}
     command = [CROSSMOD, "train", json.dumps(job)]
-    process = subprocess.Popen(command, cwd=root, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, cwd=root, env=environment, stderr=subprocess.PIPE, text=True)
     said = []
     for line in process.stderr:
         said.append(line)
@@ -67,10 +71,15 @@ def main() -> None:
     options = parser.parse_args()
     study = options.study.resolve()
     job, root = first_training(study), study.parents[2]
+    by_hand = {**os.environ, **dict.fromkeys(warm.THREADS, "1")}
+    warm.start()
+    in_workflow = by_hand | {warm.ADDRESS: os.environ[warm.ADDRESS]}
     with tempfile.TemporaryDirectory() as temporary:
+        ready = lambda environment: until_ready(job, root, Path(tempfile.mkdtemp(dir=temporary)), environment)  # noqa: E731
         waits = {
             "crossmod --help": help_,
-            "a training before its first step": lambda: until_ready(job, root, Path(tempfile.mkdtemp(dir=temporary))),
+            "a training before its first step, by hand": lambda: ready(by_hand),
+            "the same in a workflow": lambda: ready(in_workflow),
             "(python -c pass)": lambda: subprocess.run([sys.executable, "-c", "pass"], check=True),
         }
         seconds = take_turns(waits, options.repeats)

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from crossmod.job import Job, UserError, write_json
+from crossmod.warm import elsewhere
 
 app = typer.Typer(
     name="crossmod",
@@ -177,6 +178,9 @@ def ui(
 
 def main() -> None:
     """Entry point: a user's mistake is one clear message, not a traceback."""
+    code = elsewhere(sys.argv[1:])
+    if code is not None:
+        sys.exit(code)
     # Importing torch, MONAI, Lightning and MLflow makes millions of objects, none of them garbage: with Python's own
     # threshold of 700 part of a job's start is spent looking for some (measured on a busy machine: 6.3 → 5.4 s).
     gc.set_threshold(50_000, 20, 100)

@@ -9,7 +9,7 @@ import SimpleITK as sitk
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crossmod.cohort.images import Scan, ScanError, read_scan, write_mask, write_scan
+from crossmod.cohort.images import Scan, ScanError, read_scan, read_space, write_mask, write_scan
 from crossmod.job import UserError
 
 ORIENTATIONS = [
@@ -56,6 +56,9 @@ def test_formats_agree_about_voxels_and_places(tmp_path, suffix):
     assert scan.array[4, 1, 2] == image.GetPixel((4, 1, 2))
     point = image.TransformIndexToPhysicalPoint((4, 1, 2))
     np.testing.assert_allclose(scan.affine @ [4, 1, 2, 1], [-point[0], -point[1], point[2], 1], atol=1e-5)
+    space = read_space(tmp_path / f"scan{suffix}")
+    assert (space.shape, space.codes) == (scan.array.shape, scan.codes)
+    np.testing.assert_array_equal(space.affine, scan.affine)
 
 
 def test_writing_twice_gives_the_same_bytes(tmp_path, affine, kidneys):
@@ -92,45 +95,49 @@ def test_big_endian_becomes_native(tmp_path, affine):
 
 def test_a_fourth_axis_of_one_is_dropped(tmp_path, save):
     save(tmp_path / "four.nii.gz", np.zeros((4, 5, 6, 1), dtype=np.uint8))
-    assert read_scan(tmp_path / "four.nii.gz").array.shape == (4, 5, 6)
+    assert read_scan(tmp_path / "four.nii.gz").array.shape == read_space(tmp_path / "four.nii.gz").shape == (4, 5, 6)
 
 
-def test_real_time_series_are_refused(tmp_path, save):
+@pytest.mark.parametrize("read", [read_scan, read_space])
+def test_real_time_series_are_refused(read, tmp_path, save):
     save(tmp_path / "four.nii.gz", np.zeros((4, 5, 6, 2), dtype=np.uint8))
     with pytest.raises(ScanError, match=r"4×5×6×2 voxels.*One scan per file"):
-        read_scan(tmp_path / "four.nii.gz")
+        read(tmp_path / "four.nii.gz")
 
 
-def test_colour_is_refused(tmp_path, affine):
+@pytest.mark.parametrize("read", [read_scan, read_space])
+def test_colour_is_refused(read, tmp_path, affine):
     colour = np.zeros((3, 3, 3), dtype=[("R", "u1"), ("G", "u1"), ("B", "u1")])
     nib.save(nib.Nifti1Image(colour, affine), tmp_path / "colour.nii.gz")
     with pytest.raises(ScanError, match=r"not a grey-level image"):
-        read_scan(tmp_path / "colour.nii.gz")
+        read(tmp_path / "colour.nii.gz")
     vector = sitk.GetImageFromArray(np.zeros((3, 3, 3, 3), dtype=np.uint8), isVector=True)
     sitk.WriteImage(vector, str(tmp_path / "colour.mha"))
     with pytest.raises(ScanError, match=r"not a grey-level image"):
-        read_scan(tmp_path / "colour.mha")
+        read(tmp_path / "colour.mha")
 
 
-def test_a_header_without_orientation_is_refused(tmp_path, affine):
+@pytest.mark.parametrize("read", [read_scan, read_space])
+def test_a_header_without_orientation_is_refused(read, tmp_path, affine):
     image = nib.Nifti1Image(np.zeros((3, 3, 3), dtype=np.uint8), None)
     image.header["sform_code"] = image.header["qform_code"] = 0
     nib.save(image, tmp_path / "nowhere.nii.gz")
     with pytest.raises(ScanError, match=r"states no orientation.*sform_code and qform_code are 0.*would be a guess"):
-        read_scan(tmp_path / "nowhere.nii.gz")
+        read(tmp_path / "nowhere.nii.gz")
     header = b"NRRD0004\ntype: uint8\ndimension: 3\nsizes: 2 2 2\nspacings: 1 1 1\nencoding: raw\n\n"
     (tmp_path / "nowhere.nrrd").write_bytes(header + bytes(8))
     with pytest.raises(ScanError, match=r"states no orientation"):
-        read_scan(tmp_path / "nowhere.nrrd")
+        read(tmp_path / "nowhere.nrrd")
 
 
-def test_contradicting_orientations_are_refused(tmp_path, affine):
+@pytest.mark.parametrize("read", [read_scan, read_space])
+def test_contradicting_orientations_are_refused(read, tmp_path, affine):
     image = nib.Nifti1Image(np.zeros((3, 3, 3), dtype=np.uint8), affine)
     image.set_sform(affine, 1)
     image.set_qform(affine @ np.diag([-1.0, 1, 1, 1]), 1)
     nib.save(image, tmp_path / "both.nii.gz")
     with pytest.raises(ScanError, match=r"sform says RAS, qform says LAS"):
-        read_scan(tmp_path / "both.nii.gz")
+        read(tmp_path / "both.nii.gz")
 
 
 def test_broken_and_missing_files_say_so(tmp_path, save, ct):
@@ -148,14 +155,15 @@ def test_broken_and_missing_files_say_so(tmp_path, save, ct):
         read_scan(tmp_path / "scan.jpg")
 
 
-def test_an_affine_without_inverse_is_refused(tmp_path, affine):
+@pytest.mark.parametrize("read", [read_scan, read_space])
+def test_an_affine_without_inverse_is_refused(read, tmp_path, affine):
     flat = affine.copy()
     flat[2, 2] = 0
     image = nib.Nifti1Image(np.zeros((3, 3, 3), dtype=np.uint8), None)
     image.header.set_sform(flat, code=1)
     nib.save(image, tmp_path / "flat.nii.gz")
     with pytest.raises(ScanError, match=r"affine cannot be inverted"):
-        read_scan(tmp_path / "flat.nii.gz")
+        read(tmp_path / "flat.nii.gz")
 
 
 def test_masks_hold_small_whole_numbers_only(tmp_path, affine):

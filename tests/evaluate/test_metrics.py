@@ -72,6 +72,23 @@ def test_distances_equal_a_distance_map():
     np.testing.assert_allclose(np.sort(pair.to_prediction_mm), np.sort(expected), rtol=1e-12)
 
 
+@given(masks, masks, spacings, st.tuples(*[st.integers(-30, 30)] * 3))
+@settings(max_examples=200)
+def test_distances_are_the_nearest_however_far(a, b, spacing_mm, away):
+    """Few voxels apart they are found one way, far apart another."""
+    room = np.zeros((2, *[n + 30 for n in SHAPE]), bool)
+    for mask, place, shift in ((a, room[0], np.maximum(away, 0)), (b, room[1], np.maximum(np.negative(away), 0))):
+        place[tuple(slice(low, low + n) for low, n in zip(shift, SHAPE, strict=True))] = mask
+    pair = metrics.compare(*room, spacing_mm)
+    inner, outer = (np.argwhere(metrics.surface(mask)) * spacing_mm for mask in room)
+    if not (len(inner) and len(outer)):
+        assert len(pair.to_prediction_mm) == len(pair.to_reference_mm) == 0
+        return
+    all_mm = np.linalg.norm(inner[:, None] - outer[None], axis=-1)
+    np.testing.assert_allclose(pair.to_prediction_mm, all_mm.min(axis=1), rtol=1e-9)
+    np.testing.assert_allclose(pair.to_reference_mm, all_mm.min(axis=0), rtol=1e-9)
+
+
 @given(masks)
 def test_surface_is_mask_minus_erosion(mask):
     from scipy.ndimage import binary_erosion

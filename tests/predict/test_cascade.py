@@ -4,10 +4,14 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy import ndimage
 
 from crossmod.cohort.images import Scan
 from crossmod.cohort.kidneys import assign_sides
-from crossmod.predict.cascade import kidney_boxes, kidneys_of, on_grids, segment_kidneys, segment_parenchyma
+from crossmod.predict.cascade import _only, kidney_boxes, kidneys_of, on_grids, segment_kidneys, segment_parenchyma
 from crossmod.predict.network import TrainedStage
 from crossmod.prepare.geometry import Grid, resample
 
@@ -147,6 +151,24 @@ def test_of_two_parts_on_one_side_the_surer_of_like_size_is_kept(spleen, kept):
 def test_two_parts_across_the_middle_of_one_kidney_stay_one():
     probability, grid = blobs((14, 24.0, 0.9), (-14, 24.0, 0.9))
     assert len(set(np.unique(kidneys_of(probability, grid, 2, grid))) - {0}) == 1
+
+
+@given(arrays(bool, (6, 5, 4)), st.sets(st.integers(1, 4)))
+def test_a_kept_part_has_a_rim_but_nothing_of_another(mask, numbers):
+    parts, _ = ndimage.label(mask)
+    kept = np.isin(parts, list(numbers))
+    expected = ndimage.binary_dilation(kept) & (kept | (parts == 0))
+    np.testing.assert_array_equal(_only(parts, list(numbers)), expected)
+
+
+def test_a_kidney_s_box_ends_at_the_edges_of_its_voxels():
+    native = Grid((8, 9, 10), np.diag([2.0, 2.0, 3.0, 1.0]))
+    mask = np.zeros(native.shape, np.uint8)
+    mask[2:4, 3:7, 5:6] = 2
+    boxes = kidney_boxes(mask, native, Grid((16, 18, 30), np.diag([1.0, 1.0, 1.0, 1.0])))
+    assert list(boxes) == ["left"]
+    low, high = boxes["left"]  # 3 to 7, 5 to 13 and 13.5 to 16.5 mm
+    assert (low.tolist(), high.tolist()) == ([3, 5, 14], [8, 14, 17])
 
 
 @pytest.mark.parametrize("slices_mm", [2.0, 9.0])

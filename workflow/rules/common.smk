@@ -6,7 +6,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from crossmod import design
+from crossmod import design, warm
 from crossmod.config import compose, overrides_from_snakemake
 from crossmod.job import Job, UserError
 from crossmod.time_left import StudyProgress
@@ -94,6 +94,8 @@ def jobs_to_run():
 onstart:
     LOCKS.append(hold_the_study())
     logger.addHandler(StudyProgress(jobs_to_run(), workflow.cores, USUAL_S))
+    if workflow.local_exec:
+        warm.start()
 
 
 onsuccess:

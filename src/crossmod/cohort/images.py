@@ -28,6 +28,21 @@ class ScanError(UserError):
 
 
 @dataclass(frozen=True, eq=False)
+class Space:
+    """Where the voxels of a scan lie.
+
+    Attributes:
+        shape: (X, Y, Z) of the array.
+        affine: (4, 4) voxel index → RAS+ millimetres.
+        codes: NIfTI's sform and qform code.
+    """
+
+    shape: tuple[int, int, int]
+    affine: NDArray[np.float64]
+    codes: tuple[int, int]
+
+
+@dataclass(frozen=True, eq=False)
 class Scan:
     """Voxels and where they lie.
 
@@ -45,6 +60,11 @@ class Scan:
     def spacing_mm(self) -> NDArray[np.float64]:
         """(3,) voxel edge lengths along the array axes."""
         return np.linalg.norm(self.affine[:3, :3], axis=0)
+
+    @property
+    def space(self) -> Space:
+        """Where its voxels lie."""
+        return Space(self.array.shape, self.affine, self.codes)
 
 
 def read_scan(path: str | Path) -> Scan:
@@ -71,6 +91,24 @@ def read_scan(path: str | Path) -> Scan:
         cure = f"Give one of {', '.join(NIFTI + ITK)}, or the folder of a DICOM series."
         raise ScanError(path, "unknown kind of file", path.suffix or "no suffix", cure)
     return _checked(path, scan)
+
+
+def read_space(path: str | Path) -> Space:
+    """Where the voxels of a scan lie; of a NIfTI only the header is read.
+
+    Raises:
+        ScanError: as :func:`read_scan`, but for broken voxels of a NIfTI.
+    """
+    path = Path(path)
+    if not (path.is_file() and path.name.lower().endswith(NIFTI)):
+        return read_scan(path).space
+    image, codes = _open_nifti(path)
+    shape = tuple(image.shape)
+    while len(shape) > 3 and shape[-1] == 1:
+        shape = shape[:-1]
+    affine = np.asarray(image.affine, dtype=float)
+    _refuse_no_volume(path, shape, affine)
+    return Space(shape, affine, codes)
 
 
 def write_scan(path: str | Path, scan: Scan) -> None:
@@ -126,16 +164,23 @@ def native(array: NDArray) -> NDArray:
 
 
 def _read_nifti(path: Path) -> Scan:
+    image, codes = _open_nifti(path)
+    try:
+        array = np.asanyarray(image.dataobj)
+    except Exception as error:  # nibabel raises many kinds, down to zlib's own
+        raise _unreadable(path, error) from error
+    return Scan(array, np.asarray(image.affine, dtype=float), codes)
+
+
+def _open_nifti(path: Path) -> tuple[nib.Nifti1Image, tuple[int, int]]:
+    """The image, its voxels not read, and its sform and qform code."""
     try:
         image = nib.load(path)
         codes = (int(image.header["sform_code"]), int(image.header["qform_code"]))
         dtype = image.get_data_dtype()
-        _refuse_colour(path, dtype.names is not None or dtype.kind == "c", str(dtype))
-        array = np.asanyarray(image.dataobj)
-    except ScanError:
-        raise
-    except Exception as error:  # nibabel raises many kinds, down to zlib's own
+    except Exception as error:
         raise _unreadable(path, error) from error
+    _refuse_colour(path, dtype.names is not None or dtype.kind == "c", str(dtype))
     if codes == (0, 0):
         raise ScanError(
             path,
@@ -145,7 +190,7 @@ def _read_nifti(path: Path) -> Scan:
         )
     if all(codes):
         _refuse_contradiction(path, image.get_sform(), image.get_qform())
-    return Scan(array, np.asarray(image.affine, dtype=float), codes)
+    return image, codes
 
 
 def _refuse_contradiction(path: Path, sform: NDArray, qform: NDArray) -> None:
@@ -196,12 +241,16 @@ def _checked(path: Path, scan: Scan) -> Scan:
     array = scan.array
     while array.ndim > 3 and array.shape[-1] == 1:
         array = array[..., 0]
-    if array.ndim != 3 or 0 in array.shape:
-        raise _not_a_volume(path, array.shape)
-    if not np.isfinite(scan.affine).all() or abs(np.linalg.det(scan.affine[:3, :3])) < 1e-9:
-        value = np.array2string(scan.affine[:3], precision=3, separator=",").replace("\n", "")
-        raise ScanError(path, "the affine cannot be inverted", value, "Convert the scan again from its DICOM files.")
+    _refuse_no_volume(path, array.shape, scan.affine)
     return Scan(native(array), scan.affine, scan.codes)
+
+
+def _refuse_no_volume(path: Path, shape: tuple, affine: NDArray[np.float64]) -> None:
+    if len(shape) != 3 or 0 in shape:
+        raise _not_a_volume(path, shape)
+    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
+        value = np.array2string(affine[:3], precision=3, separator=",").replace("\n", "")
+        raise ScanError(path, "the affine cannot be inverted", value, "Convert the scan again from its DICOM files.")
 
 
 def _refuse_colour(path: Path, colour: bool, kind: str) -> None:

@@ -22,12 +22,16 @@ wrong": they do.
 """
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 Mask = NDArray[np.bool_]
+
+# How far a surface is looked for voxel by voxel, in voxels of the finest axis.
+REACH_VOXELS = 3
 
 # A distance equal to the tolerance up to rounding is within it, whatever the unit of the spacing.
 TIE = 1e-9
@@ -156,10 +160,10 @@ def relative_difference_pct(pair: Comparison) -> float:
 
 def bounding_box(mask: Mask) -> tuple[slice, ...]:
     """Smallest box that holds every True voxel; an empty mask gives an empty box."""
-    box = []
+    box: list[slice] = []
     for axis in range(mask.ndim):
-        others = tuple(a for a in range(mask.ndim) if a != axis)
-        hit = np.flatnonzero(mask.any(axis=others))
+        inside = mask[tuple(box)]  # what the axes before have left
+        hit = np.flatnonzero(inside.any(axis=tuple(a for a in range(mask.ndim) if a != axis)))
         box.append(slice(int(hit[0]), int(hit[-1]) + 1) if hit.size else slice(0, 0))
     return tuple(box)
 
@@ -179,10 +183,46 @@ def surface(mask: Mask) -> Mask:
 def _surface_distances_mm(
     reference: Mask, prediction: Mask, spacing: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Exact nearest distances both ways, by trees of surface voxels (cheaper than distance maps)."""
+    """Exact nearest distances both ways."""
     if not (reference.any() and prediction.any()):
         nothing = np.empty(0)
         return nothing, nothing
-    points = [np.argwhere(surface(mask)) * spacing for mask in (reference, prediction)]
-    trees = [cKDTree(p, balanced_tree=False, compact_nodes=False) for p in points]
-    return trees[1].query(points[0])[0], trees[0].query(points[1])[0]
+    around, distances = _neighbours(tuple(spacing))
+    surfaces = [np.pad(surface(mask), [(n, n) for n in around.max(axis=0)]) for mask in (reference, prediction)]
+    return tuple(_nearest_mm(mine, other, around, distances, spacing) for mine, other in (surfaces, reversed(surfaces)))
+
+
+def _nearest_mm(
+    mine: Mask, other: Mask, around: NDArray, distances: NDArray[np.float64], spacing: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Distance of each voxel of one surface to the other surface; both padded so far that no neighbour leaves the array.
+
+    Most surfaces of two similar masks lie a few voxels apart: the other one is looked for among the nearest voxels first, nearest first, and by a tree
+    for the rest. Cheaper than distance maps, and than a tree for all.
+    """
+    stride = np.array([mine.shape[1] * mine.shape[2], mine.shape[2], 1])
+    flat, there = other.ravel(), np.flatnonzero(mine)
+    result = np.empty(len(there))
+    open_ = np.arange(len(there))  # not found yet
+    for offset, distance in zip(around @ stride, distances, strict=True):
+        hit = flat[there[open_] + offset]
+        result[open_[hit]] = distance
+        open_ = open_[~hit]
+        if not len(open_):
+            return result
+    tree = cKDTree(np.argwhere(other) * spacing, balanced_tree=False, compact_nodes=False)
+    left = np.column_stack(np.unravel_index(there[open_], mine.shape)) * spacing
+    result[open_] = tree.query(left)[0]
+    return result
+
+
+@cache
+def _neighbours(spacing_mm: tuple[float, float, float]) -> tuple[NDArray, NDArray[np.float64]]:
+    """Offsets (n, 3) of the voxels within a radius and their distances in mm, nearest first: whatever lies outside is further away."""
+    radius = REACH_VOXELS * min(spacing_mm)
+    most = np.floor(radius / np.array(spacing_mm) * (1 + TIE)).astype(int)
+    offsets = np.stack(np.meshgrid(*[np.arange(-n, n + 1) for n in most], indexing="ij"), axis=-1).reshape(-1, 3)
+    distances = np.linalg.norm(offsets * np.array(spacing_mm), axis=1)
+    order = np.argsort(distances, kind="stable")
+    order = order[distances[order] <= radius * (1 + TIE)]
+    return offsets[order], distances[order]

@@ -7,7 +7,7 @@ import numpy as np
 from scipy import ndimage
 
 from crossmod.cohort.images import Scan
-from crossmod.cohort.kidneys import MASK_VALUES, SEPARATION_MM, assign_sides
+from crossmod.cohort.kidneys import MASK_VALUES, SEPARATION_MM, assign_sides, part_centres
 from crossmod.predict.network import Ensemble, TrainedStage
 from crossmod.prepare.arrays import normalise
 from crossmod.prepare.geometry import Grid, covered, resample
@@ -99,11 +99,10 @@ def segment_parenchyma(
 
 def kidney_boxes(mask: np.ndarray, native: Grid, grid: Grid) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """The box of each kidney of a native mask (1 right, 2 left) in voxels of a stage's grid."""
-    boxes = {}
+    boxes, found = {}, ndimage.find_objects(mask, max(MASK_VALUES.values()))
     for side, value in MASK_VALUES.items():
-        index = np.argwhere(mask == value)
-        if len(index):
-            low, high = index.min(axis=0) - 0.5, index.max(axis=0) + 0.5
+        if box := found[value - 1]:
+            low, high = (np.array([getattr(part, end) for part in box]) - 0.5 for end in ("start", "stop"))
             corners = np.array(np.meshgrid(*zip(low, high, strict=True), indexing="ij")).reshape(3, 8).T
             inside = grid.to_index(native.to_mm(corners))
             boxes[side] = (np.floor(inside.min(axis=0) + 0.5), np.ceil(inside.max(axis=0) + 0.5))
@@ -140,10 +139,11 @@ def _one_a_side(probability: np.ndarray, count: int, grid: Grid) -> np.ndarray:
     parts, found = ndimage.label(mask, np.ones((3, 3, 3)))
     if not found:
         return mask
-    numbers = np.arange(1, found + 1)
-    volume_ml = np.bincount(parts.ravel())[1:] * float(np.prod(grid.spacing_mm)) / 1000
-    sure = ndimage.mean(probability, parts, numbers)
-    x_mm = grid.to_mm(np.array(ndimage.center_of_mass(mask, parts, numbers)))[:, 0]
+    numbers, of = np.arange(1, found + 1), parts[mask] - 1
+    voxels = np.bincount(of)
+    volume_ml = voxels * float(np.prod(grid.spacing_mm)) / 1000
+    sure = np.bincount(of, probability[mask]) / voxels
+    x_mm = grid.to_mm(part_centres(parts))[:, 0]
     right = x_mm >= grid.to_mm([(np.array(grid.shape) - 1) / 2])[0, 0]
     chosen = []
     for side in (right, ~right):
@@ -161,4 +161,10 @@ def _one_a_side(probability: np.ndarray, count: int, grid: Grid) -> np.ndarray:
 def _only(parts: np.ndarray, numbers: np.ndarray) -> np.ndarray:
     """The components of some numbers, with a rim: a probability of exactly one half there must survive interpolation."""
     kept = np.isin(parts, numbers)
-    return ndimage.binary_dilation(kept) & (kept | (parts == 0))
+    result = kept.copy()
+    for axis in range(3):  # the rim: neighbours by a face
+        ahead, behind = ([slice(None)] * 3 for _ in range(2))
+        ahead[axis], behind[axis] = slice(1, None), slice(None, -1)
+        result[tuple(ahead)] |= kept[tuple(behind)]
+        result[tuple(behind)] |= kept[tuple(ahead)]
+    return result & (kept | (parts == 0))

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from crossmod.cohort.images import read_scan, write_mask
+from crossmod.cohort.images import read_space, write_mask
 from crossmod.cohort.table import read_cohort
 from crossmod.job import Job, whole
 from crossmod.predict.cascade import OnGrid, kidney_boxes, segment_kidneys, segment_parenchyma
@@ -42,14 +42,14 @@ def predict_site(job: Job) -> None:
             files = cohort.cases.set_index("case")
             arrays = {name: _prepared(prepared[cohort_name], name, cases) for name in stages}
             for case in cases:
-                scan = read_scan(cohort.root / files.loc[case, "image"])
-                native = Grid(scan.array.shape, scan.affine)
+                space = read_space(cohort.root / files.loc[case, "image"])
+                native = Grid(space.shape, space.affine)
                 on_grid = {name: found[case] for name, found in arrays.items() if case in found}
                 masks = _segment(on_grid, stages, native)
                 row = {"cohort": cohort_name, "case": case, "reference": files.loc[case, "label"]}
                 for kind, mask in masks.items():
                     row[kind] = f"{case}.{kind}.nii.gz"
-                    write_mask(folder / row[kind], mask, scan.affine, scan.codes)
+                    write_mask(folder / row[kind], mask, space.affine, space.codes)
                 rows.append(row)
                 progress.advance()
         columns = ["cohort", "case", "reference", "kidney", "parenchyma", "parenchyma_reference_box"]

@@ -1,6 +1,7 @@
 """The MLflow run of one training."""
 
 import subprocess
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -48,9 +49,11 @@ class TrainingRun:
 
     def log(self, row: Mapping[str, float]) -> None:
         """Log one point of the training curve."""
-        for key, value in row.items():
-            if key != "step":
-                self.client.log_metric(self.run_id, f"train_{key}", value, step=int(row["step"]))
+        from mlflow.entities import Metric
+
+        now, step = round(1e3 * time.time()), int(row["step"])
+        metrics = [Metric(f"train_{key}", value, now, step) for key, value in row.items() if key != "step"]
+        self.client.log_batch(self.run_id, metrics)  # one transaction
 
     def finish(self, rows: list[dict[str, float]]) -> None:
         """Log what the training ended with."""
@@ -72,12 +75,16 @@ class TrainingRun:
         }
 
     def _log_params(self) -> None:
+        from mlflow.entities import Param
+
+        params = []
         stage = self.settings["stages"][self.settings["stage"]]
         sections = {"model": self.settings["model"], "training": self.settings["training"], "stage": stage}
         for section, values in sections.items():
             for key, value in values.items():
                 text = value if isinstance(value, str) else canonical(value)
-                self.client.log_param(self.run_id, f"{section}.{key}", text[:500])
+                params.append(Param(f"{section}.{key}", text[:500]))
+        self.client.log_batch(self.run_id, params=params)
 
 
 def git_commit() -> str:

@@ -30,7 +30,8 @@ class Change:
 
     def __call__(self, image: np.ndarray, label: np.ndarray) -> dict[str, torch.Tensor]:
         """Apply to an image and its label of the same shape."""
-        both = torch.from_numpy(np.stack([image, label]).astype(np.float32))  # (2, X, Y, Z), moved in one go
+        # (2, X, Y, Z), moved in one go; torch widens half precision several times faster than numpy.
+        both = torch.stack([torch.from_numpy(array).float() for array in (image, label)])
         if self.affine is not None:
             both = self.affine(both, spatial_size=self.patch, mode="bilinear")
         x, y = both[:1], both[1:] >= 0.5
