@@ -1,6 +1,7 @@
 """Kidney DSC after equal training time, crossmod and nnU-Net on one cohort and the same cores.
 
     python benchmarks/contest.py --folder FOLDER                  # measures speed, then trains whatever is not there yet
+    python benchmarks/contest.py --folder FOLDER --only crossmod --threads 1     # and the others beside it
     python benchmarks/contest.py --folder FOLDER --only-show
 
 Simulated CT of the renal study; the first stage of crossmod beside nnU-Net as it plans itself, and as it plans for crossmod's patch and spacing. First
@@ -22,6 +23,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pingouin
+from filelock import FileLock
 from measured import show, told_s, write
 from prepare import nnunet, nnunet_raw
 from real_scans import dsc
@@ -36,7 +38,7 @@ CROSSMOD = str(Path(sys.executable).parent / "crossmod")
 COHORTS = {"train": {"cases": 116, "seed": 7101}, "test": {"cases": 24, "seed": 7202}}
 OURS, OWN, SAME = "crossmod", "nnU-Net, its own plan", "nnU-Net, planned for crossmod's patch"
 PLANS = {OWN: "nnUNetPlans", SAME: "samePlans"}
-MINUTES = {OURS: (1, 2, 5, 10, 30), SAME: (10, 30), OWN: (10, 30)}
+MINUTES = {OURS: (1, 2, 5, 10, 30), SAME: (30, 10), OWN: (30, 10)}
 STUDY = compose(["study=renal"])
 STAGE = STUDY["stages"]["kidney"]
 
@@ -252,6 +254,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, required=True, help="keeps cohorts, arrays and what was measured")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", nargs="+", choices=MINUTES, default=list(MINUTES), help="train these alone")
     parser.add_argument("--only-show", action="store_true")
     options = parser.parse_args()
     folder = options.folder.resolve()
@@ -261,7 +264,7 @@ def main() -> None:
     if not options.only_show:
         make(folder, options.threads)
         seconds = known("step_s", lambda: speed(folder, options.threads, options.rounds))
-        for name, minutes in [(name, minutes) for name, turns in MINUTES.items() for minutes in turns]:
+        for name, minutes in [(one, turn) for one in options.only for turn in MINUTES[one]]:
             steps = max(1, round(60 * minutes / float(np.median(seconds[name]))))
             known(f"{name} | {minutes}", lambda n=name, s=steps: contest(folder, n, s, options.threads))
     told(known.values)
@@ -269,17 +272,22 @@ def main() -> None:
 
 
 class Known:
-    """Results in a JSON file; a measurement that is there is not repeated."""
+    """Results in a JSON file that several processes add to; a measurement that is there is not repeated."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """What is known by now."""
+        return json.loads(self.path.read_text(encoding="utf-8")) if self.path.is_file() else {}
 
     def __call__(self, key: str, measure: Callable[[], Any]) -> Any:
         """The value of a key, measured if need be."""
         if key not in self.values:
-            self.values[key] = measure()
-            self.path.write_text(json.dumps(self.values, indent=2) + "\n", encoding="utf-8")
+            found = measure()
+            with FileLock(self.path.with_suffix(".lock")):
+                self.path.write_text(json.dumps(self.values | {key: found}, indent=2) + "\n", encoding="utf-8")
         return self.values[key]
 
 

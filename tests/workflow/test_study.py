@@ -81,6 +81,7 @@ import os, signal, sys
 from crossmod import cli
 
 if sys.argv[1] == "train":
+    os.environ.pop("CROSSMOD_WARM", None)  # this process is to train, and to fail
     from crossmod.train.loop import Curve
 
     def die(self, trainer, *_):
