@@ -145,3 +145,20 @@ print(done.returncode, "no such job file" in done.stderr, "Traceback" in done.st
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["2", "True", "False", "False"]
     assert done.stderr == ""
+
+
+def test_what_is_loaded_can_be_forked_and_tells_nobody():
+    """A thread of a library would not be there after a fork (Arrow's allocator starts its own anew); MLflow's telemetry is off before it is loaded."""
+    code = """
+import os
+from pathlib import Path
+from crossmod import warm
+warm._load()
+print(*{path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")} - {Path("/proc/self/comm").read_text().strip(), "jemalloc_bg_thd"})
+print(os.environ["MLFLOW_DISABLE_TELEMETRY"])
+"""
+    one = dict.fromkeys(warm.THREADS, "1")
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, **one}, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["true"]

@@ -26,8 +26,14 @@ from pathlib import Path
 ADDRESS = "CROSSMOD_WARM"
 # What is read when a library is loaded: a job that wants other values must load it anew.
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-# What trainings, predictions and scores need; other steps load the rest.
-LOADED = ("crossmod.train.loop", "crossmod.predict.site", "crossmod.evaluate.scores", "mlflow.tracking")
+# What trainings, predictions and scores need; other steps load the rest. The store comes before MLflow: it turns its telemetry off.
+LOADED = (
+    "crossmod.train.loop",
+    "crossmod.predict.site",
+    "crossmod.evaluate.scores",
+    "crossmod.tracking.store",
+    "mlflow.tracking",
+)
 LONGEST = 100  # bytes of a socket's name
 KILLED = 128 + signal.SIGKILL  # exit code of a job that died without a word, as a shell tells it
 
