@@ -108,16 +108,20 @@ def assign_sides(mask: Mask, affine: NDArray, sides: NDArray[np.uint8] | None = 
         component and the largest one lateral to it are the kidneys; all other parts join the nearest of
         them.
     """
-    affine = np.asarray(affine, dtype=float)
     result = np.zeros(mask.shape, dtype=np.uint8) if sides is None else sides.copy()
-    unsided = mask & (result == 0)
-    if not unsided.any():
+    held = mask if sides is None else mask | (sides > 0)
+    found = ndimage.find_objects(held.view(np.uint8))
+    if not found:
         return result
-    box = ndimage.find_objects((unsided | (result > 0)).astype(np.uint8))[0]
-    local = affine.copy()
-    local[:3, 3] += affine[:3, :3] @ [part.start for part in box]
-    centre_x_mm = (affine @ [*((np.array(mask.shape) - 1) / 2), 1])[0]
-    result[box] = _assign(unsided[box], result[box], local, centre_x_mm)
+    # Only where tissue is: of a scan of 512 × 512 × 600 every further array would take 160 MB.
+    (box,) = found
+    unsided = mask[box] & (result[box] == 0)
+    if unsided.any():
+        affine = np.asarray(affine, dtype=float)
+        local = affine.copy()
+        local[:3, 3] += affine[:3, :3] @ [part.start for part in box]
+        centre_x_mm = (affine @ [*((np.array(mask.shape) - 1) / 2), 1])[0]
+        result[box] = _assign(unsided, result[box], local, centre_x_mm)
     return result
 
 
