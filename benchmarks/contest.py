@@ -24,7 +24,7 @@ import numpy as np
 import pandas as pd
 import pingouin
 from filelock import FileLock
-from measured import show, told_s, write
+from measured import ms, show, write
 from prepare import nnunet, nnunet_raw
 from real_scans import dsc
 
@@ -293,14 +293,14 @@ class Known:
 
 def told(values: dict[str, Any]) -> None:
     """Print DSC by minutes, and crossmod's advantage with its interval."""
-    show("A step, patches included", ("", "seconds"), [(name, told_s(s)) for name, s in values["step_s"].items()])
+    show("A step, patches included", ("", "ms"), [(name, ms(s)) for name, s in values["step_s"].items()])
     scores = pd.DataFrame({tuple(key.split(" | ")): cases for key, cases in values.items() if key != "step_s"})
     rows = []
     for name, minutes in scores:
         mine, theirs = scores[OURS, minutes], scores[name, minutes]
         ahead = ""
         if name != OURS:
-            low, high = pingouin.compute_bootci(mine - theirs, func="mean", method="cper", seed=0, n_boot=9999)
+            low, high = pingouin.compute_bootci(mine - theirs, func="mean", method="bca", seed=0, n_boot=9999)
             ahead = f"{(mine - theirs).mean():+.3f} ({low:+.3f} to {high:+.3f})"
         rows.append((name, minutes, f"{theirs.mean():.3f} ({theirs.min():.3f}–{theirs.max():.3f})", ahead))
     columns = ("", "minutes", "mean DSC (range)", "crossmod's advantage (95 %)")

@@ -93,8 +93,10 @@ def jobs_to_run():
 
 onstart:
     LOCKS.append(hold_the_study())
-    logger.addHandler(StudyProgress(jobs_to_run(), workflow.cores, USUAL_S))
-    if workflow.local_exec:
+    jobs = jobs_to_run()
+    logger.addHandler(StudyProgress(jobs, workflow.cores, USUAL_S))
+    # One job alone loads what it needs no faster that way.
+    if workflow.local_exec and sum(jobs[rule] for rule in ("train", "predict", "evaluate")) > 1:
         warm.start()
 
 
