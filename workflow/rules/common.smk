@@ -96,7 +96,10 @@ onstart:
     jobs = jobs_to_run()
     logger.addHandler(StudyProgress(jobs, workflow.cores, USUAL_S))
     # One job alone loads what it needs no faster that way.
-    if workflow.local_exec and sum(jobs[rule] for rule in ("train", "predict", "evaluate")) > 1:
+    if (
+        workflow.local_exec
+        and sum(jobs[rule] for rule in ("train", "predict", "evaluate")) > 1
+    ):
         warm.start()
 
 
