@@ -106,12 +106,18 @@ def crossmod_command(folder: Path, out: Path, steps: int, threads: int) -> list[
             "store": str(folder / "mlflow/store.json"),
         },
         "outputs": {
-            **{"weights": str(out / "model.safetensors"), "history": str(out / "history.csv")},
-            **{"run": str(out / "run.json"), "resume": str(out / "resume")},
+            "weights": str(out / "model.safetensors"),
+            "history": str(out / "history.csv"),
+            "run": str(out / "run.json"),
+            "resume": str(out / "resume"),
         },
         "settings": {
-            **{"arm": arm, "seed": 0, "stage": "kidney", "stages": {"kidney": {**STAGE, "steps": steps}}},
-            **{"model": STUDY["model"], "training": {**STUDY["training"], "threads": threads}},
+            "arm": arm,
+            "seed": 0,
+            "stage": "kidney",
+            "stages": {"kidney": {**STAGE, "steps": steps}},
+            "model": STUDY["model"],
+            "training": {**STUDY["training"], "threads": threads},
             "tags": {"study": "contest", "scale": "laptop"},
         },
     }

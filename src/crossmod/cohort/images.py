@@ -103,12 +103,8 @@ def read_space(path: str | Path) -> Space:
     if not (path.is_file() and path.name.lower().endswith(NIFTI)):
         return read_scan(path).space
     image, codes = _open_nifti(path)
-    shape = tuple(image.shape)
-    while len(shape) > 3 and shape[-1] == 1:
-        shape = shape[:-1]
     affine = np.asarray(image.affine, dtype=float)
-    _refuse_no_volume(path, shape, affine)
-    return Space(shape, affine, codes)
+    return Space(_volume(path, image.shape, affine), affine, codes)
 
 
 def write_scan(path: str | Path, scan: Scan) -> None:
@@ -238,19 +234,20 @@ def _states_orientation(path: Path, reader) -> bool:
 
 
 def _checked(path: Path, scan: Scan) -> Scan:
-    array = scan.array
-    while array.ndim > 3 and array.shape[-1] == 1:
-        array = array[..., 0]
-    _refuse_no_volume(path, array.shape, scan.affine)
-    return Scan(native(array), scan.affine, scan.codes)
+    shape = _volume(path, scan.array.shape, scan.affine)
+    return Scan(native(scan.array.reshape(shape)), scan.affine, scan.codes)
 
 
-def _refuse_no_volume(path: Path, shape: tuple, affine: NDArray[np.float64]) -> None:
+def _volume(path: Path, shape: tuple[int, ...], affine: NDArray[np.float64]) -> tuple[int, int, int]:
+    """The shape without further axes of length one, if that is one volume at a place."""
+    while len(shape) > 3 and shape[-1] == 1:
+        shape = shape[:-1]
     if len(shape) != 3 or 0 in shape:
         raise _not_a_volume(path, shape)
     if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
         value = np.array2string(affine[:3], precision=3, separator=",").replace("\n", "")
         raise ScanError(path, "the affine cannot be inverted", value, "Convert the scan again from its DICOM files.")
+    return shape
 
 
 def _refuse_colour(path: Path, colour: bool, kind: str) -> None:
