@@ -179,13 +179,17 @@ def nnunet_step(trainer: Any, step: int) -> None:
 
 
 def nnunet_masks(folder: Path, trainer: Any) -> dict[str, np.ndarray]:
-    """Case → kidneys, by its predictor: overlap of a half, no mirroring."""
+    """Case → kidneys, by its predictor: overlap of a half, no mirroring; its network is computed as crossmod's are, or its own plan would take hours."""
     import torch
     from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
     from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 
+    from crossmod.models.hardware import hardware_for
+
     trainer.set_deep_supervision_enabled(False)
     trainer.network.eval()
+    hardware = hardware_for(trainer.network, trainer.configuration_manager.patch_size, "auto")
+    hardware.lay_out(trainer.network)
     predictor = nnUNetPredictor(
         use_mirroring=False, device=torch.device("cpu"), perform_everything_on_device=False, allow_tqdm=False
     )
@@ -201,7 +205,8 @@ def nnunet_masks(folder: Path, trainer: Any) -> dict[str, np.ndarray]:
     masks = {}
     for case, image, _ in test_cases(folder):
         array, properties = SimpleITKIO().read_images([str(image)])
-        masks[case] = predictor.predict_single_npy_array(array, properties).transpose(2, 1, 0) > 0
+        with hardware.autocast():
+            masks[case] = predictor.predict_single_npy_array(array, properties).transpose(2, 1, 0) > 0
     return masks
 
 

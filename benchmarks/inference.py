@@ -21,7 +21,7 @@ from measured import Apart, ratio, show, take_turns, times, told_s, write
 from real_scans import dsc
 from scipy import ndimage
 
-from crossmod.cohort.images import read_scan, write_mask
+from crossmod.cohort.images import open_scan, read_scan, write_mask
 from crossmod.measure import Model, segment_scan
 from crossmod.phantom import Population, parse_recipe, simulate
 
@@ -31,10 +31,20 @@ STAGES = ("kidney", "parenchyma")
 
 
 def draw(folder: Path, slices: int) -> Path:
-    """A simulated trunk, mirrored up and down until it is long enough; every length holds kidneys."""
+    """A simulated patient in as many slices: the kidneys in their middle, and what lies above and below them mirrored to and fro."""
     part = {"spacing_mm": SPACING_MM, "field_of_view_mm": [400.0, 400.0, 240.0]}
     patient = simulate(1, parse_recipe(part), Population(tumour=0.0))
-    array = np.concatenate([patient.image, patient.image[:, :, ::-1], patient.image], axis=2)[:, :, :slices]
+    kidneys = np.flatnonzero(patient.labels.any(axis=(0, 1)))
+    order, first, last = np.arange(patient.labels.shape[2]), kidneys[0], kidneys[-1]
+    order = np.concatenate(
+        [
+            np.pad(order[:first], (slices, 0), mode="reflect"),
+            order[first : last + 1],
+            np.pad(order[last + 1 :], (0, slices), mode="reflect"),
+        ]
+    )
+    start = slices + (first + last - slices) // 2
+    array = patient.image[:, :, order[start : start + slices]]
     path = folder / f"ct{slices}.nii.gz"
     # R-A-S ordered, for nnU-Net does not look.
     nib.save(nib.as_closest_canonical(nib.Nifti1Image(array.astype(np.int16), patient.affine)), path)
@@ -66,7 +76,7 @@ def crossmod(ct: Path, out: Path, threads: int) -> Callable[[], int]:
 
     def call() -> int:
         forget_peak()
-        scan = read_scan(ct)
+        scan = open_scan(ct)
         found = segment_scan(scan, "CT", model, threads)
         for name, mask in zip(STAGES, (found.kidney, found.parenchyma), strict=True):
             write_mask(out / f"crossmod.{name}.nii.gz", mask, scan.affine)

@@ -9,7 +9,17 @@ import SimpleITK as sitk
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crossmod.cohort.images import Scan, ScanError, read_scan, read_space, write_mask, write_scan
+from crossmod.cohort.images import (
+    Scan,
+    ScanError,
+    Unread,
+    open_scan,
+    planes,
+    read_scan,
+    read_space,
+    write_mask,
+    write_scan,
+)
 from crossmod.job import UserError
 
 ORIENTATIONS = [
@@ -98,14 +108,14 @@ def test_a_fourth_axis_of_one_is_dropped(tmp_path, save):
     assert read_scan(tmp_path / "four.nii.gz").array.shape == read_space(tmp_path / "four.nii.gz").shape == (4, 5, 6)
 
 
-@pytest.mark.parametrize("read", [read_scan, read_space])
+@pytest.mark.parametrize("read", [read_scan, open_scan, read_space])
 def test_real_time_series_are_refused(read, tmp_path, save):
     save(tmp_path / "four.nii.gz", np.zeros((4, 5, 6, 2), dtype=np.uint8))
     with pytest.raises(ScanError, match=r"4×5×6×2 voxels.*One scan per file"):
         read(tmp_path / "four.nii.gz")
 
 
-@pytest.mark.parametrize("read", [read_scan, read_space])
+@pytest.mark.parametrize("read", [read_scan, open_scan, read_space])
 def test_colour_is_refused(read, tmp_path, affine):
     colour = np.zeros((3, 3, 3), dtype=[("R", "u1"), ("G", "u1"), ("B", "u1")])
     nib.save(nib.Nifti1Image(colour, affine), tmp_path / "colour.nii.gz")
@@ -117,7 +127,7 @@ def test_colour_is_refused(read, tmp_path, affine):
         read(tmp_path / "colour.mha")
 
 
-@pytest.mark.parametrize("read", [read_scan, read_space])
+@pytest.mark.parametrize("read", [read_scan, open_scan, read_space])
 def test_a_header_without_orientation_is_refused(read, tmp_path, affine):
     image = nib.Nifti1Image(np.zeros((3, 3, 3), dtype=np.uint8), None)
     image.header["sform_code"] = image.header["qform_code"] = 0
@@ -130,7 +140,7 @@ def test_a_header_without_orientation_is_refused(read, tmp_path, affine):
         read(tmp_path / "nowhere.nrrd")
 
 
-@pytest.mark.parametrize("read", [read_scan, read_space])
+@pytest.mark.parametrize("read", [read_scan, open_scan, read_space])
 def test_contradicting_orientations_are_refused(read, tmp_path, affine):
     image = nib.Nifti1Image(np.zeros((3, 3, 3), dtype=np.uint8), affine)
     image.set_sform(affine, 1)
@@ -140,22 +150,75 @@ def test_contradicting_orientations_are_refused(read, tmp_path, affine):
         read(tmp_path / "both.nii.gz")
 
 
-def test_broken_and_missing_files_say_so(tmp_path, save, ct):
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz", ".mha"])
+@pytest.mark.parametrize(("kind", "slope"), [(">i2", None), ("<i2", 2.0), ("<f8", None), ("u1", None)])
+def test_voxels_on_disk_are_those_in_memory(tmp_path, affine, suffix, kind, slope, monkeypatch):
+    monkeypatch.setattr("crossmod.cohort.images.AT_ONCE_VOXELS", 40)  # two planes
+    path = tmp_path / f"scan{suffix}"
+    array = np.random.default_rng(0).integers(0, 200, (4, 5, 6, 1)).astype(kind)
+    if suffix == ".mha":
+        sitk.WriteImage(sitk.GetImageFromArray(array[..., 0].astype(kind.lstrip("<>"))), str(path))
+    else:
+        header = nib.Nifti1Header(endianness=">" if kind.startswith(">") else "<")
+        image = nib.Nifti1Image(array, affine, header, dtype=array.dtype)
+        image.header.set_slope_inter(slope, 0 if slope else None)
+        nib.save(image, path)
+    there, here = open_scan(path), read_scan(path)
+    assert isinstance(there.array, Unread) is (suffix != ".mha")
+    assert (there.array.shape, there.codes) == (here.array.shape, here.codes)
+    np.testing.assert_array_equal(there.affine, here.affine)
+    boxes = [(slice(1, 3), slice(0, 4, 2), slice(2, 5)), (slice(None), slice(-2, None), slice(None, None, 2))]
+    boxes.append((slice(None), slice(1, 1), slice(6, 9)))
+    for box in boxes:
+        np.testing.assert_array_equal(there.array[box], here.array[box])
+    box = boxes[0]
+    for found, wanted in ((there.array[box], here.array[box]), (np.asarray(there.array), here.array)):
+        assert found.dtype == wanted.dtype
+        np.testing.assert_array_equal(found, wanted)
+    for array in (there.array, here.array):
+        across, read = planes(array)
+        np.testing.assert_array_equal(np.stack(list(read), axis=across), here.array)
+
+
+def test_what_was_unpacked_ends_with_the_scan(tmp_path, save, ct, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    scan = open_scan(save(tmp_path / "ct.nii.gz", ct))
+    assert not list((tmp_path / "temporary").iterdir()), "it has no name"
+    np.testing.assert_array_equal(np.asarray(scan.array), ct)
+
+
+def test_a_part_of_a_scan_stays_at_its_place(tmp_path, save, ct):
+    scan = open_scan(save(tmp_path / "ct.nii.gz", ct))
+    part = scan.part((slice(2, 5), slice(1, 4), slice(3, 6)))
+    np.testing.assert_array_equal(np.asarray(part.array), ct[2:5, 1:4, 3:6])
+    box = (slice(1, 3), slice(0, 2), slice(2, 3))
+    np.testing.assert_array_equal(part.array[box], ct[2:5, 1:4, 3:6][box])
+    np.testing.assert_array_equal(part.part(box).array[:, :, :], ct[2:5, 1:4, 3:6][box])
+    np.testing.assert_allclose(part.affine @ [0, 0, 0, 1], scan.affine @ [2, 1, 3, 1])
+
+
+@pytest.mark.parametrize("read", [read_scan, open_scan])
+def test_broken_and_missing_files_say_so(read, tmp_path, save, ct):
     whole = save(tmp_path / "ct.nii.gz", ct).read_bytes()
     (tmp_path / "cut.nii.gz").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ScanError, match=r"cut\.nii\.gz: the file cannot be read.*cut short"):
-        read_scan(tmp_path / "cut.nii.gz")
+        read(tmp_path / "cut.nii.gz")
+    nib.save(nib.load(tmp_path / "ct.nii.gz"), tmp_path / "ct.nii")
+    (tmp_path / "cut.nii").write_bytes((tmp_path / "ct.nii").read_bytes()[:-100])
+    with pytest.raises(ScanError, match=r"cut\.nii: the file cannot be read.*cut short"):
+        read(tmp_path / "cut.nii")
     (tmp_path / "text.nrrd").write_text("no scan")
     with pytest.raises(ScanError, match=r"text\.nrrd: the file cannot be read"):
-        read_scan(tmp_path / "text.nrrd")
+        read(tmp_path / "text.nrrd")
     with pytest.raises(ScanError, match=r"no such file"):
-        read_scan(tmp_path / "absent.nii.gz")
+        read(tmp_path / "absent.nii.gz")
     (tmp_path / "scan.jpg").write_bytes(b"x")
     with pytest.raises(ScanError, match=r"unknown kind of file \(\.jpg\).*\.nrrd"):
-        read_scan(tmp_path / "scan.jpg")
+        read(tmp_path / "scan.jpg")
 
 
-@pytest.mark.parametrize("read", [read_scan, read_space])
+@pytest.mark.parametrize("read", [read_scan, open_scan, read_space])
 def test_an_affine_without_inverse_is_refused(read, tmp_path, affine):
     flat = affine.copy()
     flat[2, 2] = 0

@@ -1,5 +1,7 @@
 """The cascade in space: with a network that thresholds brightness, masks lie where the bright bodies are."""
 
+import tracemalloc
+
 import nibabel as nib
 import numpy as np
 import pytest
@@ -9,11 +11,13 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
-from crossmod.cohort.images import Scan
+from crossmod.cohort.images import Scan, open_scan, write_scan
 from crossmod.cohort.kidneys import assign_sides
 from crossmod.predict.cascade import _only, kidney_boxes, kidneys_of, on_grids, segment_kidneys, segment_parenchyma
 from crossmod.predict.network import TrainedStage
+from crossmod.prepare.arrays import normalise
 from crossmod.prepare.geometry import Grid, resample
+from crossmod.prepare.window import window
 
 NORMALISATION = {"ct_window_hu": [-200.0, 300.0], "mr_percentiles": [0.5, 99.5]}
 STAGES = {
@@ -118,6 +122,38 @@ def test_a_box_that_reaches_beyond_the_scan_is_no_harm(stages):
     boxes = {"right": (np.array([-30, -30, -30]), np.array([10, 10, 10]))}
     found = segment_parenchyma(ready, "parenchyma", stages["parenchyma"], native, boxes)
     assert found.shape == scan.array.shape
+
+
+@pytest.mark.parametrize("codes", [("L", "P", "S"), ("P", "I", "R")])
+def test_a_box_resampled_by_itself_is_that_of_the_whole(codes, tmp_path):
+    scan, _ = patient(codes)
+    write_scan(tmp_path / "scan.nii.gz", scan)
+    ready = on_grids(open_scan(tmp_path / "scan.nii.gz"), "CT", STAGES, NORMALISATION)
+    normal = normalise(scan, "CT", NORMALISATION)
+    grid = normal.grid(STAGES["parenchyma"]["spacing_mm"])
+    whole = normal.on_grid(grid)
+    assert ready.images["parenchyma"].shape == whole.shape == grid.shape
+    for low in ((-3, 5, 40), (10, 10, 10), (50, 40, 20), (500, 0, 0)):
+        found = window(ready.images["parenchyma"], np.array(low), np.array([30, 25, 20]), ready.background)
+        wanted = window(whole, np.array(low), np.array([30, 25, 20]), normal.background)
+        np.testing.assert_allclose(found, wanted, atol=1e-5)
+
+
+def test_memory_does_not_grow_with_the_slices(tmp_path, monkeypatch):
+    monkeypatch.setattr("crossmod.prepare.geometry.SLAB_VOXELS", 200_000)
+    monkeypatch.setattr("crossmod.cohort.images.AT_ONCE_VOXELS", 200_000)
+    peaks = {}
+    for slices in (100, 400):
+        array = np.full((96, 96, slices), -1000, dtype=np.int16)
+        array[20:70, 30:60] = np.arange(slices) % 90
+        write_scan(tmp_path / "ct.nii.gz", Scan(array, np.diag([3.0, 3.0, 1.0, 1.0])))
+        tracemalloc.start()
+        scan = open_scan(tmp_path / "ct.nii.gz")
+        ready = on_grids(scan, "CT", STAGES, NORMALISATION)
+        window(ready.images["parenchyma"], np.array([5, 5, 5]), np.array([16, 16, 16]), ready.background)
+        peaks[slices] = tracemalloc.get_traced_memory()[1] - ready.images["kidney"].nbytes
+        tracemalloc.stop()
+    assert peaks[400] < 1.1 * peaks[100] < array.nbytes
 
 
 def blobs(*found: tuple[int, float, float]) -> tuple[np.ndarray, Grid]:

@@ -1,8 +1,12 @@
 """Normalisation: by modality, of the body, robust to what is not body."""
 
+from dataclasses import asdict
+
+import nibabel as nib
 import numpy as np
 import pytest
 
+from crossmod.cohort.images import open_scan, read_scan
 from crossmod.job import UserError
 from crossmod.prepare.normalise import _moments, body_box, fit_window
 
@@ -32,6 +36,16 @@ def test_the_body_gets_mean_0_and_sd_1(scans, modality):
 def test_the_box_holds_the_body(scans, modality):
     low, high = body_box(scans[1][modality], modality)
     assert (low.tolist(), high.tolist()) == ([8, 10, 0], [32, 30, 20])
+
+
+@pytest.mark.parametrize("modality", ["CT", "MR"])
+def test_a_scan_on_disk_is_treated_as_one_in_memory(scans, modality, tmp_path):
+    path = tmp_path / "scan.nii.gz"
+    nib.save(nib.Nifti1Image(scans[1][modality].astype(np.int16), np.eye(4)), path)
+    there, here = open_scan(path).array, read_scan(path).array
+    assert [end.tolist() for end in body_box(there, modality)] == [end.tolist() for end in body_box(here, modality)]
+    windows = [asdict(fit_window(array, modality, CT, MR)) for array in (there, here)]
+    assert windows[0] == pytest.approx(windows[1], rel=1e-12)
 
 
 def test_mr_does_not_depend_on_the_scanners_units(scans):

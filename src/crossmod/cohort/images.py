@@ -4,15 +4,22 @@ NIfTI through nibabel, NRRD and MetaImage through SimpleITK, DICOM series folder
 :mod:`crossmod.cohort.dicom`. Only voxels and geometry are kept: no header field that could name a patient.
 """
 
+import gzip
+import shutil
+import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import nibabel as nib
 import numpy as np
+from nibabel.arrayproxy import ArrayProxy
 from numpy.typing import NDArray
 
 from crossmod.job import UserError
 
+AT_ONCE_VOXELS = 8_000_000  # of planes read from disk
 NIFTI = (".nii", ".nii.gz")
 ITK = (".nrrd", ".nhdr", ".mha", ".mhd")
 # ITK's first two axes point to the patient's left and back (LPS+), ours to the right and front (RAS+).
@@ -52,7 +59,7 @@ class Scan:
         codes: NIfTI's sform and qform code; (1, 0) for scans of other formats.
     """
 
-    array: NDArray
+    array: "NDArray | Unread"
     affine: NDArray[np.float64]
     codes: tuple[int, int] = (1, 0)
 
@@ -65,6 +72,50 @@ class Scan:
     def space(self) -> Space:
         """Where its voxels lie."""
         return Space(self.array.shape, self.affine, self.codes)
+
+    def part(self, box: tuple[slice, slice, slice]) -> "Scan":
+        """The voxels of a box at their place."""
+        affine = self.affine.copy()
+        affine[:3, 3] += affine[:3, :3] @ [along.start for along in box]
+        array = self.array.part(box) if isinstance(self.array, Unread) else self.array[box]
+        return Scan(array, affine, self.codes)
+
+
+class Unread:
+    """Voxels that stay on disk: indexing with three slices reads the planes of a box, some at a time, and gives the box as :func:`read_scan` does.
+
+    Attributes:
+        shape: (X, Y, Z).
+    """
+
+    def __init__(self, voxels: ArrayProxy, box: tuple[slice, slice, slice]) -> None:
+        self.shape = tuple(along.stop - along.start for along in box)
+        self._voxels, self._box = voxels, box
+
+    def __getitem__(self, box: tuple[slice, slice, slice]) -> NDArray:
+        x, y, z = (_slice_of(range(own.start, own.stop)[part]) for own, part in zip(self._box, box, strict=True))
+        some = z.step * max(1, AT_ONCE_VOXELS // int(np.prod(self._voxels.shape[:2])))
+        cuts = [slice(start, min(start + some, z.stop), z.step) for start in range(z.start, z.stop, some)] or [z]
+        return native(np.concatenate([np.asanyarray(self._voxels[..., cut])[x, y].copy() for cut in cuts], axis=2))
+
+    def part(self, box: tuple[slice, slice, slice]) -> "Unread":
+        """The voxels of a box; not read either."""
+        of = (_slice_of(range(own.start, own.stop)[part]) for own, part in zip(self._box, box, strict=True))
+        return Unread(self._voxels, tuple(of))
+
+    def __array__(self, dtype: type | None = None, copy: bool | None = None) -> NDArray:
+        return np.asarray(self[:, :, :], dtype=dtype)
+
+
+def _slice_of(numbers: range) -> slice:
+    return slice(numbers.start, numbers.stop, numbers.step)
+
+
+def planes(array: NDArray | Unread) -> tuple[int, Iterator[NDArray]]:
+    """The axis across which planes are read in one go, and the planes, one after another."""
+    axis = 0 if isinstance(array, np.ndarray) else 2
+    cuts = (tuple(slice(i, i + 1) if a == axis else slice(None) for a in range(3)) for i in range(array.shape[axis]))
+    return axis, (array[cut].squeeze(axis) for cut in cuts)
 
 
 def read_scan(path: str | Path) -> Scan:
@@ -91,6 +142,30 @@ def read_scan(path: str | Path) -> Scan:
         cure = f"Give one of {', '.join(NIFTI + ITK)}, or the folder of a DICOM series."
         raise ScanError(path, "unknown kind of file", path.suffix or "no suffix", cure)
     return _checked(path, scan)
+
+
+def open_scan(path: str | Path) -> Scan:
+    """As :func:`read_scan`, but the voxels of a NIfTI stay on disk, so that memory does not grow with its slices.
+
+    A compressed one is unpacked into the folder for temporary files; what is written there has no name, and ends with the scan.
+
+    Raises:
+        ScanError: as :func:`read_scan`.
+    """
+    path = Path(path)
+    if not (path.is_file() and path.name.lower().endswith(NIFTI)):
+        return read_scan(path)
+    image, codes = _open_nifti(path)
+    affine = np.asarray(image.affine, dtype=float)
+    shape = _volume(path, image.shape, affine)
+    try:
+        unpacked = path.open("rb") if path.suffix.lower() == ".nii" else _unpacked(path)
+        image = type(image).from_file_map({"image": nib.FileHolder(fileobj=unpacked)}, mmap=False)
+        array = Unread(image.dataobj.reshape(shape), tuple(slice(0, n) for n in shape))
+        array[:, :, -1:]  # of a file that is cut short, this fails now and not later
+    except Exception as error:
+        raise _unreadable(path, error) from error
+    return Scan(array, affine, codes)
 
 
 def read_space(path: str | Path) -> Space:
@@ -166,6 +241,13 @@ def _read_nifti(path: Path) -> Scan:
     except Exception as error:  # nibabel raises many kinds, down to zlib's own
         raise _unreadable(path, error) from error
     return Scan(array, np.asarray(image.affine, dtype=float), codes)
+
+
+def _unpacked(path: Path) -> IO[bytes]:
+    unpacked = tempfile.TemporaryFile()  # noqa: SIM115  open as long as the scan is
+    with gzip.open(path) as packed:
+        shutil.copyfileobj(packed, unpacked, 1 << 20)
+    return unpacked
 
 
 def _open_nifti(path: Path) -> tuple[nib.Nifti1Image, tuple[int, int]]:

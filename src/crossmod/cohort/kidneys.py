@@ -108,9 +108,10 @@ def assign_sides(mask: Mask, affine: NDArray, sides: NDArray[np.uint8] | None = 
         component and the largest one lateral to it are the kidneys; all other parts join the nearest of
         them.
     """
-    result = np.zeros(mask.shape, dtype=np.uint8) if sides is None else sides.copy()
+    order = "F" if mask.flags.f_contiguous else "C"  # of np.zeros, unlike zeros_like, untouched parts take no memory
+    result = np.zeros(mask.shape, np.uint8, order) if sides is None else sides.copy()
     held = mask if sides is None else mask | (sides > 0)
-    found = ndimage.find_objects(held.view(np.uint8))
+    found = boxes_of(held.view(np.uint8))
     if not found:
         return result
     # Only where tissue is: of a scan of 512 × 512 × 600 every further array would take 160 MB.
@@ -123,6 +124,14 @@ def assign_sides(mask: Mask, affine: NDArray, sides: NDArray[np.uint8] | None = 
         centre_x_mm = (affine @ [*((np.array(mask.shape) - 1) / 2), 1])[0]
         result[box] = _assign(unsided, result[box], local, centre_x_mm)
     return result
+
+
+def boxes_of(values: NDArray[np.integer]) -> list[tuple[slice, slice, slice] | None]:
+    """Where each value of a mask or label map lies, from 1 on; None for one that does not occur."""
+    if not values.flags.f_contiguous:
+        return ndimage.find_objects(values)
+    # In the order of memory: several times faster.
+    return [box and box[::-1] for box in ndimage.find_objects(values.T)]
 
 
 def part_centres(parts: NDArray) -> NDArray[np.float64]:

@@ -7,9 +7,9 @@ import numpy as np
 from scipy import ndimage
 
 from crossmod.cohort.images import Scan
-from crossmod.cohort.kidneys import MASK_VALUES, SEPARATION_MM, assign_sides, part_centres
+from crossmod.cohort.kidneys import MASK_VALUES, SEPARATION_MM, assign_sides, boxes_of, part_centres
 from crossmod.predict.network import Ensemble, TrainedStage
-from crossmod.prepare.arrays import normalise
+from crossmod.prepare.arrays import Normalised, normalise
 from crossmod.prepare.geometry import Grid, covered, resample
 from crossmod.prepare.window import window
 
@@ -23,25 +23,49 @@ _MARGIN_VOXELS = 8
 
 @dataclass(frozen=True)
 class OnGrid:
-    """A scan made ready for the cascade: one normalised array per stage.
+    """A scan made ready for the cascade: one normalised image per stage.
 
     Attributes:
-        images: stage name → (X, Y, Z) array, R-A-S.
+        images: stage name → (X, Y, Z) array, R-A-S, or what gives parts of it.
         grids: stage name → grid of that array.
         background: value outside the field of view.
     """
 
-    images: dict[str, np.ndarray]
+    images: "dict[str, np.ndarray | Unsampled]"
     grids: dict[str, Grid]
     background: float
 
 
+@dataclass(frozen=True)
+class Unsampled:
+    """A scan on a stage's grid of which only the boxes that are asked for are resampled: kidneys are a small part of a trunk.
+
+    Attributes:
+        scan: with its normalisation.
+        grid: of the stage.
+    """
+
+    scan: Normalised
+    grid: Grid
+    dtype = np.dtype(np.float32)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(X, Y, Z) of the whole."""
+        return self.grid.shape
+
+    def __getitem__(self, box: tuple[slice, slice, slice]) -> np.ndarray:
+        ends = np.array([part.indices(n)[:2] for part, n in zip(box, self.shape, strict=True)])
+        return self.scan.on_grid(self.grid.crop(ends[:, 0], tuple(ends[:, 1] - ends[:, 0])))
+
+
 def on_grids(scan: Scan, modality: str, stages: Plain, normalisation: Plain) -> OnGrid:
-    """Orient, normalise and resample a scan for every stage, exactly as the prepare step does."""
+    """Orient, normalise and resample a scan for every stage, exactly as the prepare step does: whole for the first one, which looks everywhere."""
     normal = normalise(scan, modality, normalisation)
-    found = {name: normal.on_grid(stage["spacing_mm"]) for name, stage in stages.items()}
-    images = {name: image for name, (image, _) in found.items()}
-    return OnGrid(images, {name: grid for name, (_, grid) in found.items()}, normal.background)
+    grids = {name: normal.grid(stage["spacing_mm"]) for name, stage in stages.items()}
+    first, *others = stages
+    images = {first: normal.on_grid(grids[first]), **{name: Unsampled(normal, grids[name]) for name in others}}
+    return OnGrid(images, grids, normal.background)
 
 
 def segment_kidneys(scan: OnGrid, name: str, stage: TrainedStage | Ensemble, native: Grid) -> np.ndarray:
@@ -56,16 +80,19 @@ def kidneys_of(probability: np.ndarray, grid: Grid, components: int, native: Gri
     One component is kept on each side of the body's middle; right and left follow from the patient's geometry.
     """
     kept = _one_a_side(probability, components, grid)
-    mask = np.zeros(native.shape, dtype=bool)
-    # Only where kidneys are: a scan of 512 × 512 × 600 would take gigabytes.
-    for box in ndimage.find_objects(kept.astype(np.uint8)):
+    mask = np.zeros(native.shape, dtype=bool, order="F")
+    # Each kidney by itself, and only where it is: a scan of 512 × 512 × 600 would take gigabytes. Of the mask, whose planes follow
+    # one another as they do in the file, the system hands out memory only where it is written to.
+    parts, _ = ndimage.label(kept, np.ones((3, 3, 3)))
+    for number, box in enumerate(ndimage.find_objects(parts), start=1):
         low = np.maximum([part.start - _MARGIN_VOXELS for part in box], 0)
         high = np.minimum([part.stop + _MARGIN_VOXELS for part in box], grid.shape)
         inside = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
         window = grid.crop(low, tuple(high - low))
         if found := covered(native, window):
             where, part = found
-            mask[where] = resample((probability * kept)[inside], window.affine, part) >= 0.5
+            alone = probability[inside] * (parts[inside] == number)
+            mask[where] |= resample(alone, window.affine, part) >= 0.5
     return assign_sides(mask, native.affine)
 
 
@@ -85,7 +112,7 @@ def segment_parenchyma(
         native: grid of the scan itself.
         boxes: side → (low, high) corners in voxels of the stage's grid, high exclusive.
     """
-    result = np.zeros(native.shape, dtype=np.uint8)
+    result = np.zeros(native.shape, dtype=np.uint8, order="F")
     for side, (low, high) in boxes.items():
         probability, window = _in_box(scan, name, stage, np.asarray(low), np.asarray(high))
         kept = _largest(probability >= 0.5, stage.stage["components"])
@@ -99,9 +126,9 @@ def segment_parenchyma(
 
 def kidney_boxes(mask: np.ndarray, native: Grid, grid: Grid) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """The box of each kidney of a native mask (1 right, 2 left) in voxels of a stage's grid."""
-    boxes, found = {}, ndimage.find_objects(mask, max(MASK_VALUES.values()))
+    boxes, found = {}, dict(enumerate(boxes_of(mask), start=1))
     for side, value in MASK_VALUES.items():
-        if box := found[value - 1]:
+        if box := found.get(value):
             low, high = (np.array([getattr(part, end) for part in box]) - 0.5 for end in ("start", "stop"))
             corners = np.array(np.meshgrid(*zip(low, high, strict=True), indexing="ij")).reshape(3, 8).T
             inside = grid.to_index(native.to_mm(corners))

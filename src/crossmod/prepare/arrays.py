@@ -65,11 +65,13 @@ class Normalised:
     window: Window
     background: float
 
-    def on_grid(self, spacing_mm: Sequence[float]) -> tuple[np.ndarray, Grid]:
-        """The body, R-A-S ordered, at a given spacing: float32 array and its grid."""
-        grid = standard_grid(self.body.shape, self.body.affine, tuple(spacing_mm))
-        image = resample(self.scan.array, self.scan.affine, grid, outside=self.background, change=self.window.apply)
-        return image, grid
+    def grid(self, spacing_mm: Sequence[float]) -> Grid:
+        """The R-A-S ordered grid of the body at a given spacing."""
+        return standard_grid(self.body.shape, self.body.affine, tuple(spacing_mm))
+
+    def on_grid(self, grid: Grid) -> np.ndarray:
+        """The scan on a grid, or on a part of one: float32 array."""
+        return resample(self.scan.array, self.scan.affine, grid, outside=self.background, change=self.window.apply)
 
 
 def normalise(scan: Scan, modality: str, normalisation: Plain) -> Normalised:
@@ -106,7 +108,8 @@ def prepare_case(cohort: Cohort, case: Plain, stages: Plain, normalisation: Plai
     rows = []
     for name, stage in stages.items():
         values = foreground_values(cohort.labels, stage["structures"])
-        image, grid = normal.on_grid(stage["spacing_mm"])
+        grid = normal.grid(stage["spacing_mm"])
+        image = normal.on_grid(grid)
         label = resample(np.isin(labels, values), scan.affine, grid) >= 0.5
         boxes = {kidney.side: _box(kidney.mask, scan.affine, grid) for kidney in kidneys}
         stem = f"{case['case']}.{name}"

@@ -8,6 +8,8 @@ import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
 
+from crossmod.cohort.images import Unread, planes
+
 # nibabel's axes point to the patient's right, anterior and superior (RAS+); ITK's first two point the other way (LPS+).
 _RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _TRUNCATE = 3.0  # standard deviations that the low-pass reaches
@@ -83,7 +85,7 @@ def standard_grid(shape: tuple[int, ...], affine: np.ndarray, spacing_mm: tuple[
 
 
 def resample(
-    array: np.ndarray, affine: np.ndarray, grid: Grid, outside: float = 0.0, change: Change | None = None
+    array: np.ndarray | Unread, affine: np.ndarray, grid: Grid, outside: float = 0.0, change: Change | None = None
 ) -> np.ndarray:
     """Linear interpolation of an image onto another grid, low-passed first along axes that become coarser.
 
@@ -103,7 +105,9 @@ def resample(
     result = np.full(grid.shape, outside, dtype=np.float32)
     sigma = _blur_voxels(source, grid)
     reach = np.ceil(_TRUNCATE * sigma).astype(int) + 2  # of the blur, and of the interpolation
-    for where, slab in _slabs(grid, source):
+    # Slabs overlap least along the longest axis; of a scan on disk whole planes are read.
+    along = int(np.argmax(grid.shape)) if isinstance(array, np.ndarray) else _like(grid, source, planes(array)[0])
+    for where, slab in _slabs(grid, source, along):
         inside = covered(source, slab, reach)
         if inside is None:
             continue
@@ -140,10 +144,14 @@ def covered(source: Grid, part: Grid, margin: np.ndarray | int = 0) -> tuple[tup
     return tuple(slice(a, b) for a, b in zip(low, high, strict=True)), source.crop(low, tuple(high - low))
 
 
-def _slabs(grid: Grid, source: Grid) -> Iterator[tuple[tuple[slice, ...], Grid]]:
-    """A grid cut along its longest axis so that neither a slab nor the source under it has many voxels."""
+def _like(grid: Grid, source: Grid, axis: int) -> int:
+    """The axis of a grid that runs most like one of another grid."""
+    return int(np.argmax(np.abs(source.affine[:3, axis] @ (grid.affine[:3, :3] / grid.spacing_mm))))
+
+
+def _slabs(grid: Grid, source: Grid, axis: int) -> Iterator[tuple[tuple[slice, ...], Grid]]:
+    """A grid cut along an axis so that neither a slab nor the source under it has many voxels."""
     finer = max(1.0, float(np.prod(grid.spacing_mm) / np.prod(source.spacing_mm)))
-    axis = int(np.argmax(grid.shape))
     thick = max(1, int(SLAB_VOXELS * grid.shape[axis] / (np.prod(grid.shape, dtype=float) * finer)))
     for start in range(0, grid.shape[axis], thick):
         low, shape = np.zeros(3, dtype=int), list(grid.shape)

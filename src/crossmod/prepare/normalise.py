@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from crossmod.cohort.images import Unread, planes
 from crossmod.job import UserError
 
 
@@ -29,33 +30,54 @@ def body_mask(array: np.ndarray, modality: str) -> np.ndarray:
     Raises:
         UserError: if the modality is neither CT nor MR.
     """
+    return array > body_level(array, modality)
+
+
+def body_level(array: np.ndarray | Unread, modality: str) -> float:
+    """The intensity above which a voxel belongs to the body.
+
+    Raises:
+        UserError: if the modality is neither CT nor MR.
+    """
     if modality == "CT":
         # ASSUME: the body is what is denser than lung; -300 HU lies between lung and fat.
-        return array > -300
+        return -300
     if modality == "MR":
         # ASSUME: the body is what is brighter than the scan's mean, TorchIO's convention for z-scoring MR.
-        return array > array.mean()
+        return np.asarray(array).mean()
     raise UserError(f"modality is '{modality}': expected CT or MR.")
 
 
-def body_box(array: np.ndarray, modality: str) -> tuple[np.ndarray, np.ndarray]:
+def body_box(array: np.ndarray | Unread, modality: str) -> tuple[np.ndarray, np.ndarray]:
     """The box that holds the body: low and high (exclusive) voxel indices, (3,) each; the whole array if there is none.
 
     A plane belongs to the body when at least one voxel in two hundred does, so that noise and the table's rim do not
     stretch the box.
     """
-    mask = body_mask(array, modality)
-    low, high = np.zeros(3, dtype=int), np.array(mask.shape)
-    for axis in range(3):
+    level, shape = body_level(array, modality), np.array(array.shape)
+    low, high = np.zeros(3, dtype=int), shape.copy()
+    for axis, voxels in enumerate(_voxels_above(level, array)):
         # ASSUME: 0.5 % of a plane.
-        inside = np.flatnonzero(mask.mean(axis=tuple(a for a in range(3) if a != axis)) >= 0.005)
+        inside = np.flatnonzero(voxels / np.prod(np.delete(shape, axis)) >= 0.005)
         if inside.size:
             low[axis], high[axis] = inside[0], inside[-1] + 1
     return low, high
 
 
+def _voxels_above(level: float, array: np.ndarray | Unread) -> list[np.ndarray]:
+    """How many voxels of each plane are brighter, for the planes across every axis; read plane by plane."""
+    across, read = planes(array)
+    counts = [np.zeros(n, dtype=int) for n in array.shape]
+    for number, plane in enumerate(read):
+        above = plane > level
+        counts[across][number] = np.count_nonzero(above)
+        for axis, other in zip((a for a in range(3) if a != across), (1, 0), strict=True):
+            counts[axis] += np.count_nonzero(above, axis=other)
+    return counts
+
+
 def fit_window(
-    array: np.ndarray,
+    array: np.ndarray | Unread,
     modality: str,
     ct_window_hu: tuple[float, float],
     mr_percentiles: tuple[float, float],
@@ -74,7 +96,7 @@ def fit_window(
     if modality == "CT":
         low, high = ct_window_hu
         # Plane by plane: a CT of the whole trunk has too many voxels for a copy.
-        clipped = (np.clip(plane[body_mask(plane, "CT")], low, high) for plane in array)
+        clipped = (np.clip(plane[body_mask(plane, "CT")], low, high) for plane in planes(array)[1])
     elif modality == "MR":
         array = np.asarray(array, dtype=np.float32)
         body = array[body_mask(array, "MR")]

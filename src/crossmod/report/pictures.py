@@ -16,6 +16,7 @@ from crossmod.report.slices import PREDICTION_COLOUR, REFERENCE_COLOUR, View, cu
 from crossmod.report.style import Picture, panels, styled
 
 Plain = dict[str, Any]
+FIELD_MM = (110.0, 150.0)  # height and width that a kidney is shown in
 
 
 def worst_cases(rows: pd.DataFrame, predictions: list[str], cohorts: list[str], folder: Path) -> list[Path]:
@@ -44,12 +45,16 @@ def measured_picture(
     """Axial and coronal slices through each kidney found, with the outlines of its parenchyma and of the kidney."""
     sides = [side for side, value in MASK_VALUES.items() if (kidney == value).any()]
     figure, axes = panels(2, max(1, len(sides)), 120, 100)
-    for column, side in enumerate(sides):
-        whole, part = kidney == MASK_VALUES[side], parenchyma == MASK_VALUES[side]
-        for row, axis in enumerate((2, 1)):
-            view = cut(image, modality, whole, part, axis)
-            draw(axes[row][column], view, (110.0, 150.0))
-        axes[0][column].set_title(f"{side} kidney")
+    views = []
+    for side in sides:
+        masks = (kidney == MASK_VALUES[side], parenchyma == MASK_VALUES[side])
+        views.append([cut(image, modality, *masks, axis) for axis in (2, 1)])
+    field_mm = _field_mm([view for found in views for view in found])
+    for column, found in enumerate(views):
+        for row, view in zip(axes, found, strict=True):
+            draw(row[column], view, field_mm)
+    for axis, side in zip(axes[0], sides, strict=False):
+        axis.set_title(f"{side} kidney")
     if not sides:
         for row, axis in enumerate((2, 1)):
             _draw_plain(axes[row][0], image, modality, axis)
@@ -86,6 +91,12 @@ def _view(row: Any, folder: Path, cohorts: dict[str, Cohort]) -> View:
     (kidney,) = [kidney for kidney in kidneys if kidney.side == row.side]
     predicted = read_scan(folder / index["parenchyma"]).array == MASK_VALUES[row.side]
     return cut(image, case["modality"], kidney.parenchyma, predicted)
+
+
+def _field_mm(views: list[View]) -> tuple[float, float]:
+    """Height and width of one field for all views: the usual one, or as much larger as the largest kidney is."""
+    large = max((max(np.array(view.size_mm) / FIELD_MM) for view in views), default=1.0)
+    return tuple((np.array(FIELD_MM) * max(1.0, large)).tolist())
 
 
 def _draw_plain(axis: Axes, image: Scan, modality: str, direction: int) -> None:

@@ -50,8 +50,13 @@ def cut(image: Scan, modality: str, reference: NDArray, prediction: NDArray, axi
         axis: R-A-S axis to look along; None: that of the thickest slices.
     """
     axis = flat_axis(image) if axis is None else axis
-    scans = [_as_ras(array, image.affine) for array in (image.array, reference > 0, prediction > 0)]
-    return _slice(*scans, axis, np.linalg.norm(_ras_affine(image), axis=0)[:3], modality)
+    limits = CT_WINDOW_HU
+    if modality != "CT":
+        limits = tuple(np.percentile(image.array[::2, ::2, ::2], [1, 99.5]).tolist())
+    where = _fullest(reference if reference.any() else prediction, axis, image.affine)
+    planes = [_as_ras(array[where], image.affine).squeeze(axis) for array in (image.array, reference, prediction)]
+    spacing_mm = np.linalg.norm(_ras_affine(image), axis=0)[:3]
+    return _view(planes[0], planes[1] > 0, planes[2] > 0, axis, spacing_mm, limits)
 
 
 def draw(axis: Axes, view: View, field_mm: tuple[float, float]) -> None:
@@ -97,20 +102,31 @@ def _as_ras(array: NDArray, affine: NDArray) -> NDArray:
     return nib.orientations.apply_orientation(array, nib.io_orientation(affine))
 
 
-def _slice(
-    image: NDArray, reference: NDArray, prediction: NDArray, axis: int, spacing_mm: NDArray, modality: str
+def _fullest(mask: NDArray, axis: int, affine: NDArray) -> tuple[slice, slice, slice]:
+    """The slice across an R-A-S axis that shows most of a mask, the first of several in R-A-S order."""
+    orientation = nib.io_orientation(affine)
+    across = int(np.flatnonzero(orientation[:, 0] == axis)[0])
+    voxels = np.count_nonzero(mask, axis=tuple(a for a in range(3) if a != across))
+    onward = orientation[across, 1] > 0
+    place = int(np.argmax(voxels if onward else voxels[::-1]))
+    place = place if onward else len(voxels) - 1 - place
+    return tuple(slice(place, place + 1) if a == across else slice(None) for a in range(3))
+
+
+def _view(
+    image: NDArray,
+    reference: NDArray,
+    prediction: NDArray,
+    axis: int,
+    spacing_mm: NDArray,
+    limits: tuple[float, float],
 ) -> View:
-    """Cut arrays in R-A-S order across ``axis`` and crop them around both masks."""
-    others = tuple(a for a in range(3) if a != axis)
-    shown = reference if reference.any() else prediction
-    place = int(np.argmax(shown.sum(axis=others)))
-    limits = CT_WINDOW_HU
-    if modality != "CT":
-        limits = tuple(np.percentile(image[::2, ::2, ::2], [1, 99.5]).tolist())
-    planes = [np.take(array, place, axis=axis) for array in (image, reference, prediction)]
+    """Turn planes across an R-A-S axis as a radiologist holds them, and find the place around both masks."""
+    planes = [image, reference, prediction]
+    others = [a for a in range(3) if a != axis]
     # Rows run down the picture, so the last axis is flipped; R-A-S grows to the patient's right, which belongs left.
     planes = [plane.T[::-1, ::-1] for plane in planes]
-    spacing = spacing_mm[list(others)][::-1]
+    spacing = spacing_mm[others][::-1]
     either = np.argwhere(planes[1] | planes[2]) * spacing
     low, high = either.min(axis=0), either.max(axis=0) + spacing
     marks = ("A", "P") if axis == 0 else ("R", "L")

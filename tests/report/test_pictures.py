@@ -1,0 +1,26 @@
+"""Pictures of single cases."""
+
+import numpy as np
+import pytest
+
+from crossmod.cohort.images import Scan
+from crossmod.report.pictures import FIELD_MM, _field_mm
+from crossmod.report.slices import cut
+
+
+def views(height_mm):
+    mask = np.zeros((60, 60, 80), dtype=np.uint8)
+    mask[20:40, 20:40, 10 : 10 + height_mm // 4] = 1
+    scan = Scan(np.zeros(mask.shape, dtype=np.int16), np.diag([2.5, 2.5, 4.0, 1.0]))
+    return [cut(scan, "CT", mask, mask, axis) for axis in (1, 2)]
+
+
+@pytest.mark.parametrize(("height_mm", "times"), [(48, 1.0), (160, 210 / 110)])
+def test_a_large_kidney_is_shown_whole_and_all_views_at_one_scale(height_mm, times):
+    found = views(height_mm)
+    assert _field_mm(found) == pytest.approx(np.array(FIELD_MM) * times)
+    assert all(size <= field for view in found for size, field in zip(view.size_mm, _field_mm(found), strict=True))
+
+
+def test_without_a_kidney_the_field_is_the_usual_one():
+    assert _field_mm([]) == FIELD_MM
