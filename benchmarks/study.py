@@ -160,7 +160,7 @@ def kidney_dsc(results: Path) -> dict[str, dict[str, float]]:
     scores = pd.read_csv(results / "analyse/scores.csv")
     means = scores[scores["target"] == "kidney"].groupby(["arm", "site"], sort=False)["dsc"].mean()
     return {
-        arm: {site: round(value, 4) for (_, site), value in cell.items()}
+        arm: {site: float(value) for (_, site), value in cell.items()}
         for arm, cell in means.groupby(level=0, sort=False)
     }
 

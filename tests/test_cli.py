@@ -1,12 +1,14 @@
 """Every command has its help, and jobs go to the step they belong to."""
 
 import json
+import shutil
 import subprocess
 import sys
 
 import pytest
 from typer.testing import CliRunner
 
+from crossmod import cli
 from crossmod.cli import STEPS, app, run_job
 from crossmod.job import Job, UserError
 
@@ -50,6 +52,21 @@ def test_a_mistake_is_a_message_not_a_traceback(tmp_path):
     assert done.returncode == 2
     assert "no such job file" in done.stderr.replace("\n", " ")
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(("free", "told"), [(1_000_000, True), (10**12, False)])
+def test_a_full_disk_is_a_message(monkeypatch, capsys, free, told):
+    def fails():
+        raise OSError("3602500 requested and 262080 written")  # as numpy says it
+
+    usage = shutil.disk_usage(".")
+    monkeypatch.setattr("shutil.disk_usage", lambda _: usage._replace(free=free))
+    monkeypatch.setattr("crossmod.cli.app", fails)
+    monkeypatch.setattr("sys.argv", ["crossmod", "prepare"])
+    monkeypatch.setattr("gc.set_threshold", lambda *_: None)
+    with pytest.raises(SystemExit if told else OSError):
+        cli.main()
+    assert ("the disk is full" in capsys.readouterr().err) is told
 
 
 def test_summaries_of_nnunet_become_scores(tmp_path):

@@ -2,6 +2,7 @@
 
 import gc
 import importlib
+import shutil
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -36,6 +37,9 @@ STEPS = {
     "track": ("crossmod.tracking", "run", "Create the MLflow store; add results to the runs of a training."),
     "track.store": ("crossmod.tracking", "run_store", ""),
 }
+
+
+FULL_BYTES = 64 << 20  # with less than this free, a file that cannot be written is the disk's fault
 
 
 def run_job(step: str, source: str, threads: int) -> None:
@@ -187,18 +191,23 @@ def main() -> None:
     try:
         app()
     except UserError as error:
-        from rich.console import Console
-
-        Console(stderr=True, soft_wrap=True).print(
-            f"[bold red]crossmod:[/bold red] {_escape(str(error))}", highlight=False
+        _tell(str(error))
+        sys.exit(2)
+    except OSError as error:
+        free = shutil.disk_usage(Path.cwd()).free
+        if free > FULL_BYTES:
+            raise
+        _tell(
+            f"{Path.cwd()}: the disk is full ({error}). Make room and give the same command again: what is finished stays."
         )
         sys.exit(2)
 
 
-def _escape(text: str) -> str:
+def _tell(problem: str) -> None:
+    from rich.console import Console
     from rich.markup import escape
 
-    return escape(text)
+    Console(stderr=True, soft_wrap=True).print(f"[bold red]crossmod:[/bold red] {escape(problem)}", highlight=False)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Scans in and out."""
 
+import errno
 import itertools
 
 import nibabel as nib
@@ -186,6 +187,16 @@ def test_what_was_unpacked_ends_with_the_scan(tmp_path, save, ct, monkeypatch):
     scan = open_scan(save(tmp_path / "ct.nii.gz", ct))
     assert not list((tmp_path / "temporary").iterdir()), "it has no name"
     np.testing.assert_array_equal(np.asarray(scan.array), ct)
+
+
+def test_without_room_to_unpack_voxels_are_in_memory(tmp_path, save, ct, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("shutil.copyfileobj", full)
+    scan = open_scan(save(tmp_path / "ct.nii.gz", ct))
+    np.testing.assert_array_equal(scan.array, ct)
+    assert isinstance(scan.array, np.ndarray)
 
 
 def test_a_part_of_a_scan_stays_at_its_place(tmp_path, save, ct):

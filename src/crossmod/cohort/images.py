@@ -4,6 +4,7 @@ NIfTI through nibabel, NRRD and MetaImage through SimpleITK, DICOM series folder
 :mod:`crossmod.cohort.dicom`. Only voxels and geometry are kept: no header field that could name a patient.
 """
 
+import errno
 import gzip
 import shutil
 import tempfile
@@ -54,7 +55,8 @@ class Scan:
     """Voxels and where they lie.
 
     Attributes:
-        array: (X, Y, Z); intensities after the header's rescaling, integer types as stored, floats as float32.
+        array: (X, Y, Z); intensities after the header's rescaling, integer types as stored, floats as float32; :class:`Unread` of
+            :func:`open_scan`.
         affine: (4, 4) voxel index → RAS+ millimetres: x grows towards the patient's right.
         codes: NIfTI's sform and qform code; (1, 0) for scans of other formats.
     """
@@ -147,7 +149,8 @@ def read_scan(path: str | Path) -> Scan:
 def open_scan(path: str | Path) -> Scan:
     """As :func:`read_scan`, but the voxels of a NIfTI stay on disk, so that memory does not grow with its slices.
 
-    A compressed one is unpacked into the folder for temporary files; what is written there has no name, and ends with the scan.
+    A compressed one is unpacked into the folder for temporary files; what is written there has no name, and ends with the scan. Without room
+    for it the voxels are read at once.
 
     Raises:
         ScanError: as :func:`read_scan`.
@@ -163,6 +166,10 @@ def open_scan(path: str | Path) -> Scan:
         image = type(image).from_file_map({"image": nib.FileHolder(fileobj=unpacked)}, mmap=False)
         array = Unread(image.dataobj.reshape(shape), tuple(slice(0, n) for n in shape))
         array[:, :, -1:]  # of a file that is cut short, this fails now and not later
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            return read_scan(path)
+        raise _unreadable(path, error) from error
     except Exception as error:
         raise _unreadable(path, error) from error
     return Scan(array, affine, codes)

@@ -1,6 +1,7 @@
 """A cohort prepared case by case in a few processes: memory is that of the cases in flight, told beforehand."""
 
 import os
+import shutil
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -12,6 +13,7 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 
+from crossmod.cohort.images import NIFTI, read_space
 from crossmod.cohort.table import Cohort
 from crossmod.job import UserError, whole
 from crossmod.prepare.arrays import prepare_case
@@ -23,13 +25,14 @@ Plain = dict[str, Any]
 # its libraries. Larger scans should take less a voxel, for they are resampled slab by slab.
 BYTES_PER_VOXEL = 28
 INTERPRETER_BYTES = 230e6
+STORED_BYTES = 3  # a voxel: the image in half precision and its label
 
 
 def prepare_cohort(cohort: Cohort, stages: Plain, normalisation: Plain, folder: Path, threads: int) -> None:
     """Write ``index.csv`` and the arrays of every labelled case; the folder appears whole.
 
     Raises:
-        UserError: if a case cannot be prepared, or no case has labels a stage can learn from.
+        UserError: if a case cannot be prepared, no case has labels a stage can learn from, or the disk has no room.
     """
     cases = cohort.cases[cohort.cases["label"].astype(str).str.len() > 0].sort_values("case").to_dict("records")
     if not cases:
@@ -38,6 +41,7 @@ def prepare_cohort(cohort: Cohort, stages: Plain, normalisation: Plain, folder: 
     progress = Progress(f"prepare {cohort.name}", len(cases), "cases")
     with whole(folder) as partial_folder:
         partial_folder.mkdir()
+        _need_room(cohort, cases, stages, folder.parent)
         work = partial(prepare_case, cohort, stages=stages, normalisation=normalisation, folder=partial_folder)
         rows: list[Plain] = []
         # Spawned, not forked: threads of numerical libraries do not survive a fork.
@@ -66,9 +70,23 @@ def _processes(cohort: Cohort, cases: list[Plain], threads: int) -> int:
     return processes
 
 
+def _need_room(cohort: Cohort, cases: list[Plain], stages: Plain, folder: Path) -> None:
+    """Refuse to begin what the disk cannot hold: at most whole scans, as cropping to the body is not foreseen. Only NIfTI headers are asked."""
+    paths = [cohort.root / case["image"] for case in cases]
+    spaces = [read_space(path) for path in paths if path.name.lower().endswith(NIFTI)]
+    scans_mm3 = sum(abs(np.linalg.det(space.affine[:3, :3])) * np.prod(space.shape, dtype=float) for space in spaces)
+    need = sum(STORED_BYTES * scans_mm3 / np.prod(stage["spacing_mm"]) for stage in stages.values())
+    free = shutil.disk_usage(folder).free
+    if need > free:
+        raise UserError(
+            f"cohort {cohort.name}: its arrays may take {need / 1e9:.1f} GB, and only {free / 1e9:.1f} GB are free in {folder}. "
+            "Make room, or let `results` be a link to a larger disk."
+        )
+
+
 def _voxels(path: Path) -> int:
     """Voxels of a scan from its header where it is NIfTI, else about as many as it has bytes on disk."""
-    if path.name.endswith((".nii", ".nii.gz")):
+    if path.name.lower().endswith(NIFTI):
         return int(np.prod(nib.load(path).shape))
     files = path.iterdir() if path.is_dir() else [path]
     return sum(file.stat().st_size for file in files)
