@@ -25,8 +25,6 @@ LEAST_INSIDE = 0.7
 # ASSUME: trainings that find the same kidney agree on it by this DSC. On the real scans of the README (84 kidneys: 14 scans, three sets of
 # five trainings) all 7 kidneys with a DSC below 0.70 lay below it, and 10 of the other 77.
 LEAST_AGREEMENT = 0.8
-# No picture shows more than this of what lies around the kidneys.
-SEEN_MM = 130.0
 NOTE = "Research use only. Check the mask against the scan before using a volume."
 
 
@@ -295,20 +293,9 @@ def _overlay(image: Scan, modality: str, found: Segmented, record: Plain, path: 
 
     volumes = ", ".join(f"{side} {volume:.0f} ml" for side, volume in record["volumes_ml"].items())
     note = "\n".join([NOTE, *(f"Warning: {text}" for text in record["warnings"])])
-    box = _around(found.box, image)
-    image, found = image.part(box), found.inside(box)
     picture = measured_picture(image, modality, found.kidney, found.parenchyma, f"Renal parenchyma: {volumes}", note)
     with whole(path) as partial:
         partial.write_bytes(picture.png())
-
-
-def _around(box: tuple[slice, slice, slice], image: Scan) -> tuple[slice, slice, slice]:
-    """As much of a scan as can be seen in a picture of what lies in a box: a trunk has more slices than that."""
-    reach = np.ceil(SEEN_MM / image.spacing_mm).astype(int)
-    return tuple(
-        slice(max(0, part.start - r), min(n, part.stop + r))
-        for part, r, n in zip(box, reach, image.array.shape, strict=True)
-    )
 
 
 def _print(record: Plain, files: dict[str, Path]) -> None:

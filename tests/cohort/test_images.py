@@ -199,16 +199,6 @@ def test_without_room_to_unpack_voxels_are_in_memory(tmp_path, save, ct, monkeyp
     assert isinstance(scan.array, np.ndarray)
 
 
-def test_a_part_of_a_scan_stays_at_its_place(tmp_path, save, ct):
-    scan = open_scan(save(tmp_path / "ct.nii.gz", ct))
-    part = scan.part((slice(2, 5), slice(1, 4), slice(3, 6)))
-    np.testing.assert_array_equal(np.asarray(part.array), ct[2:5, 1:4, 3:6])
-    box = (slice(1, 3), slice(0, 2), slice(2, 3))
-    np.testing.assert_array_equal(part.array[box], ct[2:5, 1:4, 3:6][box])
-    np.testing.assert_array_equal(part.part(box).array[:, :, :], ct[2:5, 1:4, 3:6][box])
-    np.testing.assert_allclose(part.affine @ [0, 0, 0, 1], scan.affine @ [2, 1, 3, 1])
-
-
 @pytest.mark.parametrize("read", [read_scan, open_scan])
 def test_broken_and_missing_files_say_so(read, tmp_path, save, ct):
     whole = save(tmp_path / "ct.nii.gz", ct).read_bytes()

@@ -75,13 +75,6 @@ class Scan:
         """Where its voxels lie."""
         return Space(self.array.shape, self.affine, self.codes)
 
-    def part(self, box: tuple[slice, slice, slice]) -> "Scan":
-        """The voxels of a box at their place."""
-        affine = self.affine.copy()
-        affine[:3, 3] += affine[:3, :3] @ [along.start for along in box]
-        array = self.array.part(box) if isinstance(self.array, Unread) else self.array[box]
-        return Scan(array, affine, self.codes)
-
 
 class Unread:
     """Voxels that stay on disk: indexing with three slices reads the planes of a box, some at a time, and gives the box as :func:`read_scan` does.
@@ -90,27 +83,22 @@ class Unread:
         shape: (X, Y, Z).
     """
 
-    def __init__(self, voxels: ArrayProxy, box: tuple[slice, slice, slice]) -> None:
-        self.shape = tuple(along.stop - along.start for along in box)
-        self._voxels, self._box = voxels, box
+    def __init__(self, voxels: ArrayProxy) -> None:
+        self.shape = voxels.shape
+        self._voxels = voxels
 
     def __getitem__(self, box: tuple[slice, slice, slice]) -> NDArray:
-        x, y, z = (_slice_of(range(own.start, own.stop)[part]) for own, part in zip(self._box, box, strict=True))
-        some = z.step * max(1, AT_ONCE_VOXELS // int(np.prod(self._voxels.shape[:2])))
-        cuts = [slice(start, min(start + some, z.stop), z.step) for start in range(z.start, z.stop, some)] or [z]
-        return native(np.concatenate([np.asanyarray(self._voxels[..., cut])[x, y].copy() for cut in cuts], axis=2))
+        x, y, planes = box
+        z = range(self.shape[2])[planes]
+        some = max(1, AT_ONCE_VOXELS // (self.shape[0] * self.shape[1]))
+        parts = [z[start : start + some] for start in range(0, len(z), some)] or [z]
+        return native(np.concatenate([self._planes(part)[x, y].copy() for part in parts], axis=2))
 
-    def part(self, box: tuple[slice, slice, slice]) -> "Unread":
-        """The voxels of a box; not read either."""
-        of = (_slice_of(range(own.start, own.stop)[part]) for own, part in zip(self._box, box, strict=True))
-        return Unread(self._voxels, tuple(of))
+    def _planes(self, z: range) -> NDArray:
+        return np.asanyarray(self._voxels[..., z.start : z.stop : z.step])
 
     def __array__(self, dtype: type | None = None, copy: bool | None = None) -> NDArray:
         return np.asarray(self[:, :, :], dtype=dtype)
-
-
-def _slice_of(numbers: range) -> slice:
-    return slice(numbers.start, numbers.stop, numbers.step)
 
 
 def planes(array: NDArray | Unread) -> tuple[int, Iterator[NDArray]]:
@@ -164,7 +152,7 @@ def open_scan(path: str | Path) -> Scan:
     try:
         unpacked = path.open("rb") if path.suffix.lower() == ".nii" else _unpacked(path)
         image = type(image).from_file_map({"image": nib.FileHolder(fileobj=unpacked)}, mmap=False)
-        array = Unread(image.dataobj.reshape(shape), tuple(slice(0, n) for n in shape))
+        array = Unread(image.dataobj.reshape(shape))
         array[:, :, -1:]  # of a file that is cut short, this fails now and not later
     except OSError as error:
         if error.errno == errno.ENOSPC:

@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 
 from crossmod.cohort.grids import labels_on_image_grid
 from crossmod.cohort.images import Scan, read_scan
-from crossmod.cohort.kidneys import MASK_VALUES, reference_kidneys
+from crossmod.cohort.kidneys import MASK_VALUES, boxes_of, reference_kidneys
 from crossmod.cohort.table import Cohort, read_cohort
 from crossmod.report.slices import PREDICTION_COLOUR, REFERENCE_COLOUR, View, cut, draw
 from crossmod.report.style import Picture, panels, styled
@@ -43,12 +43,9 @@ def measured_picture(
     image: Scan, modality: str, kidney: np.ndarray, parenchyma: np.ndarray, title: str, note: str
 ) -> Picture:
     """Axial and coronal slices through each kidney found, with the outlines of its parenchyma and of the kidney."""
-    sides = [side for side, value in MASK_VALUES.items() if (kidney == value).any()]
+    sides = [side for side, box in zip(MASK_VALUES, boxes_of(kidney), strict=False) if box]
     figure, axes = panels(2, max(1, len(sides)), 120, 100)
-    views = []
-    for side in sides:
-        masks = (kidney == MASK_VALUES[side], parenchyma == MASK_VALUES[side])
-        views.append([cut(image, modality, *masks, axis) for axis in (2, 1)])
+    views = [[cut(image, modality, kidney, parenchyma, axis, MASK_VALUES[side]) for axis in (2, 1)] for side in sides]
     field_mm = _field_mm([view for found in views for view in found])
     for column, found in enumerate(views):
         for row, view in zip(axes, found, strict=True):

@@ -40,23 +40,31 @@ class View:
     marks: tuple[str, str]
 
 
-def cut(image: Scan, modality: str, reference: NDArray, prediction: NDArray, axis: int | None = None) -> View:
+def cut(
+    image: Scan,
+    modality: str,
+    reference: NDArray,
+    prediction: NDArray,
+    axis: int | None = None,
+    value: int | None = None,
+) -> View:
     """The slice that shows most of the reference, or of the prediction where there is no reference.
 
     Args:
         image: the scan.
         modality: CT is shown in the abdominal window, MR between its 1st and 99.5th percentile.
         reference, prediction: (X, Y, Z) masks on the scan's grid.
+        value: what of the masks counts; None: all of them.
         axis: R-A-S axis to look along; None: that of the thickest slices.
     """
     axis = flat_axis(image) if axis is None else axis
     limits = CT_WINDOW_HU
     if modality != "CT":
         limits = tuple(np.percentile(image.array[::2, ::2, ::2], [1, 99.5]).tolist())
-    where = _fullest(reference if reference.any() else prediction, axis, image.affine)
-    planes = [_as_ras(array[where], image.affine).squeeze(axis) for array in (image.array, reference, prediction)]
+    where = _fullest((reference, prediction), axis, value, image.affine)
+    shown = [image.array[where], *(_of(mask[where], value) for mask in (reference, prediction))]
     spacing_mm = np.linalg.norm(_ras_affine(image), axis=0)[:3]
-    return _view(planes[0], planes[1] > 0, planes[2] > 0, axis, spacing_mm, limits)
+    return _view(*(_as_ras(plane, image.affine).squeeze(axis) for plane in shown), axis, spacing_mm, limits)
 
 
 def draw(axis: Axes, view: View, field_mm: tuple[float, float]) -> None:
@@ -102,15 +110,21 @@ def _as_ras(array: NDArray, affine: NDArray) -> NDArray:
     return nib.orientations.apply_orientation(array, nib.io_orientation(affine))
 
 
-def _fullest(mask: NDArray, axis: int, affine: NDArray) -> tuple[slice, slice, slice]:
-    """The slice across an R-A-S axis that shows most of a mask, the first of several in R-A-S order."""
+def _of(mask: NDArray, value: int | None) -> NDArray[np.bool_]:
+    return mask > 0 if value is None else mask == value
+
+
+def _fullest(masks: tuple[NDArray, ...], axis: int, value: int | None, affine: NDArray) -> tuple[slice, slice, slice]:
+    """The slice across an R-A-S axis that shows most of the first mask that shows anything, the first of several in R-A-S order."""
     orientation = nib.io_orientation(affine)
     across = int(np.flatnonzero(orientation[:, 0] == axis)[0])
-    voxels = np.count_nonzero(mask, axis=tuple(a for a in range(3) if a != across))
-    onward = orientation[across, 1] > 0
-    place = int(np.argmax(voxels if onward else voxels[::-1]))
-    place = place if onward else len(voxels) - 1 - place
-    return tuple(slice(place, place + 1) if a == across else slice(None) for a in range(3))
+    planes = [
+        tuple(slice(i, i + 1) if a == across else slice(None) for a in range(3)) for i in range(masks[0].shape[across])
+    ]
+    planes = planes if orientation[across, 1] > 0 else planes[::-1]
+    # Plane by plane: of the masks of a trunk no copy is made.
+    voxels = [[np.count_nonzero(_of(mask[plane], value)) for plane in planes] for mask in masks]
+    return planes[int(np.argmax(next((found for found in voxels if any(found)), voxels[0])))]
 
 
 def _view(
