@@ -173,7 +173,7 @@ class Segmented:
 
     @property
     def box(self) -> tuple[slice, slice, slice]:
-        """Where both masks lie; the whole scan where there is nothing."""
+        """What holds both masks; the whole scan where there is nothing."""
         from crossmod.cohort.kidneys import boxes_of
 
         found = [box for mask in (self.kidney, self.parenchyma) for box in boxes_of(mask) if box]
