@@ -123,8 +123,8 @@ def _fullest(masks: tuple[NDArray, ...], axis: int, value: int | None, affine: N
     ]
     planes = planes if orientation[across, 1] > 0 else planes[::-1]
     # Plane by plane: of the masks of a trunk no copy is made.
-    voxels = [[np.count_nonzero(_of(mask[plane], value)) for plane in planes] for mask in masks]
-    return planes[int(np.argmax(next((found for found in voxels if any(found)), voxels[0])))]
+    voxels = ([np.count_nonzero(_of(mask[plane], value)) for plane in planes] for mask in masks)
+    return planes[int(np.argmax(next(filter(any, voxels), [0])))]
 
 
 def _view(
