@@ -22,8 +22,9 @@ from real_scans import dsc
 from scipy import ndimage
 
 from crossmod.cohort.images import open_scan, read_scan, write_mask
-from crossmod.measure import Model, segment_scan
+from crossmod.measure import segment_scan
 from crossmod.phantom import Population, parse_recipe, simulate
+from crossmod.weights.model import Model
 
 SPACING_MM = (0.78125, 0.78125, 1.0)
 SLICES = 600

@@ -1,7 +1,6 @@
 """The volume tool: both stages on one scan of the user's own, without a study."""
 
 import itertools
-import json
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -11,7 +10,7 @@ import numpy as np
 
 from crossmod.cohort.images import Scan, open_scan, planes, write_mask
 from crossmod.job import UserError, whole, write_json
-from crossmod.weights import FOLDER, RECORD, file_digest
+from crossmod.weights.model import Model
 
 Plain = dict[str, Any]
 
@@ -26,86 +25,6 @@ LEAST_INSIDE = 0.7
 # five trainings) all 7 kidneys with a DSC below 0.70 lay below it, and 10 of the other 77.
 LEAST_AGREEMENT = 0.8
 NOTE = "Research use only. Check the mask against the scan before using a volume."
-
-
-@dataclass(frozen=True)
-class Model:
-    """A trained arm as it lies on disk.
-
-    Attributes:
-        name: arm and seeds.
-        weights: stage → safetensors files, one per training, in the order of the cascade.
-        stages: stage → config it was trained with.
-        network: config of the network.
-        normalisation: config of the intensity normalisation.
-        precision: of the arithmetic.
-    """
-
-    name: str
-    weights: dict[str, tuple[Path, ...]]
-    stages: Plain
-    network: Plain
-    normalisation: Plain
-    precision: str
-
-    @classmethod
-    def shipped(cls, folder: Path = FOLDER) -> "Model":
-        """The networks that come with crossmod, trained on simulated patients alone, or others that `crossmod ship` wrote.
-
-        Raises:
-            UserError: if the folder holds none, or a file is not the one its record tells of.
-        """
-        if not (folder / RECORD.name).is_file():
-            raise UserError(f"{folder}: no {RECORD.name}: it is written by `crossmod ship --out {folder}`.")
-        try:
-            record = json.loads((folder / RECORD.name).read_text(encoding="utf-8"))
-            digests = {name: digest for files in record["weights"].values() for name, digest in files.items()}
-        except (json.JSONDecodeError, KeyError, AttributeError) as error:
-            raise UserError(
-                f"{folder / RECORD.name}: not a record of this version's networks. Write them again with `make weights` or `crossmod ship`."
-            ) from error
-        wrong = [
-            name
-            for name, digest in digests.items()
-            if not (folder / name).is_file() or file_digest(folder / name) != digest
-        ]
-        if wrong:
-            raise UserError(
-                f"{folder}: {', '.join(wrong)}: missing, or not what {RECORD.name} tells of. Install crossmod anew, or write them "
-                "again with `make weights` or `crossmod ship`."
-            )
-        return cls(
-            name=record["name"],
-            weights={stage: tuple(folder / name for name in files) for stage, files in record["weights"].items()},
-            stages=record["stages"],
-            network=record["network"],
-            normalisation=record["normalisation"],
-            precision=record["precision"],
-        )
-
-    @classmethod
-    def load(cls, folder: Path, seed: int) -> "Model":
-        """Read what the study saved; today's config plays no part.
-
-        Raises:
-            UserError: if the folder holds no trained arm.
-        """
-        # What the study itself segmented its sites with lies beside its predictions.
-        jobs = sorted((folder.parents[1] / "predict" / folder.name / f"seed{seed}").glob("*.job.json"))
-        if not jobs:
-            raise UserError(
-                f"{folder}: no arm of a finished study with seed {seed}. Give the folder of a trained arm inside the results "
-                "of its study, e.g. --model results/renal/laptop/train/ct116+mrA120."
-            )
-        settings = json.loads(jobs[0].read_text(encoding="utf-8"))["settings"]
-        return cls(
-            name=f"{settings['arm']['name']}, seed {seed}",
-            weights={stage: (folder / stage / f"seed{seed}" / "model.safetensors",) for stage in settings["cascade"]},
-            stages={stage: settings["stages"][stage] for stage in settings["cascade"]},
-            network=settings["model"],
-            normalisation=settings["normalisation"],
-            precision=settings["precision"],
-        )
 
 
 def measure_scan(scan: Path, out: Path | None, model: Path | None, modality: str, seed: int, threads: int) -> Plain:

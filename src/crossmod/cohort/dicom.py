@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from crossmod.cohort.images import Scan, ScanError, itk_affine, native
 
 _TAGS = [
+    "Modality",
     "SeriesInstanceUID",
     "ImageOrientationPatient",
     "ImagePositionPatient",
@@ -43,7 +44,8 @@ def read_series(folder: str | Path) -> Scan:
     import SimpleITK as sitk
 
     folder = Path(folder)
-    slices = sorted_slices(folder)
+    headers = _headers(folder)
+    slices = _sorted(folder, headers)
     reader = sitk.ImageSeriesReader()
     reader.SetFileNames([str(one.file) for one in slices])
     reader.SetOutputPixelType(sitk.sitkFloat32)
@@ -58,7 +60,8 @@ def read_series(folder: str | Path) -> Scan:
         step = (np.array(slices[-1].corner_mm) - slices[0].corner_mm) / (len(slices) - 1)
         affine[:3, 2] = step * (-1, -1, 1)
     array = sitk.GetArrayFromImage(image).transpose(2, 1, 0)
-    return Scan(native(_whole_numbers(array)), affine)
+    stated = {str(header.get("Modality", "")) for header in headers.values()}
+    return Scan(native(_whole_numbers(array)), affine, stated_modality=stated.pop() if len(stated) == 1 else "")
 
 
 def sorted_slices(folder: str | Path) -> list[Slice]:
@@ -67,8 +70,10 @@ def sorted_slices(folder: str | Path) -> list[Slice]:
     Raises:
         ScanError: see :func:`read_series`.
     """
-    folder = Path(folder)
-    headers = _headers(folder)
+    return _sorted(Path(folder), _headers(Path(folder)))
+
+
+def _sorted(folder: Path, headers: dict) -> list[Slice]:
     if not headers:
         raise ScanError(
             folder, "no DICOM image in this folder", "", "Give the folder that holds the slices themselves."

@@ -9,7 +9,7 @@ import gzip
 import shutil
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
@@ -59,16 +59,23 @@ class Scan:
             :func:`open_scan`.
         affine: (4, 4) voxel index → RAS+ millimetres: x grows towards the patient's right.
         codes: NIfTI's sform and qform code; (1, 0) for scans of other formats.
+        stated_modality: what the file itself says it is, as DICOM's tag Modality writes it (``CT``, ``MR``, …); empty where it says nothing.
     """
 
     array: "NDArray | Unread"
     affine: NDArray[np.float64]
     codes: tuple[int, int] = (1, 0)
+    stated_modality: str = ""
 
     @property
     def spacing_mm(self) -> NDArray[np.float64]:
         """(3,) voxel edge lengths along the array axes."""
         return np.linalg.norm(self.affine[:3, :3], axis=0)
+
+    @property
+    def voxel_ml(self) -> float:
+        """Volume of a voxel; of a sheared grid (tilted gantry) less than the product of its edges."""
+        return voxel_ml(self.affine)
 
     @property
     def space(self) -> Space:
@@ -222,6 +229,11 @@ def itk_affine(spacing_mm: tuple, origin_mm: tuple, direction: tuple) -> NDArray
     return _LPS_TO_RAS @ lps
 
 
+def voxel_ml(affine: NDArray) -> float:
+    """Volume of a voxel in millilitres, by the determinant of an affine in millimetres."""
+    return abs(float(np.linalg.det(affine[:3, :3]))) / 1000
+
+
 def native(array: NDArray) -> NDArray:
     """Integers as stored (machine byte order), everything else as float32."""
     if array.dtype.kind in "ui":
@@ -312,7 +324,7 @@ def _states_orientation(path: Path, reader) -> bool:
 
 def _checked(path: Path, scan: Scan) -> Scan:
     shape = _volume(path, scan.array.shape, scan.affine)
-    return Scan(native(scan.array.reshape(shape)), scan.affine, scan.codes)
+    return replace(scan, array=native(scan.array.reshape(shape)))
 
 
 def _volume(path: Path, shape: tuple[int, ...], affine: NDArray[np.float64]) -> tuple[int, int, int]:
