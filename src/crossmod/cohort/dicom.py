@@ -7,19 +7,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from crossmod.cohort.dicom_header import SliceHeader, slice_headers
 from crossmod.cohort.images import Scan, ScanError, itk_affine, native
+from crossmod.cohort.volume import volume_shape
 
-_TAGS = [
-    "Modality",
-    "SeriesInstanceUID",
-    "ImageOrientationPatient",
-    "ImagePositionPatient",
-    "PixelSpacing",
-    "Rows",
-    "Columns",
-    "SamplesPerPixel",
-    "NumberOfFrames",
-]
+_EXPORT = "Export the series again."
 
 
 @dataclass(frozen=True)
@@ -39,29 +31,20 @@ def read_series(folder: str | Path) -> Scan:
         slice by slice; float32 unless all values are whole numbers of 16 bits, then int16.
 
     Raises:
-        ScanError: if the folder holds no image, several series, several slices at one place, or a gap.
+        ScanError: if the folder holds no image, several series, several slices at one place, a gap, corners that do not lie on a line,
+            or a slice that cannot be read or states something impossible.
     """
-    import SimpleITK as sitk
-
     folder = Path(folder)
-    headers = _headers(folder)
+    headers = slice_headers(folder)
     slices = _sorted(folder, headers)
-    reader = sitk.ImageSeriesReader()
-    reader.SetFileNames([str(one.file) for one in slices])
-    reader.SetOutputPixelType(sitk.sitkFloat32)
-    try:
-        image = reader.Execute()
-    except RuntimeError as error:
-        reason = str(error).strip().splitlines()[-1].strip().replace(f"{folder}/", "")
-        raise ScanError(folder, "the DICOM series cannot be read", reason, "Export the series again.") from error
-    affine = itk_affine(image.GetSpacing(), image.GetOrigin(), image.GetDirection())
-    if len(slices) > 1:
-        # The reader rounds nothing, but the whole stack states the step better than two slices do, and shows a tilted gantry.
-        step = (np.array(slices[-1].corner_mm) - slices[0].corner_mm) / (len(slices) - 1)
-        affine[:3, 2] = step * (-1, -1, 1)
-    array = sitk.GetArrayFromImage(image).transpose(2, 1, 0)
-    stated = {str(header.get("Modality", "")) for header in headers.values()}
-    return Scan(native(_whole_numbers(array)), affine, stated_modality=stated.pop() if len(stated) == 1 else "")
+    affine = _affine(headers[0], slices)
+    shape = volume_shape(folder, (*headers[0].size, len(slices)), affine)
+    array = _voxels(folder, slices)
+    if array.shape != shape:
+        raise ScanError(
+            folder, "slices have another size than their headers state", f"{array.shape} for {shape}", _EXPORT
+        )
+    return Scan(native(_whole_numbers(array)), affine, stated_modality=_modality(folder, headers))
 
 
 def sorted_slices(folder: str | Path) -> list[Slice]:
@@ -70,67 +53,102 @@ def sorted_slices(folder: str | Path) -> list[Slice]:
     Raises:
         ScanError: see :func:`read_series`.
     """
-    return _sorted(Path(folder), _headers(Path(folder)))
+    return _sorted(Path(folder), slice_headers(Path(folder)))
 
 
-def _sorted(folder: Path, headers: dict) -> list[Slice]:
+def _affine(one: SliceHeader, slices: list[Slice]) -> NDArray[np.float64]:
+    """(4, 4) RAS+; the whole stack states the step better than two slices do, and shows a tilted gantry.
+
+    ITK is not asked: for some kinds of image (CR, XA, multi-frame captures) it takes 1 mm in silence.
+    """
+    step = (np.array(slices[-1].corner_mm) - slices[0].corner_mm) / (len(slices) - 1)
+    axes = np.stack([np.array(one.row) * one.spacing_mm[0], np.array(one.column) * one.spacing_mm[1], step], axis=1)
+    return itk_affine((1, 1, 1), slices[0].corner_mm, axes.ravel())
+
+
+def _voxels(folder: Path, slices: list[Slice]) -> NDArray[np.float32]:
+    import SimpleITK as sitk
+
+    reader = sitk.ImageSeriesReader()
+    reader.SetImageIO("GDCMImageIO")
+    reader.SetFileNames([str(one.file) for one in slices])
+    reader.SetOutputPixelType(sitk.sitkFloat32)
+    try:
+        return sitk.GetArrayFromImage(reader.Execute()).transpose(2, 1, 0)
+    except RuntimeError as error:
+        broken = next((one.file for one in slices if not _can_be_read(one.file)), folder)
+        raise ScanError(
+            broken, "the pixels of the DICOM file cannot be read", "damaged or cut short", _EXPORT
+        ) from error
+
+
+def _can_be_read(file: Path) -> bool:
+    import SimpleITK as sitk
+
+    try:
+        sitk.ReadImage(str(file), imageIO="GDCMImageIO")
+    except RuntimeError:
+        return False
+    return True
+
+
+def _modality(folder: Path, headers: list[SliceHeader]) -> str:
+    stated = Counter(header.modality for header in headers if header.modality)
+    if len(stated) > 1:
+        value = " and ".join(f"{count} slices of {modality}" for modality, count in sorted(stated.items()))
+        raise ScanError(folder, "several modalities in one folder", value, "Give each series a folder of its own.")
+    return next(iter(stated), "")
+
+
+def _sorted(folder: Path, headers: list[SliceHeader]) -> list[Slice]:
     if not headers:
         raise ScanError(
             folder, "no DICOM image in this folder", "", "Give the folder that holds the slices themselves."
         )
     _refuse_several(folder, headers)
-    rows = np.array(next(iter(headers.values())).ImageOrientationPatient, dtype=float)
-    normal = np.cross(rows[:3], rows[3:])
-    corners = {file: tuple(float(v) for v in header.ImagePositionPatient) for file, header in headers.items()}
-    slices = [Slice(file, float(np.dot(normal, corner)), corner) for file, corner in corners.items()]
+    normal = np.cross(headers[0].row, headers[0].column)
+    slices = [Slice(one.file, float(np.dot(normal, one.corner_mm)), one.corner_mm) for one in headers]
     slices.sort(key=lambda one: one.position_mm)
     _refuse_gaps(folder, slices)
+    _refuse_jumps(folder, slices)
+    _refuse_other_scale(folder, headers)
     return slices
 
 
-def _headers(folder: Path) -> dict:
-    """File → header of every DICOM image in a folder."""
-    import pydicom
-    from pydicom.errors import InvalidDicomError
-
-    headers = {}
-    for file in sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")):
-        try:
-            header = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=_TAGS)
-        except (InvalidDicomError, OSError, EOFError):
-            continue
-        if "Rows" not in header:
-            continue
-        if int(header.get("NumberOfFrames") or 1) > 1:
-            cure = "Convert it to NIfTI (for instance with dcm2niix) and give that file."
-            raise ScanError(file, "an enhanced multi-frame DICOM", f"{header.NumberOfFrames} frames in one file", cure)
-        if int(header.get("SamplesPerPixel") or 1) != 1:
-            raise ScanError(file, "not a grey-level image", f"{header.SamplesPerPixel} colours", "Remove screenshots.")
-        places = ("ImageOrientationPatient", "ImagePositionPatient", "PixelSpacing")
-        missing = [tag for tag in places if not header.get(tag)]
-        if missing:
-            cure = "Remove the file if it is a localiser or a report; otherwise export the series again."
-            raise ScanError(file, "the slice does not state where it lies", f"no {', '.join(missing)}", cure)
-        headers[file] = header
-    return headers
+def _refuse_other_scale(folder: Path, headers: list[SliceHeader]) -> None:
+    without = [header.file.name for header in headers if not header.rescaled]
+    if 0 < len(without) < len(headers):
+        value = f"{len(without)} of {len(headers)}, the first is {without[0]}"
+        raise ScanError(folder, "some slices state neither RescaleSlope nor RescaleIntercept", value, _EXPORT)
 
 
-def _refuse_several(folder: Path, headers: dict) -> None:
-    uids = [str(header.get("SeriesInstanceUID", "")) for header in headers.values()]
+def _refuse_several(folder: Path, headers: list[SliceHeader]) -> None:
+    uids = [header.series for header in headers]
     # Some anonymisers give every slice a series number of its own; such numbers say nothing (CHAOS).
     telling = len(set(uids)) < len(uids)
 
-    def kind(header) -> tuple:
-        orientation = tuple(np.round([float(v) for v in header.ImageOrientationPatient], 3) + 0.0)
-        spacing = tuple(np.round([float(v) for v in header.PixelSpacing], 4))
-        uid = str(header.get("SeriesInstanceUID", "")) if telling else ""
-        return (uid, int(header.Rows), int(header.Columns), orientation, spacing)
+    def kind(header: SliceHeader) -> tuple:
+        orientation = tuple(np.round((*header.row, *header.column), 3) + 0.0)
+        return (header.series if telling else "", header.size, orientation, tuple(np.round(header.spacing_mm, 4)))
 
-    counts = Counter(kind(header) for header in headers.values())
+    counts = Counter(map(kind, headers))
     if len(counts) > 1:
-        groups = " and ".join(f"{n} slices of {key[1]}×{key[2]}" for key, n in sorted(counts.items()))
+        groups = " and ".join(f"{n} slices of {key[1][1]}×{key[1][0]}" for key, n in sorted(counts.items()))
         cure = "Give each series (one orientation, one pixel size) a folder of its own."
         raise ScanError(folder, f"{len(counts)} series in one folder", groups, cure)
+
+
+def _refuse_jumps(folder: Path, slices: list[Slice]) -> None:
+    """Refuse slices that are shifted sideways; those of a tilted gantry are too, but evenly."""
+    corners, positions = np.array([one.corner_mm for one in slices]), np.array([one.position_mm for one in slices])
+    share = (positions - positions[0]) / (positions[-1] - positions[0])
+    off = np.linalg.norm(corners - corners[0] - share[:, None] * (corners[-1] - corners[0]), axis=1)
+    # ASSUME: scanners' rounding of a corner stays below a tenth of the step between slices.
+    if off.max() > 0.1 * (positions[-1] - positions[0]) / (len(slices) - 1):
+        first = slices[int(np.argmax(off))].file.name
+        value = f"the corner of {first} lies {off.max():.4g} mm beside the line from the first slice to the last (ImagePositionPatient)"
+        cure = "Two series share the folder, or the positions were damaged: export the whole series again."
+        raise ScanError(folder, "slices are shifted against each other", value, cure)
 
 
 def _refuse_gaps(folder: Path, slices: list[Slice]) -> None:

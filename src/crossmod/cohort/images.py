@@ -1,17 +1,13 @@
 """Scans in and out: the one place where image files are read and written.
 
-NIfTI through nibabel, NRRD and MetaImage through SimpleITK, DICOM series folders through
+NIfTI is read by :mod:`crossmod.cohort.nifti`, NRRD and MetaImage by :mod:`crossmod.cohort.itk`, folders of a DICOM series by
 :mod:`crossmod.cohort.dicom`. Only voxels and geometry are kept: no header field that could name a patient.
 """
 
-import errno
-import gzip
-import shutil
-import tempfile
+import stat
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 import nibabel as nib
 import numpy as np
@@ -124,21 +120,18 @@ def read_scan(path: str | Path) -> Scan:
         ScanError: if the file is missing, broken, of another kind, not a single grey-level volume, or without orientation.
     """
     path = Path(path)
-    if path.is_dir():
+    kind = _kind(path)
+    if kind == "folder":
         from crossmod.cohort.dicom import read_series
 
         return read_series(path)
-    if not path.exists():
-        raise ScanError(path, "no such file", "", "Mend the path in the table, or put the file there.")
-    name = path.name.lower()
-    if name.endswith(NIFTI):
-        scan = _read_nifti(path)
-    elif name.endswith(ITK):
-        scan = _read_itk(path)
-    else:
-        cure = f"Give one of {', '.join(NIFTI + ITK)}, or the folder of a DICOM series."
-        raise ScanError(path, "unknown kind of file", path.suffix or "no suffix", cure)
-    return _checked(path, scan)
+    if kind == "nifti":
+        from crossmod.cohort.nifti import read_nifti
+
+        return read_nifti(path)
+    from crossmod.cohort.itk import read_itk
+
+    return read_itk(path)
 
 
 def open_scan(path: str | Path) -> Scan:
@@ -151,23 +144,11 @@ def open_scan(path: str | Path) -> Scan:
         ScanError: as :func:`read_scan`.
     """
     path = Path(path)
-    if not (path.is_file() and path.name.lower().endswith(NIFTI)):
+    if _kind(path) != "nifti":
         return read_scan(path)
-    image, codes = _open_nifti(path)
-    affine = np.asarray(image.affine, dtype=float)
-    shape = _volume(path, image.shape, affine)
-    try:
-        unpacked = path.open("rb") if path.suffix.lower() == ".nii" else _unpacked(path)
-        image = type(image).from_file_map({"image": nib.FileHolder(fileobj=unpacked)}, mmap=False)
-        array = Unread(image.dataobj.reshape(shape))
-        array[:, :, -1:]  # of a file that is cut short, this fails now and not later
-    except OSError as error:
-        if error.errno == errno.ENOSPC:
-            return read_scan(path)
-        raise _unreadable(path, error) from error
-    except Exception as error:
-        raise _unreadable(path, error) from error
-    return Scan(array, affine, codes)
+    from crossmod.cohort.nifti import open_nifti
+
+    return open_nifti(path)
 
 
 def read_space(path: str | Path) -> Space:
@@ -177,11 +158,11 @@ def read_space(path: str | Path) -> Space:
         ScanError: as :func:`read_scan`, but for broken voxels of a NIfTI.
     """
     path = Path(path)
-    if not (path.is_file() and path.name.lower().endswith(NIFTI)):
+    if _kind(path) != "nifti":
         return read_scan(path).space
-    image, codes = _open_nifti(path)
-    affine = np.asarray(image.affine, dtype=float)
-    return Space(_volume(path, image.shape, affine), affine, codes)
+    from crossmod.cohort.nifti import nifti_space
+
+    return nifti_space(path)
 
 
 def write_scan(path: str | Path, scan: Scan) -> None:
@@ -241,118 +222,21 @@ def native(array: NDArray) -> NDArray:
     return np.ascontiguousarray(array.astype(np.float32, copy=False))
 
 
-def _read_nifti(path: Path) -> Scan:
-    image, codes = _open_nifti(path)
+def _kind(path: Path) -> str:
+    """``folder``, ``nifti`` or ``itk``: which reader a path is for."""
     try:
-        array = np.asanyarray(image.dataobj)
-    except Exception as error:  # nibabel raises many kinds, down to zlib's own
-        raise _unreadable(path, error) from error
-    return Scan(array, np.asarray(image.affine, dtype=float), codes)
-
-
-def _unpacked(path: Path) -> IO[bytes]:
-    unpacked = tempfile.TemporaryFile()  # noqa: SIM115  open as long as the scan is
-    with gzip.open(path) as packed:
-        shutil.copyfileobj(packed, unpacked, 1 << 20)
-    return unpacked
-
-
-def _open_nifti(path: Path) -> tuple[nib.Nifti1Image, tuple[int, int]]:
-    """The image, its voxels not read, and its sform and qform code."""
-    try:
-        image = nib.load(path)
-        codes = (int(image.header["sform_code"]), int(image.header["qform_code"]))
-        dtype = image.get_data_dtype()
-    except Exception as error:
-        raise _unreadable(path, error) from error
-    _refuse_colour(path, dtype.names is not None or dtype.kind == "c", str(dtype))
-    if codes == (0, 0):
-        raise ScanError(
-            path,
-            "the header states no orientation",
-            "sform_code and qform_code are 0",
-            "Right and left would be a guess: convert the scan again from its DICOM files, or set the sform.",
-        )
-    if all(codes):
-        _refuse_contradiction(path, image.get_sform(), image.get_qform())
-    return image, codes
-
-
-def _refuse_contradiction(path: Path, sform: NDArray, qform: NDArray) -> None:
-    axes = ["".join(map(str, nib.aff2axcodes(affine))) for affine in (sform, qform)]
-    if axes[0] != axes[1]:
-        raise ScanError(
-            path,
-            "the header contradicts itself about orientation",
-            f"sform says {axes[0]}, qform says {axes[1]}",
-            "Find out which is true and set both to it (or the other's code to 0).",
-        )
-
-
-def _read_itk(path: Path) -> Scan:
-    import SimpleITK as sitk
-
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
-    try:
-        reader.ReadImageInformation()
-        stated = _states_orientation(path, reader)
-        image = reader.Execute()
-    except (RuntimeError, OSError) as error:
-        raise _unreadable(path, error) from error
-    _refuse_colour(path, image.GetNumberOfComponentsPerPixel() > 1, image.GetPixelIDTypeAsString())
-    if image.GetDimension() == 4 and image.GetSize()[3] == 1:
-        image = image[:, :, :, 0]
-    if image.GetDimension() != 3:
-        raise _not_a_volume(path, image.GetSize())
-    if not stated:
-        cure = "Right and left would be a guess: convert the scan again from its DICOM files."
-        raise ScanError(path, "the header states no orientation", "no patient space", cure)
-    affine = itk_affine(image.GetSpacing(), image.GetOrigin(), image.GetDirection())
-    return Scan(sitk.GetArrayFromImage(image).transpose(2, 1, 0), affine)
-
-
-def _states_orientation(path: Path, reader) -> bool:
-    """Whether an NRRD names its space, or a MetaImage its axes; ITK would silently take the identity."""
-    if path.suffix.lower() in (".nrrd", ".nhdr"):
-        return "NRRD_space" in reader.GetMetaDataKeys()
-    # ASSUME: a MetaImage's axes are those of ITK (LPS+), as every writer in use has it.
-    with path.open("rb") as file:
-        header = file.read(4096)
-    return any(key in header for key in (b"TransformMatrix", b"Rotation", b"Orientation"))
-
-
-def _checked(path: Path, scan: Scan) -> Scan:
-    shape = _volume(path, scan.array.shape, scan.affine)
-    return replace(scan, array=native(scan.array.reshape(shape)))
-
-
-def _volume(path: Path, shape: tuple[int, ...], affine: NDArray[np.float64]) -> tuple[int, int, int]:
-    """The shape without further axes of length one, if that is one volume at a place."""
-    while len(shape) > 3 and shape[-1] == 1:
-        shape = shape[:-1]
-    if len(shape) != 3 or 0 in shape:
-        raise _not_a_volume(path, shape)
-    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
-        value = np.array2string(affine[:3], precision=3, separator=",").replace("\n", "")
-        raise ScanError(path, "the affine cannot be inverted", value, "Convert the scan again from its DICOM files.")
-    return shape
-
-
-def _refuse_colour(path: Path, colour: bool, kind: str) -> None:
-    if colour:
-        cure = "Give the grey-level volume itself, not a screenshot or a fused picture."
-        raise ScanError(path, "not a grey-level image", kind, cure)
-
-
-def _not_a_volume(path: Path, shape: tuple) -> ScanError:
-    size = "×".join(str(n) for n in shape)
-    cure = "One scan per file: split time points, echoes or phases, and name each as a case of its own."
-    return ScanError(path, "not one three-dimensional volume", f"{size} voxels", cure)
-
-
-def _unreadable(path: Path, error: Exception) -> ScanError:
-    reason = str(error).strip().splitlines()
-    value = f"{type(error).__name__}: {reason[-1].strip()}" if reason else type(error).__name__
-    value = value.replace(str(path), path.name)
-    return ScanError(path, "the file cannot be read", value, "Copy or convert it again; it may be cut short.")
+        mode = path.stat().st_mode
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        missing = isinstance(error, FileNotFoundError | NotADirectoryError)
+        value = "" if missing else str(getattr(error, "strerror", None) or error)
+        cure = "Mend the path in the table, or put the file there."
+        raise ScanError(path, "no such file" if missing else "the file cannot be reached", value, cure) from error
+    if stat.S_ISDIR(mode):
+        return "folder"
+    name = path.name.lower()
+    if not name.endswith(NIFTI + ITK):
+        cure = f"Give one of {', '.join(NIFTI + ITK)}, or the folder of a DICOM series."
+        raise ScanError(path, "unknown kind of file", path.suffix or "no suffix", cure)
+    if not stat.S_ISREG(mode):
+        raise ScanError(path, "not a file", "a pipe, socket or device", "Give the image file itself.")
+    return "nifti" if name.endswith(NIFTI) else "itk"

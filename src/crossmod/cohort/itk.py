@@ -1,0 +1,88 @@
+"""NRRD and MetaImage files: geometry and plain voxels through SimpleITK, behind a look at what the header itself states.
+
+ITK takes a default in silence where a header states no voxel size or no axes, reads whatever file a header names, and passes
+over the checksum of compressed voxels. So the header is read here first, and compressed voxels are unpacked by :mod:`crossmod.cohort.packed`.
+"""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crossmod.cohort.header import Header
+from crossmod.cohort.images import Scan, ScanError, itk_affine, native
+from crossmod.cohort.packed import inflated, refuse_other_size
+from crossmod.cohort.volume import not_a_volume, readable, refuse_colour, volume_shape
+
+
+def read_itk(path: Path) -> Scan:
+    """Voxels and where they lie.
+
+    Raises:
+        ScanError: if the file is damaged, states no orientation or voxel size, contradicts itself, names a file outside its folder,
+            or is not one grey-level volume.
+    """
+    import SimpleITK as sitk
+
+    from crossmod.cohort.metaimage import metaimage_header
+    from crossmod.cohort.nrrd import nrrd_header
+
+    nrrd = path.suffix.lower() in (".nrrd", ".nhdr")
+    reader = sitk.ImageFileReader()
+    reader.SetImageIO("NrrdImageIO" if nrrd else "MetaImageIO")
+    reader.SetFileName(str(path))
+    with readable(path):
+        header = nrrd_header(path) if nrrd else metaimage_header(path)
+        reader.ReadImageInformation()
+        shape, affine = _geometry(path, reader, header)
+        voxels = _voxels(path, reader, header)
+    return Scan(native(voxels.reshape(shape, order="F")), affine)
+
+
+def _geometry(path: Path, reader, header: Header) -> tuple[tuple[int, int, int], NDArray[np.float64]]:
+    size, axes = reader.GetSize(), reader.GetDimension()
+    refuse_colour(path, reader.GetNumberOfComponents() > 1, f"{reader.GetNumberOfComponents()} numbers per voxel")
+    if axes not in (3, 4) or (axes == 4 and size[3] != 1):
+        raise not_a_volume(path, size)
+    direction = np.reshape(reader.GetDirection(), (axes, axes))
+    if axes == 4 and (direction[:3, 3].any() or direction[3, :3].any()):
+        value = np.array2string(direction, precision=3, separator=",").replace("\n", "")
+        raise ScanError(path, "the header mixes time and place", value, "Convert the scan again from its DICOM files.")
+    affine = itk_affine(reader.GetSpacing()[:3], reader.GetOrigin()[:3], direction[:3, :3])
+    if header.axes is not None:
+        affine = header.axes @ np.linalg.inv(itk_affine((1, 1, 1), (0, 0, 0), np.eye(3))) @ affine
+    return volume_shape(path, size, affine), affine
+
+
+def _voxels(path: Path, reader, header: Header) -> NDArray:
+    """All voxels in the order of the file, the first index fastest."""
+    import SimpleITK as sitk
+
+    count, kind = int(np.prod(reader.GetSize(), dtype=object)), _kind_of_number(path, reader)
+    exact = header.plain and header.start is not None
+    declared = count * (kind.itemsize if header.plain else 1)  # A number in text takes a byte and more.
+    refuse_other_size(path, declared, header.data.stat().st_size - (header.start or 0), header.packed, exact)
+    if header.packed:
+        voxels = inflated(header.data, header.start, declared)
+        return np.frombuffer(voxels, kind.newbyteorder(">" if header.big else "<"))
+    return sitk.GetArrayFromImage(reader.Execute()).ravel()
+
+
+def _kind_of_number(path: Path, reader) -> np.dtype:
+    import SimpleITK as sitk
+
+    kinds = {
+        sitk.sitkUInt8: "u1",
+        sitk.sitkInt8: "i1",
+        sitk.sitkUInt16: "u2",
+        sitk.sitkInt16: "i2",
+        sitk.sitkUInt32: "u4",
+        sitk.sitkInt32: "i4",
+        sitk.sitkUInt64: "u8",
+        sitk.sitkInt64: "i8",
+        sitk.sitkFloat32: "f4",
+        sitk.sitkFloat64: "f8",
+    }
+    kind = reader.GetPixelIDValue()
+    refuse_colour(path, kind not in kinds, sitk.GetPixelIDValueAsString(kind))
+    return np.dtype(kinds[kind])
