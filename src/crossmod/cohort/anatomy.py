@@ -19,7 +19,7 @@ from crossmod.cohort.structures import RENAL, split_side
 USUAL_ML = {
     "kidney": (30.0, 2000.0),
     "liver": (300.0, 5000.0),
-    "spleen": (20.0, 3000.0),
+    "spleen": (20.0, 4000.0),
     "pancreas": (10.0, 400.0),
     "adrenal_gland": (0.3, 100.0),
     "gallbladder": (0.5, 700.0),

@@ -37,17 +37,18 @@ def edges_reached(box: Box, shape: tuple[int, ...], affine: NDArray, gap_voxels:
     return reached
 
 
-def reaches_padding(mask: NDArray[np.bool_], box: Box, scan: Scan, found: Intensities, modality: str) -> bool:
-    """Whether a structure borders on voxels that hold no image: those with the lowest value of the scan.
+def reaches_padding(mask: NDArray[np.bool_], box: Box, scan: Scan, found: Intensities) -> bool:
+    """Whether a structure in a CT borders on voxels that hold no image: those with the lowest value of the scan, that of air or less.
+
+    In MR the lowest value, zero, occurs within the body as well, and nothing can be said.
 
     Args:
         mask: (X, Y, Z) of the structure, inside ``box``.
         box: where in the scan it lies.
         scan: read or opened.
         found: its voxels.
-        modality: ``CT`` or ``MR``.
     """
-    if np.mean(found.sample == np.float32(found.low)) < _PADDING_SHARE or (modality == "CT" and found.low > AIR_HU):
+    if np.mean(found.sample == np.float32(found.low)) < _PADDING_SHARE or found.low > AIR_HU:
         return False
     low = [max(0, part.start - _SHELL_VOXELS) for part in box]
     high = [min(n, part.stop + _SHELL_VOXELS) for part, n in zip(box, scan.array.shape, strict=True)]

@@ -108,10 +108,10 @@ def findings(found: Intensities, modality: str, stated: str = "") -> list[Findin
     if found.low == found.high:
         cure = "Export the scan again; its voxels are lost."
         return [Finding("error", "the image is constant", f"every voxel is {found.low:g}", cure)]
-    return _of_ct(found) if modality == "CT" else _of_mr(found, stated)
+    return _of_ct(found, stated) if modality == "CT" else _of_mr(found, stated)
 
 
-def refuse(file: object, problems: list[Finding]) -> list[Finding]:
+def refuse_errors(file: object, problems: list[Finding]) -> list[Finding]:
     """The warnings among findings.
 
     Raises:
@@ -161,9 +161,10 @@ def _contradiction(modality: str, stated: str) -> Finding:
     return Finding("error", f"called {modality}, but the file says {stated}", f"DICOM tag Modality: {stated}", cure)
 
 
-def _of_ct(found: Intensities) -> list[Finding]:
+def _of_ct(found: Intensities, stated: str = "") -> list[Finding]:
     if found.low >= 0:
-        cure = "Set modality to MR, or apply the rescale intercept (stored values are not Hounsfield units)."
+        cure = "Apply" if stated else "Set modality to MR, or apply"
+        cure += " the rescale intercept (stored values are not Hounsfield units)."
         return [Finding("error", "called CT, but nothing is below 0 HU", found.span, cure)]
     value = _unlike_hu(found)
     if value:
