@@ -11,7 +11,7 @@ import numpy as np
 from crossmod.cohort.images import Scan, open_scan, write_mask
 from crossmod.cohort.intensities import Intensities, air_level, assumed_modality, findings, intensities, refuse_errors
 from crossmod.job import UserError
-from crossmod.results import Results
+from crossmod.own_files import OwnFiles
 from crossmod.weights.model import Model
 
 if TYPE_CHECKING:
@@ -52,21 +52,21 @@ def measure_scan(scan: Path, out: Path | None, model: Path | None, modality: str
         raise UserError(f"--modality {modality}: expected CT, MR or auto.")
     trained = Model.load(model.resolve(), seed) if model else Model.shipped()
     image = open_scan(scan)
-    results = Results.of(scan, out)
-    results.refuse()
+    own = OwnFiles.of(scan, out)
+    own.refuse()
     voxels = intensities(image.array)
     known, reason = assumed_modality(scan, voxels, image, asked)
     doubts = refuse_errors(scan, findings(voxels, known, image.stated_modality))
     found = segment_scan(image, known, trained, threads, voxels)
     about = {"modality": known, "modality_reason": reason, "model": trained.name}
     record = _record(image, voxels, found, about, [f"{one.problem} ({one.value}). {one.cure}" for one in doubts])
-    written = results.write(
+    written = own.write(
         record,
         mask=lambda path: write_mask(path, found.parenchyma, image.affine, image.codes),
         kidneys=lambda path: write_mask(path, found.kidney, image.affine, image.codes),
         overlay=lambda path: path.write_bytes(_overlay(image, found, record)),
     )
-    _print(written, results.files)
+    _print(written, own.files)
     return written
 
 

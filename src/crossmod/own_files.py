@@ -15,7 +15,7 @@ Plain = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Results:
+class OwnFiles:
     """The files of one measurement.
 
     Attributes:
@@ -27,7 +27,7 @@ class Results:
     scan_sha256: str
 
     @classmethod
-    def of(cls, scan: Path, out: Path | None) -> "Results":
+    def of(cls, scan: Path, out: Path | None) -> "OwnFiles":
         """Where the results of a scan go: a folder of the user's choice, or beside the file or the DICOM folder."""
         stem = _stem(scan) if scan.is_file() else scan.resolve().name
         folder = out or (scan if scan.is_file() else scan.resolve()).parent
