@@ -28,6 +28,6 @@ def in_mm(index: NDArray, edges: NDArray[np.float64]) -> NDArray[np.float64]:
     return index * spacing if np.array_equal(edges, np.diag(spacing)) else index @ edges.T
 
 
-def edges_ml(edges: NDArray[np.float64]) -> float:
-    """Volume of a voxel in millilitres; ``edges`` as of :func:`edges_mm`."""
-    return float(np.prod(np.diag(edges))) / 1000
+def voxel_mm3(edges: NDArray[np.float64]) -> float:
+    """Volume of a voxel in cubic millimetres; ``edges`` as of :func:`edges_mm`."""
+    return float(np.prod(np.diag(edges)))

@@ -29,7 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from crossmod.cohort.voxels import edges_ml, in_mm
+from crossmod.cohort.voxels import in_mm, voxel_mm3
 
 Mask = NDArray[np.bool_]
 
@@ -101,7 +101,7 @@ def compare(reference: Mask, prediction: Mask, step_mm: Sequence[float] | NDArra
         shared_voxels=int(np.count_nonzero(reference & prediction)),
         to_prediction_mm=to_prediction,
         to_reference_mm=to_reference,
-        voxel_volume_ml=edges_ml(edges),
+        voxel_volume_ml=voxel_mm3(edges) / 1000,
     )
 
 

@@ -17,7 +17,7 @@ from crossmod.cohort.kidneys import (
     reference_kidneys,
 )
 from crossmod.cohort.table import Cohort
-from crossmod.cohort.voxels import edges_ml, edges_mm
+from crossmod.cohort.voxels import edges_mm, voxel_mm3
 from crossmod.evaluate import metrics
 from crossmod.evaluate.ellipsoid import ellipsoid_ml
 from crossmod.job import UserError
@@ -160,7 +160,7 @@ def score_case(reference: Reference, masks: dict[str, NDArray], targets: list[st
 def _tumour(reference: Reference, kidneys: list[Kidney]) -> Plain:
     """Whether a unit of these kidneys holds tumour, and its volume in ml."""
     voxels = sum(kidney.tumour_voxels for kidney in kidneys)
-    return {"tumour": voxels > 0, "tumour_ml": voxels * edges_ml(reference.edges_mm)}
+    return {"tumour": voxels > 0, "tumour_ml": voxels * voxel_mm3(reference.edges_mm) / 1000}
 
 
 def _find(row: Plain, cohorts: dict[str, Cohort], folder: Path) -> tuple[Plain, Cohort]:
