@@ -71,7 +71,7 @@ def score(data: Path, model: Model, threads: int) -> pd.DataFrame:
             found = segment_scan(scan, real.modality, model, threads)
             seconds = time.perf_counter() - started
             kidney = found.kidney
-            voxel_ml = abs(float(np.linalg.det(scan.affine[:3, :3]))) / 1000
+            voxel_ml = scan.voxel_ml
             both = np.isin(labels, list(VALUES.values()))
             rows.append(
                 {

@@ -39,6 +39,7 @@ STEPS = {
 }
 
 
+NOT_FOUND = 3  # exit code of `crossmod measure` on a scan without a kidney
 FULL_BYTES = 64 << 20  # with less than this free, a file that cannot be written is the disk's fault
 
 
@@ -131,15 +132,19 @@ def measure(
         Path | None, typer.Option(help="Folder of a trained arm; default: the networks that come with crossmod.")
     ] = None,
     modality: Annotated[
-        str, typer.Option(help="CT, MR, or auto (CT where the scan has values of air in HU).")
+        str, typer.Option(help="CT, MR, or auto (what DICOM says, else CT where the scan has values of air in HU).")
     ] = "auto",
     seed: Annotated[int, typer.Option(help="Which training of the arm.")] = 0,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 2,
 ) -> None:
-    """Measure the volumes of the renal parenchyma on a scan of your own."""
+    """Measure the volumes of the renal parenchyma on a scan of your own.
+
+    Exit codes: 0 measured, perhaps with warnings; 2 refused; 3 no kidney was found.
+    """
     from crossmod.measure import measure_scan
 
-    measure_scan(scan, out, model, modality, seed, threads)
+    if measure_scan(scan, out, model, modality, seed, threads)["total_ml"] is None:
+        raise typer.Exit(NOT_FOUND)
 
 
 @app.command()

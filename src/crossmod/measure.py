@@ -4,18 +4,21 @@ import itertools
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from crossmod.cohort.images import Scan, open_scan, planes, write_mask
-from crossmod.job import UserError, whole, write_json
+from crossmod.cohort.images import Scan, open_scan, write_mask
+from crossmod.cohort.intensities import Intensities, air_level, assumed_modality, findings, intensities, refuse_errors
+from crossmod.job import UserError
+from crossmod.own_files import OwnFiles
 from crossmod.weights.model import Model
+
+if TYPE_CHECKING:
+    from crossmod.cohort.body import Body
 
 Plain = dict[str, Any]
 
-# ASSUME: only CT has values as low as air in HU; the check of cohorts draws the same line.
-AIR_HU = -500.0
 # ASSUME: what adults' kidneys measure; a volume outside is shown with a warning, never hidden. 5 to 95 % of KiTS23's
 # kidneys without their masses have 78 to 312 ml.
 PLAUSIBLE_ML = (60.0, 350.0)
@@ -32,48 +35,39 @@ def measure_scan(scan: Path, out: Path | None, model: Path | None, modality: str
 
     Args:
         scan: image file, or folder with one DICOM series.
-        out: folder for the results; None: the scan's own.
+        out: folder for the results; None: beside the scan.
         model: folder of a trained arm; None: the networks that come with crossmod.
         modality: ``CT``, ``MR`` or ``auto``.
         seed: which training of the arm.
         threads: CPU threads.
 
     Returns:
-        What the JSON holds: ``volumes_ml`` by side, ``total_ml``, warnings and provenance.
+        What the JSON holds: ``volumes_ml`` by side and ``total_ml`` (None: not found), warnings and provenance.
 
     Raises:
-        UserError: if the scan or the model cannot be used.
+        UserError: if the scan or the model cannot be used, or the results cannot be written; before anything is computed.
     """
+    asked = modality.upper() if modality != "auto" else modality
+    if asked not in ("CT", "MR", "auto"):
+        raise UserError(f"--modality {modality}: expected CT, MR or auto.")
     trained = Model.load(model.resolve(), seed) if model else Model.shipped()
     image = open_scan(scan)
-    modality = _modality(image, modality)
-    found = segment_scan(image, modality, trained, threads)
-
-    stem = scan.name.removesuffix(".gz").rsplit(".", 1)[0] if scan.is_file() else scan.resolve().name
-    folder = out or (scan.parent if scan.is_file() else scan)
-    folder.mkdir(parents=True, exist_ok=True)
-    files = {
-        "mask": folder / f"{stem}.parenchyma.nii.gz",
-        "kidneys": folder / f"{stem}.kidneys.nii.gz",
-        "overlay": folder / f"{stem}.parenchyma.png",
-        "json": folder / f"{stem}.parenchyma.json",
-    }
-    record = _record(image, modality, found.inside(found.box), trained)
-    for key, mask in (("mask", found.parenchyma), ("kidneys", found.kidney)):
-        with whole(files[key]) as partial:
-            write_mask(partial, mask, image.affine, image.codes)
-    _overlay(image, modality, found, record, files["overlay"])
-    write_json(files["json"], record)
-    _print(record, files)
-    return record
-
-
-def _modality(image: Scan, asked: str) -> str:
-    if asked.upper() in ("CT", "MR"):
-        return asked.upper()
-    if asked != "auto":
-        raise UserError(f"--modality {asked}: expected CT, MR or auto.")
-    return "CT" if any(float(plane.min()) <= AIR_HU for plane in planes(image.array)[1]) else "MR"
+    own = OwnFiles.of(scan, out)
+    own.refuse()
+    voxels = intensities(image.array)
+    known, reason = assumed_modality(scan, voxels, image, asked)
+    doubts = refuse_errors(scan, findings(voxels, known, image.stated_modality))
+    found = segment_scan(image, known, trained, threads, voxels)
+    about = {"modality": known, "modality_reason": reason, "model": trained.name}
+    record = _record(image, voxels, found, about, [f"{one.problem} ({one.value}). {one.cure}" for one in doubts])
+    written = own.write(
+        record,
+        mask=lambda path: write_mask(path, found.parenchyma, image.affine, image.codes),
+        kidneys=lambda path: write_mask(path, found.kidney, image.affine, image.codes),
+        overlay=lambda path: path.write_bytes(_overlay(image, found, record)),
+    )
+    _print(written, own.files)
+    return written
 
 
 @dataclass(frozen=True)
@@ -84,11 +78,13 @@ class Segmented:
         kidney: uint8, 1 right, 2 left.
         parenchyma: uint8, 1 right, 2 left.
         agreement: side → mean DSC between the kidneys that any two trainings find alone; empty where there is one training.
+        sides_certain: whether the scan shows which kidney is the right one.
     """
 
     kidney: np.ndarray
     parenchyma: np.ndarray
     agreement: dict[str, float]
+    sides_certain: bool = True
 
     @property
     def box(self) -> tuple[slice, slice, slice]:
@@ -107,7 +103,9 @@ class Segmented:
         return replace(self, kidney=self.kidney[box], parenchyma=self.parenchyma[box])
 
 
-def segment_scan(image: Scan, modality: str, trained: Model, threads: int) -> Segmented:
+def segment_scan(
+    image: Scan, modality: str, trained: Model, threads: int, voxels: Intensities | None = None
+) -> Segmented:
     """Both stages on one scan.
 
     Args:
@@ -115,9 +113,11 @@ def segment_scan(image: Scan, modality: str, trained: Model, threads: int) -> Se
         modality: ``CT`` or ``MR``.
         trained: the networks.
         threads: CPU threads.
+        voxels: of the scan, where they were looked at already.
     """
     import torch
 
+    from crossmod.cohort.body import settle_sides
     from crossmod.predict.cascade import kidney_boxes, kidneys_of, on_grids, segment_parenchyma
     from crossmod.predict.network import Ensemble, TrainedStage, pooled
     from crossmod.prepare.geometry import Grid
@@ -136,9 +136,23 @@ def segment_scan(image: Scan, modality: str, trained: Model, threads: int) -> Se
     grid, count = scan.grids[first], stages[first].stage["components"]
     kidney = kidneys_of(pooled(votes), grid, count, native)
     alone = [kidneys_of(vote, grid, count, grid) for vote in votes]  # compared where the networks looked
+    certain, body = True, _body(image, kidney, modality, voxels or intensities(image.array))
+    if body is not None:
+        certain = settle_sides(kidney, image.affine, body)
+        for mask in alone:
+            settle_sides(mask, grid.affine, body)
     boxes = kidney_boxes(kidney, native, scan.grids[second])
     parenchyma = segment_parenchyma(scan, second, stages[second], native, boxes)
-    return Segmented(kidney, parenchyma, agreement(alone))
+    return Segmented(kidney, parenchyma, agreement(alone), certain)
+
+
+def _body(image: Scan, kidney: np.ndarray, modality: str, voxels: Intensities) -> "Body | None":
+    """The body at the height of the kidneys; None where none was found."""
+    from crossmod.cohort.body import find_body
+    from crossmod.cohort.kidneys import boxes_of
+
+    found = boxes_of((kidney > 0).view(np.uint8))
+    return find_body(image, air_level(voxels, modality), found[0]) if found else None
 
 
 def agreement(alone: list[np.ndarray]) -> dict[str, float]:
@@ -161,64 +175,104 @@ def _dsc(a: np.ndarray, b: np.ndarray) -> float:
     return 2 * int((a & b).sum()) / size if size else 1.0
 
 
-def _record(image: Scan, modality: str, found: Segmented, trained: Model) -> Plain:
+def _record(image: Scan, voxels: Intensities, found: Segmented, about: Plain, warnings: list[str]) -> Plain:
     from crossmod.cohort.kidneys import MASK_VALUES
 
-    kidney, parenchyma = found.kidney, found.parenchyma
-    voxel_ml = abs(float(np.linalg.det(image.affine[:3, :3]))) / 1000
-    volumes = {side: round(float((parenchyma == value).sum()) * voxel_ml, 2) for side, value in MASK_VALUES.items()}
-    warnings = [text for side, volume in volumes.items() for text in _doubts(side, volume, found)]
+    part = found.inside(found.box)
+    volumes = {side: _ml(part.parenchyma == value, image) for side, value in MASK_VALUES.items()}
+    measured = {side: volume for side, volume in volumes.items() if volume is not None}
+    warnings = [*warnings, *(text for side, volume in volumes.items() for text in _doubts(side, volume, part))]
+    if not found.sides_certain:
+        warnings.append(_guess(found))
+    warnings += [text for side in MASK_VALUES for text in _cut(side, image, voxels, found, about["modality"])]
     return {
         "volumes_ml": volumes,
-        "total_ml": round(sum(volumes.values()), 2),
-        "kidneys_ml": {
-            side: round(float((kidney == value).sum()) * voxel_ml, 2) for side, value in MASK_VALUES.items()
-        },
+        "total_ml": round(sum(measured.values()), 2) if measured else None,
+        "total_of": sorted(measured, reverse=True),
+        "kidneys_ml": {side: _ml(part.kidney == value, image) for side, value in MASK_VALUES.items()},
+        "sides_certain": found.sides_certain,
         "agreement": {side: round(dsc, 3) for side, dsc in found.agreement.items()},
         "mask_values": {side: int(value) for side, value in MASK_VALUES.items()},
-        "modality": modality,
+        **about,
         "spacing_mm": [round(float(value), 4) for value in image.spacing_mm],
         "warnings": warnings,
-        "model": trained.name,
         "crossmod": version("crossmod"),
         "note": NOTE,
     }
 
 
-def _doubts(side: str, volume_ml: float, segmented: Segmented) -> list[str]:
+def _ml(mask: np.ndarray, image: Scan) -> float | None:
+    """Volume of a mask; None where it is empty, for what was not found has no volume."""
+    return round(float(mask.sum()) * image.voxel_ml, 2) if mask.any() else None
+
+
+def _doubts(side: str, volume_ml: float | None, segmented: Segmented) -> list[str]:
     """What makes a volume unlikely: no kidney, an unusual size, or networks or stages that contradict each other."""
     from crossmod.cohort.kidneys import MASK_VALUES
 
     found, part = segmented.kidney == MASK_VALUES[side], segmented.parenchyma == MASK_VALUES[side]
     agree = segmented.agreement.get(side, 1.0)
-    disputed = (
+    doubts = (
         [f"the networks agree by a DSC of only {agree:.2f} on the {side} kidney"] if agree < LEAST_AGREEMENT else []
     )
     if not found.any():
-        return [f"no {side} kidney was found", *disputed]
-    doubts = disputed
+        return [f"no {side} kidney was found", *doubts]
+    if volume_ml is None:
+        return [f"no parenchyma was found in the {side} kidney", *doubts]
     low, high = PLAUSIBLE_ML
     if not low <= volume_ml <= high:
         doubts.append(f"{side} parenchyma of {volume_ml:.0f} ml is outside the usual {low:.0f} to {high:.0f} ml")
     inside = (found & part).sum() / max(part.sum(), 1)
-    if part.any() and inside < LEAST_INSIDE:
+    if inside < LEAST_INSIDE:
         doubts.append(f"only {inside:.0%} of the {side} parenchyma lies within the {side} kidney found")
     return doubts
 
 
-def _overlay(image: Scan, modality: str, found: Segmented, record: Plain, path: Path) -> None:
+def _guess(found: Segmented) -> str:
+    from crossmod.cohort.kidneys import MASK_VALUES, boxes_of
+
+    sides = [side for side, box in zip(MASK_VALUES, boxes_of(found.kidney), strict=False) if box]
+    what = f"that the kidney found is the {sides[0]} one" if len(sides) == 1 else "which kidney is the right one"
+    return f"{what} is a guess: the scan does not show the body from flank to flank around it"
+
+
+def _cut(side: str, image: Scan, voxels: Intensities, found: Segmented, modality: str) -> list[str]:
+    """A warning where a kidney ends with the image, or within a voxel of that: more of it may lie outside."""
+    from crossmod.cohort.edges import edges_reached, reaches_padding
+    from crossmod.cohort.kidneys import MASK_VALUES, boxes_of
+
+    part, value = found.inside(found.box), MASK_VALUES[side]
+    mask = (part.kidney == value) | (part.parenchyma == value)
+    local = boxes_of(mask.view(np.uint8))
+    if not local:
+        return []
+    box = tuple(slice(a.start + b.start, a.start + b.stop) for a, b in zip(found.box, local[0], strict=True))
+    edges = edges_reached(box, image.array.shape, image.affine, gap_voxels=1)
+    if modality == "CT" and reaches_padding(mask[local[0]], box, image, voxels):
+        edges.append("padded")
+    where = f"the {side} kidney reaches the {', '.join(edges)} edge of the scan"
+    return [f"{where}: it may be cut, and its volume be that of a part"] if edges else []
+
+
+def _overlay(image: Scan, found: Segmented, record: Plain) -> bytes:
     """The slices with most parenchyma of each kidney, axial and coronal, with its outline, under volumes and warnings."""
     from crossmod.report.pictures import measured_picture
 
-    volumes = ", ".join(f"{side} {volume:.0f} ml" for side, volume in record["volumes_ml"].items())
-    note = "\n".join([NOTE, *(f"Warning: {text}" for text in record["warnings"])])
-    picture = measured_picture(image, modality, found.kidney, found.parenchyma, f"Renal parenchyma: {volumes}", note)
-    with whole(path) as partial:
-        partial.write_bytes(picture.png())
+    volumes = ", ".join(f"{side} {in_words(volume, 0)}" for side, volume in record["volumes_ml"].items())
+    read_as = f"Read as {record['modality']}: {record['modality_reason']}."
+    note = "\n".join([NOTE, read_as, *(f"Warning: {text}" for text in record["warnings"])])
+    title = f"Renal parenchyma: {volumes}"
+    return measured_picture(image, record["modality"], found.kidney, found.parenchyma, title, note).png()
+
+
+def in_words(volume_ml: float | None, digits: int) -> str:
+    """A volume with its unit, or that there is none."""
+    return "not found" if volume_ml is None else f"{volume_ml:.{digits}f} ml"
 
 
 def _print(record: Plain, files: dict[str, Path]) -> None:
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     console = Console()
@@ -226,12 +280,15 @@ def _print(record: Plain, files: dict[str, Path]) -> None:
     table.add_column("kidney")
     table.add_column("volume (ml)", justify="right")
     for side, volume in record["volumes_ml"].items():
-        table.add_row(side, f"{volume:.1f}")
-    table.add_section()
-    table.add_row("both", f"{record['total_ml']:.1f}")
+        table.add_row(side, "not found" if volume is None else f"{volume:.1f}")
+    if len(record["total_of"]) == 2:
+        table.add_section()
+        table.add_row("both", f"{record['total_ml']:.1f}")
     console.print(table)
-    console.print(record["note"], soft_wrap=True)
+    lines = [f"Read as {record['modality']}: {record['modality_reason']}.", record["note"]]
+    for line in lines:
+        console.print(escape(line), soft_wrap=True, highlight=False)
     for warning in record["warnings"]:
-        console.print(f"[yellow]warning:[/yellow] {warning}", soft_wrap=True)
+        console.print(f"[yellow]warning:[/yellow] {escape(warning)}", soft_wrap=True)
     for kind, path in files.items():
-        console.print(f"{kind}: {path}", soft_wrap=True, highlight=False)
+        console.print(f"{kind}: {escape(str(path))}", soft_wrap=True, highlight=False)

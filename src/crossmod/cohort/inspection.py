@@ -10,9 +10,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from crossmod.cohort.anatomy import label_findings
+from crossmod.cohort.body import Body, find_body
 from crossmod.cohort.grids import labels_on_image_grid, match_grids, whole_labels
 from crossmod.cohort.images import Scan, ScanError, read_scan
-from crossmod.cohort.sides import tumour_side
+from crossmod.cohort.intensities import Intensities, air_level, findings, intensities
+from crossmod.cohort.kidneys import boxes_of
+from crossmod.cohort.sides import tumour_side, unsure_sides
 from crossmod.job import UserError
 
 FACTS = (
@@ -26,10 +30,6 @@ FACTS = (
     "label_values",
 )
 FAULTS = ("cohort", "case", "severity", "file", "problem", "value", "cure")
-# ASSUME: no MR intensity falls to -500; a CT of a body shows air below it. (Some MR reconstructions go slightly negative.)
-_AIR_HU = -500.0
-# ASSUME: metal and dense contrast stay below 40000 HU even on an extended scale.
-_DENSE_HU = 40000.0
 
 
 @dataclass(frozen=True)
@@ -77,40 +77,18 @@ def inspect_case(
     def note(severity: str, file: str, problem: str, value: str, cure: str) -> None:
         faults.append(Fault(cohort, row["case"], severity, file, problem, value, cure))
 
-    image = _read(root, row["image"], note)
+    image, voxels = _read(root, row["image"], note), None
     if image is not None:
         facts |= _image_facts(image)
-        for problem in image_problems(image.array, row["modality"]):
-            note("error", row["image"], *problem)
+        voxels = intensities(image.array)
+        for severity, *problem in findings(voxels, row["modality"], image.stated_modality):
+            note(severity, row["image"], *problem)
     if not row["label"]:
         return facts, faults
     label = _read(root, row["label"], note)
     if label is not None:
-        facts["label_values"] = _inspect_label(label, image, labels, row, note)
+        facts["label_values"] = _inspect_label(label, image, voxels, labels, row, note)
     return facts, faults
-
-
-def image_problems(array: NDArray, modality: str) -> list[tuple[str, str, str]]:
-    """(problem, value, cure) of voxels that no image of the modality has."""
-    finite = np.isfinite(array)
-    if not finite.all():
-        value = f"{int((~finite).sum())} voxels are NaN or infinite"
-        return [
-            ("the image has voxels without a number", value, "Convert the scan again, or set them to the background.")
-        ]
-    low, high = float(array.min()), float(array.max())
-    if low == high:
-        return [("the image is constant", f"every voxel is {low:g}", "Export the scan again; its voxels are lost.")]
-    span = f"values from {low:g} to {high:g}"
-    if modality == "MR" and low <= _AIR_HU:
-        return [("called MR, but the values look like Hounsfield units", span, "Set modality to CT in the table.")]
-    if modality == "CT" and low >= 0:
-        cure = "Set modality to MR, or apply the rescale intercept (stored values are not Hounsfield units)."
-        return [("called CT, but nothing is below 0 HU", span, cure)]
-    if modality == "CT" and (high > _DENSE_HU or high <= 0):
-        cure = "Apply the rescale slope and intercept, or correct the modality."
-        return [("called CT, but the values are not Hounsfield units", span, cure)]
-    return []
 
 
 def _read(root: Path, file: str, note) -> Scan | None:
@@ -148,19 +126,16 @@ def image_digest(image: Scan) -> str:
     return digest.hexdigest()
 
 
-def _inspect_label(label: Scan, image: Scan | None, labels: dict[int, str], row: dict[str, Any], note) -> str:
+def _inspect_label(
+    label: Scan, image: Scan | None, voxels: Intensities | None, labels: dict[int, str], row: dict[str, Any], note
+) -> str:
     """Judge a label map; its values, space separated."""
     file = row["label"]
     try:
         array = whole_labels(label.array)
     except UserError as error:
-        note(
-            "error",
-            file,
-            "not a label map",
-            str(error).rstrip("."),
-            "Give the label map, not an image or a probability map.",
-        )
+        cure = "Give the label map, not an image or a probability map."
+        note("error", file, "not a label map", str(error).rstrip("."), cure)
         return ""
     values = _values(array)
     present = [value for value in values if value]
@@ -186,9 +161,20 @@ def _inspect_label(label: Scan, image: Scan | None, labels: dict[int, str], row:
             note("error", file, "the label lies in another space than its image", match.value, cure)
             return listed
         array = labels_on_image_grid(label, image)
-    if present and not unknown:
+    if array.any() and not unknown:
+        body = None if image is None else _body(array, image, voxels, row["modality"])
+        affine = (image or label).affine
+        for severity, *problem in label_findings(array, labels, affine, body) + unsure_sides(
+            array, labels, affine, body
+        ):
+            note(severity, file, *problem)
         _inspect_side(array, image or label, labels, row, note)
     return listed
+
+
+def _body(array: NDArray, image: Scan, voxels: Intensities, modality: str) -> Body:
+    (box,) = boxes_of((array > 0).view(np.uint8))
+    return find_body(image, air_level(voxels, modality), box)
 
 
 def _values(array: NDArray) -> list[int]:

@@ -1,11 +1,13 @@
-"""On which side of a patient the labelled tumour lies."""
+"""On which side of a patient the labelled tumour lies, and whether that can be known."""
 
 import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
-from crossmod.cohort.kidneys import reference_kidneys
-from crossmod.cohort.structures import split_side
+from crossmod.cohort.body import Body, centre_x_mm
+from crossmod.cohort.intensities import Finding
+from crossmod.cohort.kidneys import Kidney, reference_kidneys
+from crossmod.cohort.structures import RENAL, split_side
 
 # ASSUME: sides are decided on every n-th voxel, about 3 mm apart; every kidney and nearly every mass is larger.
 _COARSE_MM = 3.0
@@ -37,10 +39,32 @@ def tumour_side(labels: NDArray, names: dict[int, str], affine: NDArray) -> str:
 
 
 def _by_place(labels: NDArray, names: dict[int, str], affine: NDArray) -> set[str]:
-    spacing_mm = nib.affines.voxel_sizes(affine)
-    step = np.maximum(1, np.floor(_COARSE_MM / spacing_mm)).astype(int)
-    coarse, coarse_affine = labels[:: step[0], :: step[1], :: step[2]], affine @ np.diag([*step, 1.0])
-    sides = {kidney.side for kidney in reference_kidneys(coarse, names, coarse_affine) if kidney.tumour}
+    sides = {kidney.side for kidney in _coarse_kidneys(labels, names, affine)[0] if kidney.tumour}
     if not sides:  # smaller than the coarse grid
         sides = {kidney.side for kidney in reference_kidneys(labels, names, affine) if kidney.tumour}
     return sides
+
+
+def unsure_sides(labels: NDArray, names: dict[int, str], affine: NDArray, body: Body | None) -> list[Finding]:
+    """A warning where names carry no side, and the image does not show which side the kidneys are on."""
+    renal = [side for side, name in map(split_side, names.values()) if name in RENAL]
+    if body is None or not renal or any(renal):
+        return []
+    kidneys, coarse_affine = _coarse_kidneys(labels, names, affine)
+    x_mm = {kidney.side: centre_x_mm(kidney.mask, coarse_affine) for kidney in kidneys}
+    if len(x_mm) == 2:
+        sure = body.tells_apart(x_mm["right"], x_mm["left"])
+    else:
+        sure = all(body.side_of(x) == (side, True) for side, x in x_mm.items())
+    if sure:
+        return []
+    cure = "Name right and left in the labels, e.g. right_kidney, or leave the case out where sides matter."
+    value = f"called {' and '.join(x_mm)}; the image does not show both flanks of the body around them"
+    return [Finding("warning", "the side of a kidney is a guess", value, cure)]
+
+
+def _coarse_kidneys(labels: NDArray, names: dict[int, str], affine: NDArray) -> tuple[list[Kidney], NDArray]:
+    """The kidneys on every n-th voxel, and the affine of those."""
+    step = np.maximum(1, np.floor(_COARSE_MM / nib.affines.voxel_sizes(affine))).astype(int)
+    coarse, coarse_affine = labels[:: step[0], :: step[1], :: step[2]], affine @ np.diag([*step, 1.0])
+    return reference_kidneys(coarse, names, coarse_affine), coarse_affine

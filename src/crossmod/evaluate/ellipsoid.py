@@ -1,13 +1,15 @@
 """The ellipsoid formula: how kidney volume is estimated where nobody segments."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
+from crossmod.cohort.voxels import in_mm
 from crossmod.evaluate.metrics import Mask, bounding_box
 
 
-def ellipsoid_ml(mask: Mask, spacing_mm: tuple[float, float, float]) -> float:
+def ellipsoid_ml(mask: Mask, step_mm: Sequence[float] | np.ndarray) -> float:
     """Volume by the ellipsoid formula, π/6 · length · width · thickness, as read off with callipers.
 
     The axes are the principal axes of the mask's voxels in mm. The extent along an axis is the range of the
@@ -18,19 +20,20 @@ def ellipsoid_ml(mask: Mask, spacing_mm: tuple[float, float, float]) -> float:
 
     Args:
         mask: (X, Y, Z) boolean mask.
-        spacing_mm: voxel spacing along each array axis.
+        step_mm: (3,) voxel spacing along each array axis, or (3, 3) :func:`crossmod.cohort.voxels.edges_mm` of a grid.
 
     Returns:
         Volume in ml; NaN for an empty mask.
     """
     if not mask.any():
         return float("nan")
-    spacing = np.asarray(spacing_mm, dtype=float)
-    points = np.argwhere(mask[bounding_box(mask)]) * spacing
+    edges = np.asarray(step_mm, dtype=float)
+    edges = np.diag(edges) if edges.shape == (3,) else edges
+    points = in_mm(np.argwhere(mask[bounding_box(mask)]), edges)
     points -= points.mean(axis=0)
     axes = np.linalg.eigh(points.T @ points)[1]  # columns
     projected = points @ axes
-    # ASSUME: along an oblique axis a voxel is as large as the axis' direction scaled by the spacing.
-    voxel_mm = np.linalg.norm(axes * spacing[:, None], axis=0)
+    # ASSUME: along an oblique axis a voxel is as large as the axis' direction scaled by the spacing (by its edges' parts along it).
+    voxel_mm = np.linalg.norm(edges.T @ axes, axis=0)
     extents_mm = projected.max(axis=0) - projected.min(axis=0) + voxel_mm / 2
     return float(math.pi / 6 * np.prod(extents_mm) / 1000)

@@ -21,12 +21,15 @@ NaN says "no question was asked": such a unit takes part in no statistic. Zero a
 wrong": they do.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
+
+from crossmod.cohort.voxels import in_mm, voxel_mm3
 
 Mask = NDArray[np.bool_]
 
@@ -66,13 +69,13 @@ class Comparison:
         return (self.reference_voxels == 0) != (self.predicted_voxels == 0)
 
 
-def compare(reference: Mask, prediction: Mask, spacing_mm: tuple[float, float, float]) -> Comparison:
+def compare(reference: Mask, prediction: Mask, step_mm: Sequence[float] | NDArray[np.float64]) -> Comparison:
     """Count voxels and measure surface distances of a pair of masks on one grid.
 
     Args:
         reference: (X, Y, Z) boolean mask.
         prediction: (X, Y, Z) boolean mask on the same grid.
-        spacing_mm: distance of neighbouring voxel centres along each axis.
+        step_mm: (3,) distance of neighbouring voxel centres along each axis, or (3, 3) :func:`crossmod.cohort.voxels.edges_mm` of a grid.
 
     Raises:
         ValueError: if the shapes differ, a mask is not boolean and three-dimensional, or a spacing is not
@@ -84,20 +87,21 @@ def compare(reference: Mask, prediction: Mask, spacing_mm: tuple[float, float, f
         )
     if reference.dtype != bool or prediction.dtype != bool:
         raise ValueError(f"masks must be boolean, not {reference.dtype} and {prediction.dtype}")
-    spacing = np.asarray(spacing_mm, dtype=float)
-    if spacing.shape != (3,) or not np.all(np.isfinite(spacing) & (spacing > 0)):
-        raise ValueError(f"spacing_mm must be three positive numbers, not {spacing_mm}")
+    edges = np.asarray(step_mm, dtype=float)
+    edges = np.diag(edges) if edges.shape == (3,) else edges
+    if edges.shape != (3, 3) or not (np.isfinite(edges).all() and np.all(np.diag(edges) > 0)):
+        raise ValueError(f"step_mm must be three positive numbers or the edges of a voxel, not {step_mm}")
 
     box = bounding_box(reference | prediction)
     reference, prediction = reference[box], prediction[box]
-    to_prediction, to_reference = _surface_distances_mm(reference, prediction, spacing)
+    to_prediction, to_reference = _surface_distances_mm(reference, prediction, edges)
     return Comparison(
         reference_voxels=int(np.count_nonzero(reference)),
         predicted_voxels=int(np.count_nonzero(prediction)),
         shared_voxels=int(np.count_nonzero(reference & prediction)),
         to_prediction_mm=to_prediction,
         to_reference_mm=to_reference,
-        voxel_volume_ml=float(np.prod(spacing)) / 1000,
+        voxel_volume_ml=voxel_mm3(edges) / 1000,
     )
 
 
@@ -181,19 +185,19 @@ def surface(mask: Mask) -> Mask:
 
 
 def _surface_distances_mm(
-    reference: Mask, prediction: Mask, spacing: NDArray[np.float64]
+    reference: Mask, prediction: Mask, edges: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Exact nearest distances both ways."""
     if not (reference.any() and prediction.any()):
         nothing = np.empty(0)
         return nothing, nothing
-    around, distances = _neighbours(tuple(spacing))
+    around, distances = _neighbours(tuple(edges.ravel()))
     surfaces = [np.pad(surface(mask), [(n, n) for n in around.max(axis=0)]) for mask in (reference, prediction)]
-    return tuple(_nearest_mm(mine, other, around, distances, spacing) for mine, other in (surfaces, reversed(surfaces)))
+    return tuple(_nearest_mm(mine, other, around, distances, edges) for mine, other in (surfaces, reversed(surfaces)))
 
 
 def _nearest_mm(
-    mine: Mask, other: Mask, around: NDArray, distances: NDArray[np.float64], spacing: NDArray[np.float64]
+    mine: Mask, other: Mask, around: NDArray, distances: NDArray[np.float64], edges: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Distance of each voxel of one surface to the other surface; both padded so far that no neighbour leaves the array.
 
@@ -210,19 +214,22 @@ def _nearest_mm(
         open_ = open_[~hit]
         if not len(open_):
             return result
-    tree = cKDTree(np.argwhere(other) * spacing, balanced_tree=False, compact_nodes=False)
-    left = np.column_stack(np.unravel_index(there[open_], mine.shape)) * spacing
+    tree = cKDTree(in_mm(np.argwhere(other), edges), balanced_tree=False, compact_nodes=False)
+    left = in_mm(np.column_stack(np.unravel_index(there[open_], mine.shape)), edges)
     result[open_] = tree.query(left)[0]
     return result
 
 
 @cache
-def _neighbours(spacing_mm: tuple[float, float, float]) -> tuple[NDArray, NDArray[np.float64]]:
+def _neighbours(edges_mm: tuple[float, ...]) -> tuple[NDArray, NDArray[np.float64]]:
     """Offsets (n, 3) of the voxels within a radius and their distances in mm, nearest first: whatever lies outside is further away."""
-    radius = REACH_VOXELS * min(spacing_mm)
-    most = np.floor(radius / np.array(spacing_mm) * (1 + TIE)).astype(int)
+    edges = np.reshape(edges_mm, (3, 3))
+    radius = REACH_VOXELS * min(np.diag(edges))
+    # How far a ball of that radius reaches along each array axis; 1 / spacing where the axes stand upright.
+    per_mm = np.linalg.norm(np.linalg.inv(edges), axis=1)
+    most = np.floor(radius * per_mm * (1 + TIE)).astype(int)
     offsets = np.stack(np.meshgrid(*[np.arange(-n, n + 1) for n in most], indexing="ij"), axis=-1).reshape(-1, 3)
-    distances = np.linalg.norm(offsets * np.array(spacing_mm), axis=1)
+    distances = np.linalg.norm(in_mm(offsets, edges), axis=1)
     order = np.argsort(distances, kind="stable")
     order = order[distances[order] <= radius * (1 + TIE)]
     return offsets[order], distances[order]

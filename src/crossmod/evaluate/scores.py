@@ -17,6 +17,7 @@ from crossmod.cohort.kidneys import (
     reference_kidneys,
 )
 from crossmod.cohort.table import Cohort
+from crossmod.cohort.voxels import edges_mm, voxel_mm3
 from crossmod.evaluate import metrics
 from crossmod.evaluate.ellipsoid import ellipsoid_ml
 from crossmod.job import UserError
@@ -49,14 +50,14 @@ class Reference:
         simulated: whether the case is a simulated patient.
         kidneys: those present, with their masks (X, Y, Z).
         shape: (X, Y, Z) of the scan.
-        spacing_mm: of the scan.
+        edges_mm: (3, 3) of a voxel; see :func:`crossmod.cohort.voxels.edges_mm`.
     """
 
     case: Plain
     simulated: bool
     kidneys: list[Kidney]
     shape: tuple[int, ...]
-    spacing_mm: tuple[float, float, float]
+    edges_mm: NDArray
 
 
 def read_index(folder: Path) -> pd.DataFrame:
@@ -159,7 +160,7 @@ def score_case(reference: Reference, masks: dict[str, NDArray], targets: list[st
 def _tumour(reference: Reference, kidneys: list[Kidney]) -> Plain:
     """Whether a unit of these kidneys holds tumour, and its volume in ml."""
     voxels = sum(kidney.tumour_voxels for kidney in kidneys)
-    return {"tumour": voxels > 0, "tumour_ml": voxels * float(np.prod(reference.spacing_mm)) / 1000}
+    return {"tumour": voxels > 0, "tumour_ml": voxels * voxel_mm3(reference.edges_mm) / 1000}
 
 
 def _find(row: Plain, cohorts: dict[str, Cohort], folder: Path) -> tuple[Plain, Cohort]:
@@ -186,12 +187,12 @@ def _read_reference(case: Plain, cohort: Cohort, grid: Scan) -> Reference:
         simulated=cohort.simulated,
         kidneys=reference_kidneys(labels, cohort.labels, grid.affine),
         shape=labels.shape,
-        spacing_mm=tuple(grid.spacing_mm.tolist()),
+        edges_mm=edges_mm(grid.affine),
     )
 
 
 def _row(reference: Reference, unit: Plain, truth: metrics.Mask, predicted: metrics.Mask, tolerance_mm: float) -> Plain:
-    pair = metrics.compare(truth, predicted, reference.spacing_mm)
+    pair = metrics.compare(truth, predicted, reference.edges_mm)
     row = {
         "case": reference.case["case"],
         "patient": reference.case["patient"],
@@ -208,5 +209,5 @@ def _row(reference: Reference, unit: Plain, truth: metrics.Mask, predicted: metr
         "ellipsoid_ml": float("nan"),
     }
     if unit["unit"] == "kidney":
-        row["ellipsoid_ml"] = ellipsoid_ml(truth, reference.spacing_mm)
+        row["ellipsoid_ml"] = ellipsoid_ml(truth, reference.edges_mm)
     return row

@@ -8,6 +8,7 @@ from scipy import ndimage
 
 from crossmod.cohort.images import Scan
 from crossmod.cohort.kidneys import MASK_VALUES, SEPARATION_MM, assign_sides, boxes_of, part_centres
+from crossmod.cohort.voxels import edges_mm, voxel_mm3
 from crossmod.predict.network import Ensemble, TrainedStage
 from crossmod.prepare.arrays import Normalised, normalise
 from crossmod.prepare.geometry import Grid, covered, resample
@@ -168,7 +169,7 @@ def _one_a_side(probability: np.ndarray, count: int, grid: Grid) -> np.ndarray:
         return mask
     numbers, of = np.arange(1, found + 1), parts[mask] - 1
     voxels = np.bincount(of)
-    volume_ml = voxels * float(np.prod(grid.spacing_mm)) / 1000
+    volume_ml = voxels * voxel_mm3(edges_mm(grid.affine)) / 1000
     sure = np.bincount(of, probability[mask]) / voxels
     x_mm = grid.to_mm(part_centres(parts))[:, 0]
     right = x_mm >= grid.to_mm([(np.array(grid.shape) - 1) / 2])[0, 0]

@@ -81,7 +81,7 @@ def normalise(scan: Scan, modality: str, normalisation: Plain) -> Normalised:
         UserError: if the modality is unknown or the body has no contrast.
     """
     window = fit_window(scan.array, modality, **normalisation)
-    background = float(window.apply(np.float32(window.low if modality == "CT" else 0.0)))
+    background = float(window.apply(np.float32(window.low)))
     body = part_of(Grid(scan.array.shape, scan.affine), *body_box(scan.array, modality), margin_mm=BODY_MARGIN_MM)
     return Normalised(scan, body, window, background)
 

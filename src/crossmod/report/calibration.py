@@ -294,7 +294,7 @@ def _signals(subject: Subject) -> list[tuple[str, float]]:
         kidney = float(np.median(inner.pop("kidney")))
         found += [(f"{organ} / kidney signal", np.median(values) / kidney) for organ, values in inner.items()]
         found += [("brightest / kidney signal", window.high / kidney), ("kidney z-score", float(window.apply(kidney)))]
-    voxel_ml = float(np.prod(subject.scan.spacing_mm)) / 1000
+    voxel_ml = subject.scan.voxel_ml
     masks = [subject.organs == ORGANS[f"{side} kidney"] for side in SIDES]
     return found + [("kidney volume", mask.sum() * voxel_ml) for mask in masks if mask.any() and not _cut_off(mask)]
 
@@ -325,7 +325,7 @@ def _poses(origin: str, name: str, kidneys: list[Kidney], tissue: np.ndarray, sc
             x, y, z = up * np.sign(up[2])
             outwards = x if kidney.side == "right" else -x
             lateral, forward = np.degrees(np.arctan2([-outwards, -y], z)).tolist()
-            found += [("kidney volume", len(where) * float(np.prod(scan.spacing_mm)) / 1000)]
+            found += [("kidney volume", len(where) * scan.voxel_ml)]
             found += [("lower pole lateral", lateral), ("lower pole forward", forward)]
     if len(centres) == 2:
         apart = centres["right"] - centres["left"]

@@ -85,7 +85,7 @@ def structure_volumes(cohorts: list[Cohort]) -> pd.DataFrame:
         labelled = cohort.cases[cohort.cases["label"] != ""]
         for case, label in zip(labelled["case"], labelled["label"], strict=True):
             scan = read_scan(cohort.root / label)
-            voxel_ml = abs(np.linalg.det(scan.affine[:3, :3])) / 1000
+            voxel_ml = scan.voxel_ml
             counts = np.bincount(scan.array.ravel().astype(np.int64), minlength=max(cohort.labels) + 1)
             for value, name in cohort.labels.items():
                 side, structure = split_side(name)
