@@ -85,7 +85,7 @@ def analyse(
     if plan is None:
         run_job("analyse", source, threads)
         return
-    from crossmod.analyse.plan import analyse_table, show
+    from crossmod.analyse.command import analyse_table, show
 
     show(analyse_table(Path(source), plan, out), out)
 

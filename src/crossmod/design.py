@@ -64,3 +64,12 @@ def training_cohorts(study: Plain) -> list[str]:
 def site_records(study: Plain) -> list[Plain]:
     """Sites in order, as plain values with their names."""
     return [{"name": name, **site} for name, site in study["sites"].items()]
+
+
+def published(study: Plain) -> Plain:
+    """The config as results may show it: without the paths of this machine to tables and scans."""
+    cohorts = {
+        name: {key: None if key in ("table", "root") else value for key, value in cohort.items()}
+        for name, cohort in study["cohorts"].items()
+    }
+    return {**study, "cohorts": cohorts}

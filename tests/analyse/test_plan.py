@@ -9,7 +9,8 @@ import yaml
 from typer.testing import CliRunner
 
 from crossmod.analyse import correct_p, noninferiority, pairwise, rm_anova
-from crossmod.analyse.plan import analyse_table, read_plan
+from crossmod.analyse.command import analyse_table
+from crossmod.analyse.plan import read_plan
 from crossmod.cli import app
 from crossmod.job import UserError
 

@@ -107,7 +107,7 @@ def test_a_second_run_gives_the_same_bytes(scans, user_cohort):
     first = {path.name: path.read_bytes() for path in folder.iterdir()}
     user_cohort(scans, LABELS, threads=2)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == first
-    assert set(first) == {"cohort.json", "cases.csv", "facts.csv", "faults.csv"}
+    assert set(first) == {"cohort.json", "private.json", "cases.csv", "facts.csv", "faults.csv"}
 
 
 def test_errors_stop_after_the_list_is_written(scans, user_cohort, tmp_path):

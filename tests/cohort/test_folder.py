@@ -1,12 +1,10 @@
 """The user's own table."""
 
-import json
-
 import pandas as pd
 import pytest
 
 from crossmod.cohort.folder import read_user_table, write_cohort
-from crossmod.cohort.table import read_cohort
+from crossmod.cohort.table import COLUMNS, read_cohort, read_record
 from crossmod.job import UserError
 
 LABELS = {1: "kidney", 2: "tumour"}
@@ -24,7 +22,7 @@ def test_patients_become_pseudonyms(tmp_path, save, mr, kidneys, user_cohort):
     folder = user_cohort(rows, LABELS)
     cohort = read_cohort(folder)
     assert cohort.cases["patient"].tolist() == ["own-P0001", "own-P0002", "own-P0001"]
-    assert cohort.cases["field"].tolist() == ["1.5 T"] * 3
+    assert list(cohort.cases.columns) == list(COLUMNS)
     assert cohort.root == tmp_path.resolve()
     everything = "".join(path.read_text() for path in folder.iterdir())
     assert "4711" not in everything and "0815" not in everything
@@ -34,7 +32,7 @@ def test_patients_become_pseudonyms(tmp_path, save, mr, kidneys, user_cohort):
 def test_semicolons_and_excels_mark_are_read(tmp_path):
     table = tmp_path / "t.csv"
     table.write_text("case;patient;modality;image;label\n a ;1;MR;a.nii;\n", encoding="utf-8-sig")
-    assert read_user_table(table).iloc[0].tolist() == ["a", "1", "MR", "a.nii", ""]
+    assert read_user_table(table)[0].iloc[0].tolist() == ["a", "1", "MR", "a.nii", ""]
 
 
 def test_columns_are_named_all_at_once(tmp_path):
@@ -43,20 +41,26 @@ def test_columns_are_named_all_at_once(tmp_path):
     with pytest.raises(UserError) as error:
         read_user_table(table)
     text = str(error.value)
-    assert "5 problems" in text
+    assert "4 problems" in text
     assert "column 'patiant' is unknown; did you mean 'patient'?" in text
     assert "column 'Modality' is unknown; did you mean 'modality'?" in text
     assert "column 'tumor_side' is unknown; did you mean 'tumour_side'?" in text
-    assert "column 'patient_name' looks identifying" in text
     assert "column 'label' is missing; found: case, patiant" in text
+
+
+def test_a_first_line_of_data_is_not_shown(tmp_path):
+    (tmp_path / "t.csv").write_text("a,4711,MR,a.nii,\nb,0815,MR,b.nii,\n")
+    with pytest.raises(UserError, match="names none of the columns case, patient") as error:
+        read_user_table(tmp_path / "t.csv")
+    assert "4711" not in str(error.value)
 
 
 def test_empty_patients_and_missing_tables(tmp_path):
     table = tmp_path / "t.csv"
     table.write_text("case,patient,modality,image,label\na,,MR,a.nii,\nb,1,MR,b.nii,\nc,,MR,c.nii,\n")
-    with pytest.raises(UserError, match=r"2 problems:\n  row 1: patient is empty\n  row 3: patient is empty"):
+    with pytest.raises(UserError, match=r"2 problems:\n  line 2: patient is empty\n  line 4: patient is empty"):
         read_user_table(table)
-    with pytest.raises(UserError, match=r"no such table\. Give a CSV with the columns case, patient"):
+    with pytest.raises(UserError, match=r"no such table"):
         read_user_table(tmp_path / "absent.csv")
 
 
@@ -72,7 +76,7 @@ def test_a_relative_table_is_noted_relative_to_the_cohort(tmp_path, monkeypatch)
     (tmp_path / "data" / "t.csv").write_text("case,patient,modality,image,label\na,1,MR,a.nii,\n")
     monkeypatch.chdir(tmp_path)
     write_cohort("own", tmp_path / "results" / "own", {"table": "data/t.csv", "labels": {"1": "kidney"}})
-    record = json.loads((tmp_path / "results" / "own" / "cohort.json").read_text())
+    record = read_record(tmp_path / "results" / "own")
     assert (record["root"], record["table"]) == ("../../data", "../../data/t.csv")
     assert read_cohort(tmp_path / "results" / "own").root == (tmp_path / "data").resolve()
 

@@ -222,5 +222,10 @@ def notebook_job(wildcards):
             "figures": f"{R}/report/figures/{wildcards.notebook}",
             "job": f"{stem}.job.json",
         },
-        {"study": section("sites", "cohorts", "arms", "analyse")},
+        {
+            "study": {
+                key: design.published(STUDY)[key]
+                for key in ("sites", "cohorts", "arms", "analyse")
+            }
+        },
     )

@@ -75,7 +75,7 @@ rule report:
                 "claim": f"{R}/report/claim.md",
                 "job": f"{R}/report/index.job.json",
             },
-            {"study": STUDY, "cascade": STAGES},
+            {"study": design.published(STUDY), "cascade": STAGES},
         ),
         code=source_digest("crossmod.report"),
     message:
@@ -100,7 +100,7 @@ rule number_audit:
             "report.audit",
             {"page": f"{R}/report/index.html", "scores": SCORES},
             {"audit": f"{R}/report/audit.csv", "job": f"{R}/report/audit.job.json"},
-            {"analyse": ANALYSIS, "study": STUDY, "cascade": STAGES},
+            {"analyse": ANALYSIS, "study": design.published(STUDY), "cascade": STAGES},
         ),
         code=source_digest("crossmod.report.audit"),
     message:

@@ -3,7 +3,7 @@
 from pydantic import Field, model_validator
 
 from crossmod.analyse.errors import some
-from crossmod.analyse.hypotheses import AnyHypothesis
+from crossmod.analyse.hypotheses import AnyHypothesis, doubled_files
 from crossmod.analyse.plan import AnalysisPlan
 from crossmod.analyse.scores import Plan
 from crossmod.schema import Closed
@@ -36,7 +36,7 @@ class Hypotheses(Closed):
     @model_validator(mode="after")
     def _names_are_files(self) -> "Hypotheses":
         names = [hypothesis.name for _, declared in self for hypothesis in declared]
-        twice = sorted({name for name in names if names.count(name) > 1 or name in TAKEN})
+        twice = sorted({*doubled_files(names), *(name for name in names if name.casefold() in TAKEN)})
         if twice:
             raise ValueError(f"{some(twice)} given twice, or a table of the step itself ({', '.join(TAKEN)})")
         return self

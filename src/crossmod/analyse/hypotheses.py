@@ -1,10 +1,11 @@
 """What a plan can claim: one class per test, each with what it needs and the rows it gives."""
 
+import reprlib
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import pandas as pd
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from crossmod.analyse import anova, paired
 from crossmod.analyse.cells import Cells, complete_cells, ordered_levels, subject_names
@@ -23,8 +24,38 @@ from crossmod.schema import Closed
 if TYPE_CHECKING:
     from crossmod.analyse.plan import AnalysisPlan
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+def levels_of(values: Any) -> list[Any]:
+    """One value of a plan, or a list of values, as a list.
+
+    Raises:
+        ValueError: a value is neither text nor a finite number, or stands twice.
+    """
+    found = values if isinstance(values, list) else [values]
+    for value in found:
+        if not isinstance(value, str | int | float) or value != value or value in (float("inf"), -float("inf")):
+            raise ValueError(f"{reprlib.repr(value)} is neither text nor a number; quote it where it is a name")
+    twice = [value for place, value in enumerate(found) if value in found[:place]]
+    if twice:
+        raise ValueError(f"{twice[0]!r} is given twice")
+    return found
+
+
+def doubled_files(names: list[str]) -> list[str]:
+    """Names that stand twice, capitals aside: some disks would take them for one file."""
+    folded = [name.casefold() for name in names]
+    return sorted({name for name, one in zip(names, folded, strict=True) if folded.count(one) > 1})
+
+
+def _checked(values: Any) -> Any:
+    levels_of(values)
+    return values
+
+
+Levels = Annotated[Any, AfterValidator(_checked)]
 
 
 class Hypothesis(Closed):
@@ -42,7 +73,7 @@ class Hypothesis(Closed):
     name: Name
     outcome: str = ""
     each: list[str] = Field(default_factory=list)
-    where: dict[str, Any] = Field(default_factory=dict)
+    where: dict[str, Levels] = Field(default_factory=dict)
     family: str = ""
     family_by: list[str] = Field(default_factory=list)
 
@@ -58,6 +89,10 @@ class Hypothesis(Closed):
     def columns(self) -> list[str]:
         """Columns it needs beside the outcome."""
         return [*self.each, *self.where]
+
+    def measured(self, plan: "AnalysisPlan") -> list[str]:
+        """Columns whose entries must be numbers."""
+        return [self.outcome or plan.outcome]
 
     def judge(self, rows: pd.DataFrame, alpha: float) -> pd.DataFrame:
         """The rows with what their corrected p-values say in words, where a test has words for it."""
@@ -95,7 +130,7 @@ class Pairwise(Hypothesis):
 
     test: Literal["pairwise"]
     within: str
-    compare: list[Any] = Field(default_factory=list)
+    compare: Annotated[list[Any], AfterValidator(levels_of)] = Field(default_factory=list)
     at: str | None = None
     method: Literal["t", "wilcoxon"] = "t"
 
@@ -181,6 +216,9 @@ class AgreementOf(Hypothesis):
 
     def columns(self) -> list[str]:
         return [*super().columns(), self.reference, self.predicted]
+
+    def measured(self, plan: "AnalysisPlan") -> list[str]:
+        return [self.reference, self.predicted]
 
     def run(self, cell: pd.DataFrame, plan: "AnalysisPlan") -> pd.DataFrame:
         """One row of :func:`crossmod.analyse.agreement`; its own verdict gives way to the family's correction."""
@@ -270,6 +308,9 @@ class SizeDependenceOf(Hypothesis):
     def columns(self) -> list[str]:
         return [*super().columns(), self.volume]
 
+    def measured(self, plan: "AnalysisPlan") -> list[str]:
+        return [*super().measured(plan), self.volume]
+
     def run(self, cell: pd.DataFrame, plan: "AnalysisPlan") -> pd.DataFrame:
         """One row of :func:`crossmod.analyse.size_dependence`."""
         outcome = self.outcome or plan.outcome
@@ -290,6 +331,9 @@ class LocalisationOf(Hypothesis):
     def columns(self) -> list[str]:
         return [*super().columns(), self.arm]
 
+    def measured(self, plan: "AnalysisPlan") -> list[str]:
+        return []  # The outcome is a word.
+
     def run(self, cell: pd.DataFrame, plan: "AnalysisPlan") -> pd.DataFrame:
         """Rows of the ``mcnemar`` table of :func:`crossmod.analyse.localisation`."""
         if plan.cluster:
@@ -297,7 +341,7 @@ class LocalisationOf(Hypothesis):
             several = several[several > 1].index.get_level_values(0).unique()
             if len(several):
                 raise IncompleteDesignError(
-                    f"{some(several)} have several rows in an arm: McNemar's and Cochran's tests take units as independent. "
+                    f"{len(several)} of {plan.cluster!r} have several rows in an arm: McNemar's and Cochran's tests take units as independent. "
                     f"Give one row per {plan.cluster!r} and arm (e.g. whether all lesions were found)."
                 )
         found = localisation(cell, self.outcome or plan.outcome, self.arm, plan.subject)

@@ -1,31 +1,25 @@
-"""Anyone's table of scores, tested by a plan that was written before the numbers were seen.
+"""A plan that was written before the numbers were seen, and its tests: every hypothesis in every cell, each family corrected."""
 
-``crossmod analyse scores.csv --plan plan.yaml`` checks the plan against a closed schema and against the table's columns,
-tests every hypothesis in every one of its cells, corrects each family of p-values, and writes one CSV per hypothesis
-and a record with the hashes of plan and table.
-"""
-
-import hashlib
-import json
 import re
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pandas as pd
 import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from crossmod.analyse.cells import ordered_levels
 from crossmod.analyse.errors import some
-from crossmod.analyse.hypotheses import AnyHypothesis, Hypothesis
+from crossmod.analyse.hypotheses import AnyHypothesis, Hypothesis, doubled_files, levels_of
 from crossmod.analyse.multiplicity import METHODS, correct_p
-from crossmod.job import UserError, digest, whole, write_json
+from crossmod.job import UserError, digest
 from crossmod.schema import Closed, faults_of
 
 _NOT_TESTED = "not tested"
-_MISSING = ("", "NA", "N/A", "NaN", "nan", "null", "None")
+_LONGEST = 200  # bytes of a file's name; file systems allow 255
 _FAMILY = ("family", "tests_in_family", "p_corrected", "significant")
 
 
@@ -46,7 +40,9 @@ class AnalysisPlan(Closed):
     outcome: str
     subject: list[str] = Field(min_length=1)
     cluster: str | None = None
-    levels: dict[str, list[Any]] = Field(default_factory=dict)
+    levels: dict[str, Annotated[list[Any], Field(min_length=1), AfterValidator(levels_of)]] = Field(
+        default_factory=dict
+    )
     alpha: float = Field(0.05, gt=0, lt=1)
     confidence: float = Field(0.95, gt=0, lt=1)
     correction: str = "holm"
@@ -55,12 +51,23 @@ class AnalysisPlan(Closed):
     @model_validator(mode="after")
     def _consistent(self) -> "AnalysisPlan":
         names = [hypothesis.name for hypothesis in self.hypotheses]
-        twice = sorted({name for name in names if names.count(name) > 1})
+        twice = doubled_files(names)
         if twice:
             raise ValueError(f"hypotheses: {some(twice)} given twice; each needs a name of its own")
         if self.correction not in (*METHODS, "none"):
             raise ValueError(f"correction: '{self.correction}' is none of {', '.join([*METHODS, 'none'])}")
         return self
+
+
+class _OnceLoader(yaml.SafeLoader):
+    """Plain YAML, in which a key that is given twice is a mistake: the first would be lost in silence."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        twice = [key for place, key in enumerate(keys) if key in keys[:place] and key != "<<"]
+        if twice:
+            raise yaml.constructor.ConstructorError(None, None, f"key {twice[0]!r} is given twice", node.start_mark)
+        return super().construct_mapping(node, deep)
 
 
 def read_plan(path: Path) -> AnalysisPlan:
@@ -69,12 +76,14 @@ def read_plan(path: Path) -> AnalysisPlan:
     Raises:
         UserError: if it cannot be read, or listing every fault with its key.
     """
-    if not path.is_file():
-        raise UserError(f"{path}: no such plan.")
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not YAML ({' '.join(str(error).split())}).") from error
+        if not path.is_file():
+            raise UserError(f"{path}: no such plan.")
+        values = yaml.load(path.read_text(encoding="utf-8-sig"), _OnceLoader)
+    except UserError:
+        raise
+    except (yaml.YAMLError, OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{path}: not YAML ({' '.join(str(error).split())[:300]}).") from error
     if not isinstance(values, dict):
         raise UserError(f"{path}: a plan has the keys {', '.join(AnalysisPlan.model_fields)}.")
     try:
@@ -82,48 +91,6 @@ def read_plan(path: Path) -> AnalysisPlan:
     except ValidationError as error:
         lines = "\n".join(f"  {line}" for line in faults_of(AnalysisPlan, error, "plan"))
         raise UserError(f"{path} is not a valid plan:\n{lines}") from error
-
-
-def read_table(path: Path, plan: AnalysisPlan) -> pd.DataFrame:
-    """The table of scores, its factors in the plan's order.
-
-    Raises:
-        UserError: listing every column and level that the plan names and the table lacks.
-    """
-    if not path.is_file():
-        raise UserError(f"{path}: no such table of scores.")
-    try:
-        texts = pd.read_csv(path, sep=None, engine="python", dtype=str, keep_default_na=False)
-    except (OSError, ValueError, pd.errors.ParserError) as error:
-        raise UserError(f"{path}: cannot be read as CSV ({error}).") from error
-    # Ids stay text: 001 is not 1, and a patient may be called NA.
-    ids = {*plan.subject, plan.cluster}
-    table = pd.DataFrame({c: texts[c].mask(texts[c] == "") if c in ids else _numbers(texts[c]) for c in texts})
-    wanted = [plan.outcome, *plan.levels]
-    for hypothesis in plan.hypotheses:
-        wanted += _columns(hypothesis, plan)
-    absent = [name for name in dict.fromkeys(wanted) if name not in table.columns]
-    if absent:
-        raise UserError(f"{path} has no column {some(map(repr, absent), 20)}; it has {some(table.columns, 40)}.")
-    for factor, levels in plan.levels.items():
-        unknown = [level for level in table[factor].dropna().unique() if level not in levels]
-        if unknown:
-            raise UserError(f"{path}: {factor!r} has levels the plan does not name: {some(map(repr, unknown), 12)}.")
-        table[factor] = pd.Categorical(table[factor], categories=levels, ordered=True)
-    return table
-
-
-def _numbers(texts: pd.Series) -> pd.Series:
-    """A column of numbers where every entry is one or is missing; else its texts."""
-    missing = texts.isin(_MISSING)
-    numbers = pd.to_numeric(texts.mask(missing), errors="coerce")
-    if (numbers.isna() & ~missing).any():
-        return texts.mask(texts == "")
-    return (
-        numbers.astype(int)
-        if (numbers % 1 == 0).all() and not texts.str.contains(".", regex=False).any()
-        else numbers.astype(float)
-    )
 
 
 @dataclass(frozen=True)
@@ -146,36 +113,6 @@ class Tested:
         for name, table in named.items():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             table.to_csv(folder / name, index=False, lineterminator="\n")
-
-
-def analyse_table(scores: Path, plan_file: Path, folder: Path) -> dict[str, pd.DataFrame]:
-    """Test every hypothesis of a plan; the folder of results appears whole or not at all.
-
-    Written: ``<hypothesis>.csv`` and ``rows/…csv`` (see :class:`Tested`), ``record.json`` (hashes of plan and table,
-    families, rows).
-
-    Returns:
-        Hypothesis → its table.
-
-    Raises:
-        UserError: if plan or table are at fault, or the folder holds something else.
-    """
-    if folder.exists() and not (folder / "record.json").is_file():
-        raise UserError(f"{folder} exists and holds no earlier analysis; name another folder with --out.")
-    plan = read_plan(plan_file)
-    table = read_table(scores, plan)
-    tested = run_plan(plan, table, "rows")
-    record = {
-        **{"title": plan.title, "plan_sha256": digest_of([plan])},
-        "table_sha256": hashlib.sha256(scores.read_bytes()).hexdigest(),
-        **{"rows": len(table), "families": families_of(tested.tables)},
-        **{"correction": plan.correction, "alpha": plan.alpha},
-    }
-    with whole(folder) as partial:
-        partial.mkdir()
-        tested.write(partial)
-        write_json(partial / "record.json", record)
-    return tested.tables
 
 
 def digest_of(plans: list[AnalysisPlan]) -> str:
@@ -207,10 +144,11 @@ def run_plan(plan: AnalysisPlan, table: pd.DataFrame, place: str, strict: bool =
         UserError: for such a value, or an empty column of ``each``. What cannot be tested becomes a row with its reason.
     """
     tables, files = {}, {}
+    taken: dict[str, list[pd.Index]] = {}
     for hypothesis in plan.hypotheses:
-        parts, used = [], _columns(hypothesis, plan)
+        parts, used = [], columns_of(hypothesis, plan)
         for labels, cell in _cells(hypothesis, table, strict):
-            name = _file(place, hypothesis, labels)
+            name = _file(place, hypothesis, labels, cell.index, taken)
             files[name] = cell[list(dict.fromkeys([*files.get(name, cell[:0][used]).columns, *used]))]
             parts.append(_tested(hypothesis, labels, cell, plan).assign(rows=name))
         if parts:
@@ -222,17 +160,27 @@ def run_plan(plan: AnalysisPlan, table: pd.DataFrame, place: str, strict: bool =
     return Tested(tables, files)
 
 
-def _columns(hypothesis: Hypothesis, plan: AnalysisPlan) -> list[str]:
+def columns_of(hypothesis: Hypothesis, plan: AnalysisPlan) -> list[str]:
     """Columns of the table that a hypothesis reads."""
     named = [*plan.subject, plan.cluster, *hypothesis.columns(), hypothesis.outcome or plan.outcome]
     return list(dict.fromkeys(name for name in named if name))
 
 
-def _file(place: str, hypothesis: Hypothesis, labels: dict[str, Any]) -> str:
-    """Hypotheses of the same cell share their rows' file."""
+def _file(
+    place: str, hypothesis: Hypothesis, labels: dict[str, Any], rows: pd.Index, taken: dict[str, list[pd.Index]]
+) -> str:
+    """Hypotheses of the same rows share their file; other rows get another one, even where names or capitals fold alike."""
     chosen = labels | hypothesis.where
     words = [re.sub(r"[^\w.+=-]+", "_", f"{column}={value}") for column, value in chosen.items()]
-    return f"{place}/{'.'.join(words) or 'all'}.csv"
+    name = ".".join(words) or "all"
+    if len(name.encode()) > _LONGEST:
+        name = f"{name[: _LONGEST // 4]}-{digest([[c, str(v)] for c, v in chosen.items()], 12)}"
+    sharing = taken.setdefault(unicodedata.normalize("NFKC", name).casefold(), [])
+    number = next((n for n, others in enumerate(sharing) if others.equals(rows)), len(sharing))
+    if number == len(sharing):
+        sharing.append(rows)
+    # No value has a tilde in its file's name, so the number never makes a name of another value.
+    return f"{place}/{name}{f'~{number + 1}' if number else ''}.csv"
 
 
 def _tested(hypothesis: Hypothesis, labels: dict[str, Any], cell: pd.DataFrame, plan: AnalysisPlan) -> pd.DataFrame:
@@ -249,14 +197,27 @@ def _tested(hypothesis: Hypothesis, labels: dict[str, Any], cell: pd.DataFrame, 
     return rows.assign(family=f"{family}: {', '.join(by)}" if by else family)
 
 
-def _cells(hypothesis: Hypothesis, table: pd.DataFrame, strict: bool) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
-    """The rows of each combination of the columns ``each``, in the order of their levels."""
+def selected(hypothesis: Hypothesis, table: pd.DataFrame, strict: bool) -> pd.DataFrame:
+    """The rows that a hypothesis speaks of.
+
+    Raises:
+        UserError: if strict, for a value of ``where`` that no row has.
+    """
     for column, wanted in hypothesis.where.items():
-        values = wanted if isinstance(wanted, list) else [wanted]
+        values = levels_of(wanted)
         missing = [value for value in values if value not in set(table[column])]
         if missing and strict:
-            raise UserError(f"{hypothesis.name}: where.{column}: no row has {some(map(repr, missing))}.")
+            raise UserError(
+                f"{hypothesis.name}: where.{column}: no row has {some(map(repr, missing))}; there are "
+                f"{some(map(repr, table[column].dropna().unique().tolist()), 12)}."
+            )
         table = table[table[column].isin(values)]
+    return table
+
+
+def _cells(hypothesis: Hypothesis, table: pd.DataFrame, strict: bool) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
+    """The rows of each combination of the columns ``each``, in the order of their levels."""
+    table = selected(hypothesis, table, strict)
     if not hypothesis.each:
         yield {}, table
         return
@@ -290,25 +251,3 @@ def _in_order(rows: pd.DataFrame) -> pd.DataFrame:
     """The family's columns, the note and the file last."""
     last = [name for name in (*_FAMILY, "verdict", "note", "rows") if name in rows]
     return rows[[*rows.columns.drop(["p_family", *last]), "p_family", *last]]
-
-
-def show(found: dict[str, pd.DataFrame], folder: Path) -> None:
-    """Print how many tests of each hypothesis came out which way, and what could not be tested."""
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console()
-    summary = Table(title="Hypotheses")
-    for column in ("hypothesis", "tests", "significant", "not tested", "smallest corrected p"):
-        summary.add_column(column, justify="left" if column == "hypothesis" else "right")
-    for name, rows in found.items():
-        tested, smallest = rows["p_family"].notna(), rows["p_corrected"].min()
-        counts = (int(tested.sum()), int(rows["significant"].sum()), int((rows["note"] != "").sum()))
-        summary.add_row(name, *map(str, counts), f"{smallest:.2g}" if tested.any() else "–")
-    console.print(summary)
-    for name, rows in found.items():
-        for note in rows.loc[rows["note"] != "", "note"].unique():
-            console.print(f"[yellow]{name}:[/yellow] {note}", soft_wrap=True, highlight=False)
-    record = json.loads((folder / "record.json").read_text(encoding="utf-8"))
-    console.print(f"plan: SHA-256 {record['plan_sha256']}", soft_wrap=True, highlight=False)
-    console.print(f"tables: {folder}", soft_wrap=True, highlight=False)

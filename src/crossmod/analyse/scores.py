@@ -10,6 +10,7 @@ import pandas as pd
 
 from crossmod.analyse.errors import IncompleteDesignError, some
 from crossmod.job import UserError
+from crossmod.tables import read_own
 
 TEXT = ["arm", "site", "case", "patient", "modality", "target", "region", "unit", "side"]
 FLAGS = ["simulated", "tumour"]
@@ -114,7 +115,7 @@ def read_scores(paths: Sequence[str | Path], plan: Plan) -> pd.DataFrame:
     """
     if not paths:
         raise UserError("inputs.scores lists no file; give the CSV of each arm, seed and site of the evaluate step.")
-    table = pd.concat([_read(Path(path)) for path in paths], ignore_index=True)
+    table = pd.concat([read_file(Path(path)) for path in paths], ignore_index=True)
     if table.empty:
         raise UserError(f"None of the {len(paths)} score files has a row: nothing was evaluated.")
     known = {
@@ -136,10 +137,15 @@ def read_scores(paths: Sequence[str | Path], plan: Plan) -> pd.DataFrame:
     return table.sort_values(order, kind="stable", ignore_index=True)
 
 
-def _read(path: Path) -> pd.DataFrame:
+def read_file(path: Path) -> pd.DataFrame:
+    """The rows of one file of the evaluate step: names as text, numbers empty where there is none, flags.
+
+    Raises:
+        UserError: naming case and column of what cannot be read.
+    """
     if not path.is_file():
         raise UserError(f"{path}: no such score file; run the evaluate step first.")
-    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    table = read_own(path)
     absent = [name for name in COLUMNS if name not in table.columns]
     if absent:
         raise UserError(f"{path}: no column {some(map(repr, absent))}; these are not scores of the evaluate step.")

@@ -9,6 +9,7 @@ import pandas as pd
 from crossmod.cohort.layout import choice, dataset_folder
 from crossmod.cohort.table import reference, write_table
 from crossmod.job import UserError
+from crossmod.tables import read_user
 
 LABELS = {
     1: "spleen",
@@ -90,7 +91,7 @@ def _people(dataset: Path) -> dict[int, dict[str, Any]]:
     path = next((place / _META for place in (dataset, dataset.parent) if (place / _META).exists()), None)
     if path is None:
         return {}
-    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    table = read_user(path)
     if "amos_id" not in table:
         raise UserError(f"{path}: no column 'amos_id'; found: {', '.join(table.columns)}. Download it again.")
     sexes = {"M": "male", "F": "female"}

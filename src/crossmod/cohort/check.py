@@ -11,6 +11,7 @@ from crossmod.cohort.inspection import FACTS, FAULTS, Fault, faults_table, inspe
 from crossmod.cohort.parallel import each
 from crossmod.cohort.table import Cohort, read_cohort, read_record
 from crossmod.job import UserError
+from crossmod.tables import read_own
 
 
 def check_cohort(cohort: Cohort, threads: int = 1) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -49,8 +50,8 @@ def check_cohorts(folders: list[Path]) -> pd.DataFrame:
         Rows ``cohort, case, severity, file, problem, value, cure``; errors first.
     """
     cohorts = [read_cohort(folder) for folder in folders]
-    tables = [pd.read_csv(Path(folder) / "faults.csv", dtype=str, keep_default_na=False) for folder in folders]
-    facts = [pd.read_csv(Path(folder) / "facts.csv", dtype=str, keep_default_na=False) for folder in folders]
+    tables = [read_own(Path(folder) / "faults.csv") for folder in folders]
+    facts = [read_own(Path(folder) / "facts.csv") for folder in folders]
     joint = [*_same_names(cohorts), *_same_images(cohorts, facts), *_same_patients(cohorts, folders)]
     table = pd.concat([*tables, faults_table(joint)], ignore_index=True)[list(FAULTS)]
     return table.sort_values("severity", kind="stable", ignore_index=True)

@@ -6,22 +6,18 @@ tables, the joint check reads both tables again and compares the numbers in memo
 """
 
 import difflib
-import re
+import sys
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from crossmod.cohort.layout import required
-from crossmod.cohort.table import COLUMNS, reference, refuse, write_table
+from crossmod.cohort.table import COLUMNS, LABEL_VALUE, reference, refuse, write_table
 from crossmod.job import UserError
+from crossmod.tables import read_user, refuse_unsafe
 
 REQUIRED = ("case", "patient", "modality", "image", "label")
-_IDENTIFYING = re.compile(
-    r"(patient_?)?(first_?|last_?|sur|full_?)?name|(date_of_birth|dob|birth_?(date|day))|mrn|ssn|(patient_)?(address|phone|email)"
-    r"|accession(_?(number|no))?|(insurance|social_security)_?(number|no)?",
-    re.IGNORECASE,
-)
 
 
 def write_cohort(name: str, folder: Path, settings: dict[str, Any], threads: int = 1) -> None:
@@ -31,8 +27,8 @@ def write_cohort(name: str, folder: Path, settings: dict[str, Any], threads: int
         name: of the cohort.
         folder: existing folder to write into.
         settings: ``table`` (CSV; columns case, patient, modality, image, label must be there, label may be empty; sequence,
-            site, tumour_side, sex, age are optional; further columns are kept), ``labels`` (value → structure) and
-            optionally ``root`` (folder that paths are relative to; by default the table's own).
+            site, tumour_side, sex, age are optional; further columns are left out, for they may name a patient), ``labels``
+            (value → structure) and optionally ``root`` (folder that paths are relative to; by default the table's own).
         threads: unused, nothing is converted.
 
     Raises:
@@ -43,7 +39,12 @@ def write_cohort(name: str, folder: Path, settings: dict[str, Any], threads: int
     root = Path(settings.get("root") or table.parent)
     if not root.is_dir():
         raise UserError(f"Cohort '{name}': root is '{root}', which is no folder.")
-    cases = read_user_table(table)
+    cases, left_out = read_user_table(table)
+    if left_out:
+        print(
+            f"cohort {name}: columns of its table that results do not need are left out: {', '.join(left_out)}",
+            file=sys.stderr,
+        )
     order = {patient: number for number, patient in enumerate(cases["patient"].map(_folded).unique(), start=1)}
     cases["patient"] = [f"{name}-P{order[_folded(patient)]:04d}" for patient in cases["patient"]]
     write_table(
@@ -53,30 +54,24 @@ def write_cohort(name: str, folder: Path, settings: dict[str, Any], threads: int
         root=reference(root, folder),
         labels=_labels(name, settings["labels"]),
         cases=cases,
-        extra={"table": reference(table, folder)},
+        table=reference(table, folder),
     )
 
 
-def read_user_table(path: Path) -> pd.DataFrame:
-    """Read the user's CSV (comma or semicolon), all text, blanks trimmed.
+def read_user_table(path: Path) -> tuple[pd.DataFrame, list[str]]:
+    """Read the user's CSV: the declared columns as text, and the names of the others, whose cells go nowhere.
 
     Raises:
-        UserError: if it cannot be read, or listing all faults of its columns and empty patients.
+        UserError: if it cannot be read (see :func:`crossmod.tables.read_user`), or listing all faults of its columns and
+            empty patients.
     """
-    if not path.is_file():
-        raise UserError(f"{path}: no such table. Give a CSV with the columns {', '.join(REQUIRED)}.")
-    try:
-        header = path.read_text(encoding="utf-8-sig").split("\n", 1)[0]
-        separator = ";" if header.count(";") > header.count(",") else ","
-        cases = pd.read_csv(path, dtype=str, keep_default_na=False, sep=separator, encoding="utf-8-sig")
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read as CSV ({error}). Save it as comma-separated UTF-8.") from error
-    cases.columns = [str(column).strip() for column in cases.columns]
+    cases = read_user(path)
     refuse(_column_problems(list(cases.columns)), str(path))
-    cases = cases.apply(lambda column: column.str.strip())
-    empty = [f"row {number}: patient is empty" for number, who in enumerate(cases["patient"], start=1) if not who]
-    refuse(empty, str(path))
-    return cases
+    kept = [column for column in cases.columns if column in COLUMNS]
+    left_out = [column for column in cases.columns if column not in COLUMNS]
+    refuse_unsafe(path, cases, [column for column in kept if column != "patient"])
+    refuse([f"line {line}: patient is empty" for line, who in cases["patient"].items() if not who], str(path))
+    return cases[kept].reset_index(drop=True), left_out
 
 
 def listed_files(table: str | Path, root: str | Path | None = None) -> list[Path]:
@@ -86,10 +81,10 @@ def listed_files(table: str | Path, root: str | Path | None = None) -> list[Path
         UserError: if the table cannot be read.
     """
     table = Path(table)
-    cases = read_user_table(table)
+    cases, _ = read_user_table(table)
     base = Path(root or table.parent)
     paths = [base / name for column in ("image", "label") for name in cases[column] if name]
-    return [table, *sorted({path for path in paths if path.exists()})]
+    return [table, *sorted({path for path in paths if _exists(path)})]
 
 
 def identities(folder: Path, record: dict[str, Any]) -> dict[str, str]:
@@ -103,7 +98,7 @@ def identities(folder: Path, record: dict[str, Any]) -> dict[str, str]:
         UserError: if the table is gone or altered beyond reading.
     """
     try:
-        cases = read_user_table((folder / record["table"]).resolve())
+        cases, _ = read_user_table((folder / record["table"]).resolve())
     except UserError as error:
         raise UserError(
             f"Cohort '{record['name']}': its patients cannot be compared with those of other tables, for its own table "
@@ -114,9 +109,18 @@ def identities(folder: Path, record: dict[str, Any]) -> dict[str, str]:
 
 def _labels(name: str, labels: dict[Any, str]) -> dict[int, str]:
     """Label values as numbers: JSON has them as text."""
-    wrong = [f"labels.{value}: a label value is a whole number" for value in labels if not str(value).isdigit()]
+    wrong = [
+        f"labels.{value}: a label value is a whole number" for value in labels if not LABEL_VALUE.fullmatch(str(value))
+    ]
     refuse(wrong, f"Cohort '{name}' (folder)")
     return {int(value): structure for value, structure in labels.items()}
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:
+        return False  # Its name is too long; the check says so.
 
 
 def _folded(patient: str) -> str:
@@ -124,15 +128,16 @@ def _folded(patient: str) -> str:
 
 
 def _column_problems(columns: list[str]) -> list[str]:
-    problems = [f"column '{column}' occurs twice" for column in sorted({c for c in columns if columns.count(c) > 1})]
     missing = [column for column in COLUMNS if column not in columns]
+    if len(missing) == len(COLUMNS):
+        # The line may hold a patient's number, so it is not shown.
+        return [f"its first line names none of the columns {', '.join(REQUIRED)}; write them as the first line"]
+    problems = []
     for column in [c for c in columns if c not in COLUMNS]:
         meant = difflib.get_close_matches(column.casefold(), missing, n=1, cutoff=0.75)
         if meant:
             problems.append(f"column '{column}' is unknown; did you mean '{meant[0]}'?")
             missing.remove(meant[0])
-        elif _IDENTIFYING.fullmatch(column):
-            problems.append(f"column '{column}' looks identifying; remove it (further columns are kept in the results)")
     found = ", ".join(columns)
     problems += [f"column '{column}' is missing; found: {found}" for column in REQUIRED if column in missing]
     return problems

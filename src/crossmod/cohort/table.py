@@ -16,6 +16,7 @@ import pandas as pd
 
 from crossmod.cohort.structures import structure_problem
 from crossmod.job import UserError, write_json
+from crossmod.tables import read_own
 
 COLUMNS = ("case", "patient", "modality", "sequence", "site", "image", "label", "tumour_side", "sex", "age")
 CHOICES = {
@@ -23,7 +24,11 @@ CHOICES = {
     "tumour_side": ("right", "left", "both", "none", "unknown"),
     "sex": ("male", "female", "unknown"),
 }
-_NAME = re.compile(r"[A-Za-z0-9_.-]+")
+LABEL_VALUE = re.compile(r"0|[1-9]\d{0,9}", re.ASCII)
+PRIVATE = "private.json"  # where the scans and the table lie on this machine; not for publication
+_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,99}")
+_AGE = re.compile(r"\d{1,3}(\.\d*)?", re.ASCII)
+_MOST_LABEL = 2**31 - 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,8 +63,9 @@ def write_table(
     cases: pd.DataFrame,
     simulated: bool = False,
     extra: dict[str, Any] | None = None,
+    table: str | None = None,
 ) -> None:
-    """Write ``cohort.json`` and ``cases.csv``.
+    """Write ``cohort.json`` and ``cases.csv``, and ``private.json`` where paths lead out of the cohort's folder.
 
     Args:
         folder: existing folder of the cohort.
@@ -70,6 +76,7 @@ def write_table(
         cases: missing optional columns become ``unknown`` (or empty), further columns are kept.
         simulated: whether the patients are invented.
         extra: further entries of ``cohort.json``.
+        table: the user's own table, absolute or relative to ``folder``.
 
     Raises:
         UserError: listing everything that is wrong with the table.
@@ -82,10 +89,13 @@ def write_table(
         "name": name,
         "source": source,
         "simulated": simulated,
-        "root": root,
         "labels": {str(value): labels[value] for value in sorted(labels)},
     }
-    write_json(folder / "cohort.json", record)
+    outside = {} if root == "." else {"root": root}
+    outside |= {} if table is None else {"table": table}
+    if outside:
+        write_json(folder / PRIVATE, outside)
+    write_json(folder / "cohort.json", record if outside else record | {"root": root})
     cases.to_csv(folder / "cases.csv", index=False, lineterminator="\n")
 
 
@@ -97,15 +107,13 @@ def read_cohort(folder: str | Path) -> Cohort:
     """
     folder = Path(folder)
     record = read_record(folder)
-    try:
-        cases = pd.read_csv(folder / "cases.csv", dtype=str, keep_default_na=False)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{folder / 'cases.csv'}: cannot be read ({error}). Run the cohort step again.") from error
+    cases = read_own(folder / "cases.csv")
     where = str(folder / "cases.csv")
     missing = [column for column in COLUMNS if column not in cases.columns]
     refuse([f"column '{column}' is missing" for column in missing], where)
     cases = _completed(cases)
     root = (folder / record["root"]).resolve()
+    refuse([f"labels.{value}: no label value" for value in record["labels"] if not LABEL_VALUE.fullmatch(value)], where)
     labels = {int(value): structure for value, structure in record["labels"].items()}
     refuse([*label_problems(labels), *case_problems(cases, root)], where)
     cases["age"] = pd.to_numeric(cases["age"]).astype(float)
@@ -113,18 +121,20 @@ def read_cohort(folder: str | Path) -> Cohort:
 
 
 def read_record(folder: Path) -> dict[str, Any]:
-    """The entries of ``cohort.json``.
+    """The entries of ``cohort.json``, with those of ``private.json``.
 
     Raises:
         UserError: if the file is missing, broken or incomplete.
     """
     path = Path(folder) / "cohort.json"
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = dict(json.loads(path.read_text(encoding="utf-8")))
+        if (Path(folder) / PRIVATE).exists():
+            record |= dict(json.loads((Path(folder) / PRIVATE).read_text(encoding="utf-8")))
         missing = {"name", "source", "simulated", "root", "labels"} - set(record)
         if missing:
             raise ValueError(f"no entry {', '.join(sorted(missing))}")
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError) as error:
         raise UserError(f"{path}: not a cohort ({error}). Run the cohort step again.") from error
     return record
 
@@ -132,6 +142,7 @@ def read_record(folder: Path) -> dict[str, Any]:
 def label_problems(labels: dict[int, str]) -> list[str]:
     """What is wrong with a mapping of label values to structures."""
     problems = [f"labels.{value}: 0 is the background, values start at 1" for value in labels if value < 1]
+    problems += [f"labels.{value}: values go up to {_MOST_LABEL}" for value in labels if value > _MOST_LABEL]
     for value, structure in labels.items():
         problem = structure_problem(structure)
         if problem:
@@ -144,6 +155,12 @@ def case_problems(cases: pd.DataFrame, root: Path) -> list[str]:
     problems = [] if len(cases) else ["the table has no case"]
     for case in cases.loc[cases["case"].duplicated(), "case"].unique():
         problems.append(f"case '{case}': the name occurs {(cases['case'] == case).sum()} times; give each scan its own")
+    folded = cases.loc[~cases["case"].duplicated(), "case"].map(str.casefold)
+    for name in folded[folded.duplicated()].unique():
+        alike = ", ".join(cases.loc[folded.index[folded == name], "case"])
+        problems.append(
+            f"cases {alike}: the names differ by capitals only, and some disks would keep one file for both"
+        )
     for number, row in enumerate(cases.to_dict("records"), start=1):
         who = f"case '{row['case']}'" if row["case"] else f"row {number}"
         problems += [f"{who}: {problem}" for problem in _row_problems(row, root)]
@@ -178,28 +195,38 @@ def refuse(problems: list[str], where: str) -> None:
 def _row_problems(row: dict[str, Any], root: Path) -> list[str]:
     problems = []
     if not _NAME.fullmatch(row["case"]):
-        problems.append(f"case is '{row['case']}'; use letters, digits, '_', '.' and '-'")
+        problems.append(
+            f"case is '{row['case'][:120]}'; use up to 100 letters, digits, '_', '.' and '-', no '.' in front"
+        )
     problems += [f"{column} is empty" for column in ("patient", "image") if not row[column]]
     for column, choices in CHOICES.items():
         if row[column] not in choices:
             problems.append(f"{column} is '{row[column]}'{nearest(row[column], choices)}")
     for column in ("image", "label"):
-        if row[column] and not inside(root, row[column]):
-            problems.append(
-                f"{column} is '{row[column]}', which leads out of {root}; move the file inside, or choose a root that "
-                "holds all scans, and write the path relative to it"
-            )
-    if row["age"] and not _is_age(row["age"]):
+        problem = _path_problem(root, row[column]) if row[column] else ""
+        if problem:
+            problems.append(f"{column} is '{row[column][:120]}', {problem}")
+    # ASSUME: nobody is older than 120 years; a larger number is a birth year or a slip.
+    if row["age"] and not (_AGE.fullmatch(row["age"]) and float(row["age"]) <= 120):
         problems.append(f"age is '{row['age']}'; write years from 0 to 120, or leave it empty")
     return problems
 
 
-def _is_age(text: str) -> bool:
+def _path_problem(root: Path, path: str) -> str:
+    """Why a path cannot be used; empty if it can."""
+    if "\\" in path or path.startswith("~"):
+        return "which has a '\\' or '~'; write the path from the root on, with '/' between folders"
+    if "\0" in path or any(len(part.encode()) > 255 for part in path.split("/")):
+        return "which no file can be called"
     try:
-        # ASSUME: nobody is older than 120 years; a larger number is a birth year or a slip.
-        return 0 <= float(text) <= 120
-    except ValueError:
-        return False
+        if inside(root, path):
+            return ""
+    except (OSError, RuntimeError) as error:
+        return f"which cannot be followed ({error})"
+    return (
+        f"which leads out of {root}; move the file inside, or choose a root that holds all scans, and write the path relative "
+        "to it"
+    )
 
 
 def _completed(cases: pd.DataFrame) -> pd.DataFrame:

@@ -12,6 +12,7 @@ from crossmod.cohort.layout import bring, choice, dataset_folder
 from crossmod.cohort.parallel import each
 from crossmod.cohort.table import refuse, write_table
 from crossmod.job import UserError
+from crossmod.tables import read_user
 
 # Kidneys with their own cysts cut out; later classes overwrite earlier ones where masks overlap.
 LABELS = {1: "right_kidney", 2: "left_kidney", 3: "right_cyst", 4: "left_cyst"}
@@ -103,7 +104,7 @@ def _people(path: Path) -> dict[str, dict[str, Any]]:
     """Case → sex, age and the data set's own split, from ``meta.csv`` (semicolons); empty without it."""
     if not path.exists():
         return {}
-    table = pd.read_csv(path, sep=";", dtype=str, keep_default_na=False)
+    table = read_user(path)
     if "image_id" not in table:
         raise UserError(f"{path}: no column 'image_id'; found: {', '.join(table.columns)}. Download it again.")
     sexes = {"m": "male", "f": "female"}

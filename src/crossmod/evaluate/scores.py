@@ -21,6 +21,7 @@ from crossmod.cohort.voxels import edges_mm, voxel_mm3
 from crossmod.evaluate import metrics
 from crossmod.evaluate.ellipsoid import ellipsoid_ml
 from crossmod.job import UserError
+from crossmod.tables import read_own
 
 Plain = dict[str, Any]
 
@@ -69,7 +70,7 @@ def read_index(folder: Path) -> pd.DataFrame:
     path = folder / "index.csv"
     if not path.is_file():
         raise UserError(f"{path}: no such table of predictions; run the predict step that writes this folder.")
-    index = pd.read_csv(path, dtype=str, keep_default_na=False)
+    index = read_own(path)
     missing = [column for column in INDEX_COLUMNS if column not in index.columns]
     if missing:
         raise UserError(f"{path}: lacks the columns {', '.join(missing)}; predict this site anew.")

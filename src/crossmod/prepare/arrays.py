@@ -16,6 +16,7 @@ from crossmod.cohort.table import Cohort
 from crossmod.job import UserError
 from crossmod.prepare.geometry import Grid, part_of, resample, standard_grid
 from crossmod.prepare.normalise import Window, body_box, fit_window
+from crossmod.tables import read_own
 
 Plain = dict[str, Any]
 
@@ -146,7 +147,7 @@ def read_prepared(folder: Path, stage: str, cases: Sequence[str], teaching: bool
     Raises:
         UserError: if a case was not prepared for that stage, or cannot teach it.
     """
-    index = pd.read_csv(folder / "index.csv", dtype={"case": str, "stem": str})
+    index = read_own(folder / "index.csv")
     rows = index[index["stage"] == stage].set_index("case")
     missing = [case for case in cases if case not in rows.index]
     if missing:
@@ -154,7 +155,7 @@ def read_prepared(folder: Path, stage: str, cases: Sequence[str], teaching: bool
             f"{folder / 'index.csv'}: {len(missing)} cases are not prepared for stage '{stage}', the first "
             f"'{missing[0]}'. Run the prepare step again, or leave them out."
         )
-    mute = [case for case in cases if teaching and not rows.loc[case, "teaches"]]
+    mute = [case for case in cases if teaching and rows.loc[case, "teaches"] != "True"]
     if mute:
         raise UserError(
             f"Cohort '{folder.name}': {len(mute)} cases cannot teach stage '{stage}', the first '{mute[0]}'. Their labels "

@@ -15,6 +15,7 @@ from crossmod.job import UserError
 from crossmod.report.results import END_TO_END, TARGETS, Results
 from crossmod.report.slices import PREDICTION_COLOUR, REFERENCE_COLOUR, SCALE_BAR_MM, View, cut, draw
 from crossmod.report.style import PAGE_MM, Picture, panels, styled
+from crossmod.tables import read_own
 
 RANKS = ("worst", "median", "best")
 TALLEST_MM = 62.0
@@ -102,7 +103,7 @@ def _index_row(folder: Path, case: str) -> pd.Series:
     path = folder / "index.csv"
     if not path.is_file():
         raise UserError(f"{path}: no such table of predictions; run the predict step first.")
-    index = pd.read_csv(path, dtype=str, keep_default_na=False).set_index("case")
+    index = read_own(path).set_index("case")
     if case not in index.index:
         raise UserError(f"{path}: does not list case '{case}'; predict and evaluate this site anew.")
     return index.loc[case]

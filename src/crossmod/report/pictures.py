@@ -14,6 +14,7 @@ from crossmod.cohort.kidneys import MASK_VALUES, boxes_of, reference_kidneys
 from crossmod.cohort.table import Cohort, read_cohort
 from crossmod.report.slices import PREDICTION_COLOUR, REFERENCE_COLOUR, View, cut, draw
 from crossmod.report.style import Picture, panels, styled
+from crossmod.tables import read_own
 
 Plain = dict[str, Any]
 FIELD_MM = (110.0, 150.0)  # height and width that a kidney is shown in
@@ -75,7 +76,7 @@ def _worst(views: dict[str, tuple[Any, View]]) -> Picture:
 
 
 def _view(row: Any, folder: Path, cohorts: dict[str, Cohort]) -> View:
-    index = pd.read_csv(folder / "index.csv", dtype=str, keep_default_na=False).set_index("case").loc[row.case]
+    index = read_own(folder / "index.csv").set_index("case").loc[row.case]
     cohort = cohorts[index["cohort"]]
     case = cohort.cases.set_index("case").loc[row.case]
     image = read_scan(cohort.root / case["image"])

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from crossmod.job import UserError
+from crossmod.tables import read_own
 
 Plain = dict[str, Any]
 
@@ -180,11 +181,7 @@ class Results:
         return self._read("analyse/dsc.csv")
 
     def _read(self, name: str) -> pd.DataFrame:
-        path = self._existing(name)
-        header = pd.read_csv(path, nrows=0).columns
-        kinds = {column: str for column in TEXT if column in header}
-        empty = {column: [""] for column in header if column not in kinds}
-        return pd.read_csv(path, dtype=kinds, keep_default_na=False, na_values=empty)
+        return read_own(self._existing(name), TEXT)
 
     def _json(self, name: str) -> Plain:
         return json.loads(self._existing(name).read_text(encoding="utf-8"))

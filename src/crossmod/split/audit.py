@@ -8,6 +8,7 @@ import pandas as pd
 
 from crossmod.cohort.table import Cohort
 from crossmod.job import UserError
+from crossmod.tables import read_own
 
 Plain = dict[str, Any]
 
@@ -79,9 +80,10 @@ def _identities(cohorts: dict[str, Cohort], folders: list[Path]) -> dict[tuple[s
     """(cohort, case) → (patient, image hash). Simulated patients of two cohorts are different people by construction."""
     found = {}
     for cohort, folder in zip(cohorts.values(), folders, strict=True):
-        facts = pd.read_csv(folder / "facts.csv", dtype=str).set_index("case")["image_sha256"]
+        facts = read_own(folder / "facts.csv")
+        digests = dict(zip(facts["case"], facts["image_sha256"], strict=True))
         for row in cohort.cases.itertuples():
-            digest = facts.get(row.case)
-            if isinstance(digest, str) and digest and isinstance(row.patient, str) and row.patient:
+            digest = digests.get(row.case)
+            if digest and row.patient:
                 found[(cohort.name, row.case)] = (row.patient, digest)
     return found

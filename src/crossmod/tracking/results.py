@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from crossmod.analyse.scores import read_file
 from crossmod.job import Job, write_json
 from crossmod.progress import Progress
 from crossmod.report.pictures import worst_cases
@@ -27,7 +28,7 @@ def track(job: Job) -> None:
 
 def _track_one(training: Mapping[str, Any], job: Job) -> dict[str, Any]:
     """Run id → what was logged, for the stages of one arm and seed."""
-    scores = pd.concat([pd.read_csv(path) for path in training["scores"]], ignore_index=True)
+    scores = pd.concat([read_file(Path(path)) for path in training["scores"]], ignore_index=True)
     logged = {}
     for stage, path in training["runs"].items():
         run_id = json.loads(Path(path).read_text(encoding="utf-8"))["run_id"]

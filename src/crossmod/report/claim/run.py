@@ -10,7 +10,8 @@ import pandas as pd
 from crossmod.cohort.table import Cohort
 from crossmod.report.cohorts import cohorts_of
 from crossmod.report.methods import methods
-from crossmod.report.results import END_TO_END, TARGETS, Results
+from crossmod.report.results import END_TO_END, TARGETS, TEXT, Results
+from crossmod.tables import read_own
 
 Plain = dict[str, Any]
 # (cohort, case)
@@ -85,7 +86,7 @@ class Run:
     def table_if_any(self, path: str) -> pd.DataFrame | None:
         """A CSV of the results, or None where there is none."""
         file = self.results.root / path
-        return pd.read_csv(file, keep_default_na=False) if file.is_file() else None
+        return read_own(file, TEXT) if file.is_file() else None
 
 
 def _pairs(placed: dict[str, list[str]]) -> Cases:

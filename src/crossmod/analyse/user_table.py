@@ -1,0 +1,199 @@
+"""Anyone's table of scores, as a plan needs it: numbers where it measures, names elsewhere, and no row in doubt."""
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from crossmod import tables
+from crossmod.analyse.errors import some
+from crossmod.analyse.hypotheses import Mixed, NonInferiorityOf
+from crossmod.analyse.plan import AnalysisPlan, columns_of, selected
+from crossmod.job import UserError
+
+# ASSUME: a subject with such a name is no subject but a row that sums up the others.
+_SUMMARY = re.compile(r"(grand ?)?(mean|average|avg|median|std|stdev|sd|total|sum)s?(\s*[(:±].*)?", re.IGNORECASE)
+# ASSUME: columns with such a word in their name hold overlaps, from 0 to 1 or in per cent.
+_OVERLAP = re.compile(r"(?<![a-z])(dsc|dice|iou|jaccard|nsd)(?![a-z])", re.IGNORECASE)
+
+
+def read_table(path: Path, plan: AnalysisPlan) -> pd.DataFrame:
+    """The table of scores, its factors in the plan's order.
+
+    Raises:
+        UserError: naming case, column and cell of whatever the plan needs and the table lacks.
+    """
+    texts = tables.read_user(path)
+    used = list(dict.fromkeys([plan.outcome, *plan.levels, *(c for h in plan.hypotheses for c in columns_of(h, plan))]))
+    absent = [name for name in used if name not in texts.columns]
+    if absent:
+        raise UserError(f"{path} has no column {some(map(repr, absent), 20)}; it has {some(texts.columns, 40)}.")
+    tables.refuse_unsafe(path, texts, used)
+    _refuse_repeated(path, texts)
+    ids = [name for name in (*plan.subject, plan.cluster) if name]
+    measured = {name for hypothesis in plan.hypotheses for name in hypothesis.measured(plan)}
+    both = [name for name in ids if name in measured]
+    if both:
+        raise UserError(f"Column {both[0]!r} cannot be both a name (subject, cluster) and a number that is tested.")
+    counted = [name for name in used if name in measured or (name not in ids and _all_numbers(texts[name]))]
+    mark = tables.decimal_mark(path, texts, counted, lambda line: _row(texts, line, plan))
+    table = texts.copy()
+    for name in used:
+        if name in measured:
+            table[name] = _measured(path, texts, name, mark, plan)
+        elif name in ids:
+            table[name] = texts[name].mask(texts[name] == "")
+        else:
+            table[name] = _labels(path, texts[name], mark, _named(plan, name))
+    _refuse_text_covariates(path, texts, table, mark, plan)
+    for factor, levels in plan.levels.items():
+        table[factor] = _ordered(path, table[factor], levels)
+    _refuse_empty(path, texts, table, plan)
+    _refuse_mixed_scales(path, texts, table, plan)
+    return table.reset_index(drop=True)
+
+
+def _all_numbers(texts: pd.Series) -> bool:
+    """Whether every entry is a number, with one decimal mark or the other."""
+    return any(not tables.numbers(texts, mark)[1].any() for mark in ".,")
+
+
+def _measured(path: Path, texts: pd.DataFrame, name: str, mark: str, plan: AnalysisPlan) -> pd.Series:
+    """A column of numbers; empty where there is none."""
+    values, wrong = tables.numbers(texts[name], mark)
+    if wrong.any():
+        cells = (f"{_row(texts, line, plan)} has {name} {texts.at[line, name]!r}" for line in texts.index[wrong])
+        raise UserError(
+            f"{path}: {int(wrong.sum())} cells of {name!r} are no number: {some(cells)}. Write a number such as 0.912, or "
+            "leave the cell empty where there is no value."
+        )
+    return values
+
+
+def _labels(path: Path, texts: pd.Series, mark: str, named: list[Any]) -> pd.Series:
+    """A column that divides the rows: numbers where every entry is one, so that 40 comes before 120; else names.
+
+    Entries such as 001 are names, and so are all where the plan writes them as text.
+    """
+    entries = texts[~texts.isin(tables.MISSING)]
+    as_text = texts.mask(texts == "")
+    values, wrong = tables.numbers(texts, mark)
+    if wrong.any() or entries.empty or entries.str.match(r"[+-]?0\d").any():
+        return as_text
+    if named and all(isinstance(value, str) for value in named):
+        return as_text
+    alike = entries.groupby(values[entries.index]).unique()
+    unlike = [writings for writings in alike if len(writings) > 1]
+    if unlike:
+        raise UserError(
+            f"{path}: column {texts.name!r} has {some(map(repr, unlike[0]))}, which are one number. Write them alike, or, where "
+            "they are names, quote them in the plan (levels)."
+        )
+    whole = texts.str.fullmatch(r"[+-]?\d{1,15}").all()
+    return values.astype(int) if whole else values
+
+
+def _named(plan: AnalysisPlan, column: str) -> list[Any]:
+    """The values of a column that the plan names."""
+    wheres = [hypothesis.where[column] for hypothesis in plan.hypotheses if column in hypothesis.where]
+    values = [value for where in wheres for value in (where if isinstance(where, list) else [where])]
+    return [*plan.levels.get(column, []), *values]
+
+
+def _ordered(path: Path, column: pd.Series, levels: list[Any]) -> pd.Series:
+    unknown = [level for level in column.dropna().unique() if level not in levels]
+    if unknown:
+        raise UserError(
+            f"{path}: {column.name!r} has levels the plan does not name: {some(map(repr, unknown), 12)}. The plan names "
+            f"{some(map(repr, levels), 12)}."
+        )
+    return pd.Series(pd.Categorical(column, categories=levels, ordered=True), column.index)
+
+
+def _row(texts: pd.DataFrame, line: int, plan: AnalysisPlan) -> str:
+    """Which row, in words; the patient is not named."""
+    columns = [name for name in plan.subject if name != plan.cluster]
+    factors = [c for h in plan.hypotheses for c in h.columns() if c not in h.measured(plan)]
+    columns = [name for name in dict.fromkeys([*columns, *plan.levels, *factors]) if name != plan.cluster]
+    words = [f"{name} {texts.at[line, name]!r}" for name in columns if texts.at[line, name]]
+    return f"line {line} ({', '.join(words)})" if words else f"line {line}"
+
+
+def _refuse_repeated(path: Path, texts: pd.DataFrame) -> None:
+    """Refuse rows that are the same in every column: they would count twice."""
+    twice = texts.index[texts.duplicated()]
+    if len(twice):
+        first = texts.index[(texts == texts.loc[twice[0]]).all(axis=1)][0]
+        raise UserError(
+            f"{path}: {len(twice)} rows repeat an earlier one, the first on line {twice[0]} (as line {first}). Remove them."
+        )
+
+
+def _refuse_empty(path: Path, texts: pd.DataFrame, table: pd.DataFrame, plan: AnalysisPlan) -> None:
+    """Refuse a row that is tested and has no subject or patient, or sums up other rows."""
+    lines = sorted({line for hypothesis in plan.hypotheses for line in selected(hypothesis, table, True).index})
+    entries = texts.loc[lines, [*plan.subject, *([plan.cluster] if plan.cluster else [])]]
+    for column in entries:
+        empty = entries.index[entries[column] == ""]
+        if len(empty):
+            raise UserError(
+                f"{path}: column {column!r} is empty in {len(empty)} rows: {some(_row(texts, line, plan) for line in empty)}. "
+                "Fill it in, or remove rows that are means of others."
+            )
+    for column in entries:
+        sums = [(line, text) for line, text in entries[column].items() if _SUMMARY.fullmatch(text)]
+        if sums:
+            raise UserError(
+                f"{path}: {some(f'line {line} has {column} {text!r}' for line, text in sums)}: this looks like a row that sums "
+                "up the others. Remove it; if it is a name, write another."
+            )
+
+
+def _refuse_text_covariates(
+    path: Path, texts: pd.DataFrame, table: pd.DataFrame, mark: str, plan: AnalysisPlan
+) -> None:
+    """Refuse a covariate that one cell would turn into a factor with a level for every number."""
+    fixed = [part for h in plan.hypotheses if isinstance(h, Mixed) for term in h.fixed for part in term.split(":")]
+    for column in dict.fromkeys(fixed):
+        values, wrong = tables.numbers(texts[column], mark)
+        if wrong.any() and (values.dropna() % 1 != 0).any() and column not in plan.levels:
+            line = texts.index[wrong][0]
+            raise UserError(
+                f"{path}: {_row(texts, line, plan)} has {column} {texts.at[line, column]!r}, and other rows have numbers with "
+                "decimals. Write a number, or list all values under levels in the plan."
+            )
+
+
+def _refuse_mixed_scales(path: Path, texts: pd.DataFrame, table: pd.DataFrame, plan: AnalysisPlan) -> None:
+    """Refuse overlaps that are fractions in some rows and per cent in others, and margins of the other scale."""
+    for hypothesis in plan.hypotheses:
+        for column in filter(_OVERLAP.search, hypothesis.measured(plan)):
+            values = selected(hypothesis, table, True)[column].dropna()
+            _refuse_outside(path, texts, column, values, plan)
+            margin = getattr(hypothesis, "margin", None) if isinstance(hypothesis, NonInferiorityOf) else None
+            if margin is not None and margin >= 1 >= values.max() - 1e-6:
+                raise UserError(
+                    f"{hypothesis.name}: margin is {margin:g}, and {column!r} is between 0 and 1: every result would lie within "
+                    f"such a margin. Write it on the same scale, e.g. {margin / 100:g}."
+                )
+
+
+def _refuse_outside(path: Path, texts: pd.DataFrame, column: str, values: pd.Series, plan: AnalysisPlan) -> None:
+    def named(lines: Iterable[int]) -> str:
+        return some((f"{_row(texts, line, plan)} has {texts.at[line, column]!r}" for line in lines), 3)
+
+    outside = values.index[(values < 0) | (values > 100)]
+    if len(outside):
+        raise UserError(
+            f"{path}: {column!r} lies between 0 and 1, or 0 and 100 per cent, but {named(outside)}. Correct it."
+        )
+    large = values.index[values > 1 + 1e-6]  # more than rounding
+    small = values.index[(values > 0) & (values <= 1)]
+    if len(large) and len(small):
+        few, many = sorted((large, small), key=len)
+        raise UserError(
+            f"{path}: {column!r} has fractions and per cent side by side: {named(few)}, while {named(many[:1])}. Write all as "
+            "fractions from 0 to 1."
+        )
