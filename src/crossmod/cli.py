@@ -165,8 +165,12 @@ def phantom(
     seed: Annotated[int, typer.Option(min=0, help="Of the first patient.")] = 1,
 ) -> None:
     """Draw a contact sheet: one simulated patient of every acquisition protocol."""
-    from crossmod.phantom.sheet import draw_sheet
+    from crossmod.phantom.sheet import draw_sheet, is_sheet
 
+    if out.exists() and not is_sheet(out):
+        raise UserError(
+            f"{out}: exists already, and is no sheet of crossmod's, so it is not replaced. Give another --out."
+        )
     draw_sheet(out, seed)
     typer.echo(f"{out}: one simulated patient of every protocol")
 
