@@ -79,3 +79,20 @@ def test_summaries_of_nnunet_become_scores(tmp_path):
     done = CliRunner().invoke(app, [*command, "--patient", r"^(.+)_\d$"])
     assert done.exit_code == 0, done.output
     assert out.read_text().splitlines()[1].startswith("pure,a_1,a,kidney,0.9,")
+
+
+def test_a_contact_sheet_replaces_sheets_alone(tmp_path, monkeypatch):
+    from PIL import Image
+
+    from crossmod.phantom import sheet
+
+    monkeypatch.setattr(sheet, "PROTOCOLS", dict(list(sheet.PROTOCOLS.items())[:1]))
+    mine = tmp_path / "mine.png"
+    Image.new("L", (4, 4)).save(mine)
+    before = mine.read_bytes()
+    refused = CliRunner().invoke(app, ["phantom", "--out", str(mine)])
+    assert isinstance(refused.exception, UserError) and "not replaced" in str(refused.exception)
+    assert mine.read_bytes() == before
+    for seed in ("1", "2"):
+        done = CliRunner().invoke(app, ["phantom", "--out", str(tmp_path / "sheet.png"), "--seed", seed])
+        assert done.exit_code == 0, done.output

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from crossmod.door import admit
 from crossmod.job import Job, UserError, write_json
 from crossmod.warm import elsewhere
 
@@ -47,11 +48,12 @@ def run_job(step: str, source: str, threads: int) -> None:
     """Run a job of a step and save its description beside its outputs.
 
     Raises:
-        UserError: if the job is of another step.
+        UserError: if the job is of another step, or would replace what crossmod did not make.
     """
     job = Job.load(source, threads)
     if job.step.split(".")[0] != step or job.step not in STEPS:
         raise UserError(f"This job belongs to `crossmod {job.step.split('.')[0]}`, not to `crossmod {step}`.")
+    admit(job)
     module, function, _ = STEPS[job.step]
     getattr(importlib.import_module(module), function)(job)
     if "job" in job.outputs:
@@ -168,8 +170,12 @@ def phantom(
     seed: Annotated[int, typer.Option(min=0, help="Of the first patient.")] = 1,
 ) -> None:
     """Draw a contact sheet: one simulated patient of every acquisition protocol."""
-    from crossmod.phantom.sheet import draw_sheet
+    from crossmod.phantom.sheet import draw_sheet, is_sheet
 
+    if out.exists() and not is_sheet(out):
+        raise UserError(
+            f"{out}: exists already, and is no sheet of crossmod's, so it is not replaced. Give another --out."
+        )
     draw_sheet(out, seed)
     typer.echo(f"{out}: one simulated patient of every protocol")
 

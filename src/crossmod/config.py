@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from crossmod.analyse.declared import Hypotheses
 from crossmod.job import UserError
+from crossmod.models.allowed import target_problem
 from crossmod.schema import Closed, faults_of, nearest
 
 Plain = dict[str, Any]
@@ -191,9 +192,8 @@ class Study(Closed):
                 faults.append(f"{key}.cohort: no cohort '{cohort}'{nearest(cohort, self.cohorts)}")
         if len(set(self.seeds)) != len(self.seeds):
             faults.append(f"seeds: repeated in {self.seeds}")
-        target = str(self.model.get("_target_", ""))
-        if not target.startswith(("monai.networks.nets.", "crossmod.models.")):
-            faults.append(f"model._target_: '{target}' is not a network of monai.networks.nets or crossmod.models")
+        if problem := target_problem(self.model):
+            faults.append(problem)
         if faults:
             raise ValueError("; ".join(faults))
         return self

@@ -22,6 +22,15 @@ class UserError(ValueError):
     """A mistake the user can mend; the command line prints its message without a traceback."""
 
 
+class Part(dict[str, Any]):
+    """A mapping of a job as it was read: what a step needs and the job lacks is the user's mistake, told by its key."""
+
+    def __missing__(self, key: str) -> Any:
+        raise UserError(
+            f"The job has no key {key!r} where it needs one, beside {', '.join(sorted(self)) or 'nothing'}."
+        )
+
+
 @dataclass(frozen=True)
 class Job:
     """One unit of work. All values are plain JSON; paths are relative to the working folder."""
@@ -43,14 +52,18 @@ class Job:
         Raises:
             UserError: if the text is not a job.
         """
+        problem = "expected JSON with the keys step (a text), inputs, outputs and settings (mappings)."
         try:
-            record = json.loads(text)
-            return cls(record["step"], record["inputs"], record["outputs"], record["settings"], threads)
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
-            raise UserError(
-                f"Not a job description ({error!r}): expected JSON with the keys step, inputs, outputs, "
-                "settings, as saved beside every output of a study."
-            ) from error
+            record = json.loads(text, object_hook=Part)
+            job = cls(record["step"], record["inputs"], record["outputs"], record["settings"], threads)
+        except (ValueError, TypeError, RecursionError) as error:
+            reason = str(error) if isinstance(error, UserError) else repr(error)
+            raise UserError(f"Not a job description ({reason}): {problem}") from error
+        if not isinstance(job.step, str) or not all(
+            isinstance(p, dict) for p in (job.inputs, job.outputs, job.settings)
+        ):
+            raise UserError(f"Not a job description: {problem}")
+        return job
 
     @classmethod
     def load(cls, source: str | Path, threads: int = 1) -> "Job":
@@ -62,10 +75,28 @@ class Job:
         text = str(source)
         if not text.lstrip().startswith("{"):
             path = Path(source)
-            if not path.is_file():
+            if "\0" in text or not path.is_file():
                 raise UserError(f"{path}: no such job file. Each output of a study has one beside it (*.json).")
-            text = path.read_text(encoding="utf-8")
+            try:
+                text = path.read_text(encoding="utf-8")
+            except UnicodeDecodeError as error:
+                raise UserError(f"{path}: not a job description: it is no text in UTF-8.") from error
         return cls.from_json(text, threads)
+
+
+def read_json(path: str | Path) -> Any:
+    """The plain value of a JSON file.
+
+    Raises:
+        UserError: if there is no such file, or it holds no JSON in UTF-8.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path}: no such file.")
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path}: no JSON in UTF-8 ({error}).") from error
 
 
 def canonical(value: Any) -> str:

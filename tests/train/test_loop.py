@@ -63,11 +63,13 @@ def test_killed_and_resumed_is_the_same_as_undisturbed(training_job, tmp_path, m
     (tmp_path / "job.json").write_text(killed.to_json())
     arguments = ["train", str(tmp_path / "job.json")]
     program = KILLED.format(moment=moment, step=step)
-    died = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=False)
+    died = subprocess.run(
+        [sys.executable, "-c", program, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
     assert died.returncode == -signal.SIGKILL, died.stderr
     assert not Path(killed.outputs["weights"]).exists()
     command = [sys.executable, "-m", "crossmod.cli", *arguments]
-    again = subprocess.run(command, capture_output=True, text=True, check=True)
+    again = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
     assert f"resuming from step {resumed}" in again.stderr
     assert outputs(undisturbed) == outputs(killed)
     runs = MlflowClient(uri(Path(killed.inputs["store"]).parent)).search_runs(["1"])
@@ -78,7 +80,7 @@ def test_a_second_copy_waits_and_takes_the_first_ones_result(training_job, tmp_p
     job = training_job(tmp_path / "one", steps=40)
     (tmp_path / "job.json").write_text(job.to_json())
     command = [sys.executable, "-m", "crossmod.cli", "train", str(tmp_path / "job.json")]
-    copies = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    copies = [subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     said = [copy.communicate(timeout=180)[1] for copy in copies]
     assert [copy.returncode for copy in copies] == [0, 0]
     assert sum("waiting for it to end" in text for text in said) == 1

@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 
+import crossmod.weights.ship
 from crossmod.config import compose
 from crossmod.design import default_arm
 from crossmod.job import UserError
 from crossmod.models.build import build, load_weights, save_weights
 from crossmod.weights import file_digest
+from crossmod.weights.model import Model
 from crossmod.weights.ship import ship
 
 LEARNT = ("structures", "region", "spacing_mm", "patch", "steps", "jitter_mm")
@@ -67,3 +69,61 @@ def test_what_was_trained_otherwise_is_refused(tmp_path, key):
     trained(tmp_path, change)
     with pytest.raises(UserError, match="trained with other settings"):
         ship([], tmp_path, tmp_path / "package")
+
+
+def test_only_what_was_shipped_is_replaced(tmp_path):
+    trained(tmp_path)
+    folder = tmp_path / "package"
+    ship([], tmp_path, folder)
+    (folder / "other.txt").write_text("mine")
+    ship(["seeds=[0,1]"], tmp_path, folder)
+    assert len(list(folder.glob("*.safetensors"))) == 4
+    assert (folder / "other.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["mine.safetensors", "kidney-0.safetensors"])
+@pytest.mark.parametrize("record", [False, True])
+def test_a_network_of_the_user_s_is_never_removed(tmp_path, name, record):
+    trained(tmp_path)
+    folder = tmp_path / "package"
+    folder.mkdir()
+    if record:
+        ship([], tmp_path, folder)
+    (folder / name).write_bytes(b"mine")
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with pytest.raises(UserError, match=f"{name}: not, or no longer, as weights.json tells of.*Move it away"):
+        ship([], tmp_path, folder)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+@pytest.mark.parametrize("text", ["", "mine", "{}"])
+def test_a_record_of_the_user_s_is_never_replaced(tmp_path, text):
+    trained(tmp_path)
+    (tmp_path / "package").mkdir()
+    (tmp_path / "package/weights.json").write_text(text)
+    with pytest.raises(UserError, match="weights.json: not a record.*move it away"):
+        ship([], tmp_path, tmp_path / "package")
+    assert (tmp_path / "package/weights.json").read_text() == text
+
+
+@pytest.mark.parametrize("moment", [0, 1, 3])
+def test_killed_between_its_files_it_is_repeated(tmp_path, monkeypatch, moment):
+    trained(tmp_path)
+    folder = tmp_path / "package"
+    ship([], tmp_path, folder)
+    whole = crossmod.weights.ship.whole
+    left = iter(range(moment))
+
+    def dies(path):
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+        return whole(path)
+
+    monkeypatch.setattr("crossmod.weights.ship.whole", dies)
+    with pytest.raises(KeyboardInterrupt):
+        ship(["seeds=[0,1]"], tmp_path, folder)
+    with pytest.raises(UserError, match="missing, or not what weights.json tells of"):
+        Model.shipped(folder)
+    monkeypatch.undo()
+    ship(["seeds=[0,1]"], tmp_path, folder)
+    assert len(Model.shipped(folder).weights["kidney"]) == 2

@@ -3,7 +3,7 @@
 from importlib import import_module
 from pathlib import Path
 
-from crossmod.job import Job, UserError, whole
+from crossmod.job import Job, Part, UserError, whole
 
 SOURCES = ("simulated", "folder", "kits23", "amos22", "chaos", "totalsegmentator")
 
@@ -20,8 +20,8 @@ def run(job: Job) -> None:
     from crossmod.cohort.check import write_check
     from crossmod.cohort.table import nearest, read_cohort
 
-    settings = {key: value for key, value in job.settings.items() if value is not None}
-    name, source = settings.pop("name"), settings.pop("source")
+    name, source = job.settings["name"], job.settings["source"]
+    settings = Part({k: v for k, v in job.settings.items() if v is not None and k not in ("name", "source")})
     if source not in SOURCES:
         raise UserError(f"Cohort '{name}': no source '{source}'{nearest(source, SOURCES)}")
     module = import_module(f"crossmod.cohort.{source}")

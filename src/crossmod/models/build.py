@@ -1,40 +1,79 @@
 """A network from its config, and its weights to and from safetensors."""
 
+import contextlib
+import importlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from crossmod.job import UserError, whole
+from crossmod.models.allowed import target_problem
 
-# Only these may be named by a config that comes from disk: a _target_ is code that runs.
-ALLOWED = ("monai.networks.nets.", "crossmod.models.")
+# ASSUME: no 3-D network is larger; the largest that may be named has 62 million parameters in some hundred tensors.
+MOST_PARAMETERS = 500_000_000
+MOST_TENSORS = 20_000
 
 
 def build(model: dict[str, Any]) -> torch.nn.Module:
-    """Instantiate the network that ``_target_`` names.
+    """The network that ``_target_`` names, with the other keys as its arguments.
 
     Returns:
-        A module that maps (B, C, D, H, W) images to (B, classes, D, H, W) logits.
+        A module that maps (B, 1, X, Y, Z) images to (B, 2, X, Y, Z) logits.
 
     Raises:
-        UserError: if the target is outside the allowed packages, or its arguments do not fit.
+        UserError: if the target is no allowed network, or its arguments are not plain, do not fit or make it too large.
     """
-    from hydra.errors import InstantiationException
-    from hydra.utils import instantiate
+    problem = target_problem(model)
+    if problem:
+        raise UserError(f"{problem}.")
+    network = _network(model["_target_"])
+    arguments = {key: value for key, value in model.items() if key != "_target_"}
+    try:
+        with _of_bounded_size():
+            return network(**arguments)
+    except UserError:
+        raise
+    except Exception as error:  # a network checks its arguments in ways of its own
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(f"model: {model['_target_']} cannot be built of these arguments: {reason[:300]}") from error
 
+
+def _network(target: str) -> type[torch.nn.Module]:
+    """The class of a network; nothing but a class of networks is ever called."""
     import crossmod.models.parts  # noqa: F401  MONAI, the quick way, before the target names it
 
-    target = str(model.get("_target_", ""))
-    if not target.startswith(ALLOWED):
-        raise UserError(f"model._target_ '{target}': only {' and '.join(ALLOWED)} are allowed.")
+    module, name = target.rsplit(".", 1)
+    found = getattr(importlib.import_module(module), name, None)
+    if not (isinstance(found, type) and issubclass(found, torch.nn.Module)):
+        raise UserError(f"model._target_: {target} is not a network of the MONAI that is installed.")
+    return found
+
+
+@contextlib.contextmanager
+def _of_bounded_size() -> Iterator[None]:
+    """Stop a network that grows without bounds while it is built, before its memory is touched."""
+    size, tensors = 0, 0
+
+    def count(_module: torch.nn.Module, _name: str, parameter: torch.nn.Parameter | None) -> None:
+        nonlocal size, tensors
+        size, tensors = size + (0 if parameter is None else parameter.numel()), tensors + 1
+        if size > MOST_PARAMETERS or tensors > MOST_TENSORS:
+            raise UserError(
+                f"model: its arguments make a network of more than {MOST_PARAMETERS:,} parameters or {MOST_TENSORS:,} tensors; "
+                "use fewer channels or layers."
+            )
+
+    handle = register_module_parameter_registration_hook(count)
     try:
-        return instantiate(model, _convert_="all")
-    except InstantiationException as error:
-        raise UserError(f"model: {error}") from error
+        yield
+    finally:
+        handle.remove()
 
 
 def save_weights(network: torch.nn.Module, path: str | Path, facts: dict[str, Any]) -> None:
@@ -55,7 +94,13 @@ def load_weights(network: torch.nn.Module, path: str | Path) -> torch.nn.Module:
     if not path.is_file():
         raise UserError(f"{path}: no such weights.")
     try:
-        network.load_state_dict(load_file(path))
-    except (SafetensorError, RuntimeError) as error:
+        state = load_file(path)
+        network.load_state_dict(state)
+    except (SafetensorError, RuntimeError, OSError) as error:
         raise UserError(f"{path}: not the weights of this network ({str(error).splitlines()[0]}).") from error
+    broken = [name for name, tensor in state.items() if not torch.isfinite(tensor).all()]
+    if broken:
+        raise UserError(
+            f"{path}: damaged weights: {broken[0]} holds numbers that are not finite. Train this network again."
+        )
     return network.eval()

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 from nibabel.affines import voxel_sizes
+from PIL import Image
 
 from crossmod.job import whole
 from crossmod.phantom.patient import Patient, simulate
@@ -13,6 +14,7 @@ from crossmod.phantom.recipe import Population, Recipe
 
 # Okabe & Ito's sky blue and orange: told apart with any colour vision.
 _COLOURS = {"parenchyma": "#56B4E9", "tumour": "#E69F00"}
+TITLE = "crossmod phantom"  # in the PNG: tells a sheet from pictures of the user's
 _CUTS = ("axial", "coronal", "sagittal")
 
 
@@ -42,10 +44,19 @@ def draw_sheet(path: Path, seed: int, population: Population | None = None) -> N
         row, column = divmod(number, columns)
         _draw_case(axes[3 * row : 3 * row + 3, column], patient, recipe, name)
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=100, facecolor="black")
+    figure.savefig(buffer, format="png", dpi=100, facecolor="black", metadata={"Title": TITLE})
     plt.close(figure)
     with whole(path) as partial:
         partial.write_bytes(buffer.getvalue())
+
+
+def is_sheet(path: Path) -> bool:
+    """Whether a file is a sheet that was drawn here."""
+    try:
+        with Image.open(path) as picture:
+            return picture.info.get("Title") == TITLE
+    except OSError:
+        return False
 
 
 def _draw_case(panels: np.ndarray, patient: Patient, recipe: Recipe, name: str) -> None:

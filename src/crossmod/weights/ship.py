@@ -1,16 +1,18 @@
 """Copies the trained networks of the study `measure` into the package, with a record of how they were made."""
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from crossmod.config import compose
 from crossmod.design import default_arm
 from crossmod.job import UserError, whole, write_json
 from crossmod.source import source_digest
-from crossmod.weights import FOLDER, MOST_BYTES, RECORD, file_digest
+from crossmod.weights import FOLDER, MOST_BYTES, RECORD
+from crossmod.weights.model import shipped_files
 
 Plain = dict[str, Any]
 
@@ -21,13 +23,14 @@ def ship(overrides: list[str], results: Path = Path("results"), folder: Path = F
     Args:
         overrides: Hydra overrides the networks were trained with, beside ``study=measure``; its ``seeds`` are those shipped.
         results: the folder that holds ``measure/``.
-        folder: where to write; made if absent. Networks of an earlier record in it are removed.
+        folder: where to write; made if absent. Networks that an earlier record in it tells of are removed.
 
     Returns:
         The record.
 
     Raises:
-        UserError: if a network was not trained, was trained with other settings, or all are too large for a package.
+        UserError: if a network was not trained, was trained with other settings, all are too large for a package, or the folder
+            holds networks that `crossmod ship` did not write.
     """
     study = compose(["study=measure", *overrides])
     arm, seeds = default_arm(study), study["seeds"]
@@ -38,25 +41,21 @@ def ship(overrides: list[str], results: Path = Path("results"), folder: Path = F
     }
     _require(trained, study)
     # Half precision: a network computed in bf16 does not need more, and the file is half as large.
-    states = {
-        key: {name: tensor.half() for name, tensor in load_file(source / "model.safetensors").items()}
-        for key, source in trained.items()
+    files = {
+        (stage, f"{stage}-{seed}.safetensors"): save(
+            {n: t.half() for n, t in load_file(path / "model.safetensors").items()}
+        )
+        for (stage, seed), path in trained.items()
     }
-    size = sum(tensor.nbytes for state in states.values() for tensor in state.values())
+    size = sum(map(len, files.values()))
     if size > MOST_BYTES:  # said before what is there is overwritten
         raise UserError(
             f"The networks take {size / 1e6:.1f} MB: more than {MOST_BYTES / 1e6:.0f} MB cannot be shipped; use a smaller model "
             "or fewer seeds."
         )
-    folder.mkdir(parents=True, exist_ok=True)
-    for old in folder.glob("*.safetensors"):
-        old.unlink()
     weights: Plain = {stage: {} for stage in study["stages"]}
-    for (stage, seed), state in states.items():
-        path = folder / f"{stage}-{seed}.safetensors"
-        with whole(path) as partial:
-            save_file(state, partial)
-        weights[stage][path.name] = file_digest(path)
+    for (stage, name), content in files.items():
+        weights[stage][name] = hashlib.sha256(content).hexdigest()
     record = {
         "name": f"shipped, {arm}, seeds {', '.join(map(str, seeds))}",
         "stages": study["stages"],
@@ -72,9 +71,32 @@ def ship(overrides: list[str], results: Path = Path("results"), folder: Path = F
         "weights": weights,
         "code": source_digest("crossmod.phantom", "crossmod.train"),
     }
-    # Last: a record whose networks are not all there is refused by `crossmod measure`.
+    earlier = _shipped_earlier(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in earlier:
+        old.unlink()
+    # The record comes before its networks: killed at any moment, what is left is refused by `crossmod measure` and known by its
+    # record to the next `crossmod ship`.
     write_json(folder / RECORD.name, record)
+    for (_, name), content in files.items():
+        with whole(folder / name) as partial:
+            partial.write_bytes(content)
     return record
+
+
+def _shipped_earlier(folder: Path) -> list[Path]:
+    """The networks in a folder that an earlier `crossmod ship` wrote; nothing else may lie where networks are written."""
+    try:
+        shipped = set(shipped_files(folder))
+    except UserError as error:
+        raise UserError(f"{error} It is not replaced: move it away, or give another folder with --out.") from error
+    others = sorted(path.name for path in folder.glob("*.safetensors") if path.name not in shipped)
+    if others:
+        raise UserError(
+            f"{folder}: {', '.join(others)}: not, or no longer, as {RECORD.name} tells of, so it is not removed. Move it away, or give "
+            "another folder with --out."
+        )
+    return [folder / name for name in sorted(shipped)]
 
 
 def _require(trained: dict[tuple[str, int], Path], study: Plain) -> None:

@@ -1,0 +1,190 @@
+"""A config from disk names a network and plain values; it never runs code, nor takes all memory."""
+
+import copy
+import json
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crossmod.config import compose
+from crossmod.job import UserError
+from crossmod.models.allowed import LARGEST_NUMBER, NETWORKS, OF_MONAI, target_problem
+from crossmod.models.build import build, load_weights, save_weights
+
+UNET = {
+    "_target_": "monai.networks.nets.UNet",
+    "spatial_dims": 3,
+    "in_channels": 1,
+    "out_channels": 2,
+    "channels": [4, 8],
+    "strides": [2],
+}
+SMALL = {
+    "crossmod.models.unet.UnfoldingUNet": UNET,
+    "UNet": UNET,
+    "AttentionUnet": UNET,
+    "BasicUNet": {"features": [4, 4, 4, 4, 4, 4]},
+    "DynUNet": {
+        "spatial_dims": 3,
+        "in_channels": 1,
+        "out_channels": 2,
+        "kernel_size": [3, 3, 3],
+        "strides": [1, 2, 2],
+        "upsample_kernel_size": [2, 2],
+        "filters": [4, 4, 4],
+    },
+    "HighResNet": {"spatial_dims": 3, "in_channels": 1, "out_channels": 2},
+    "SegResNet": {"spatial_dims": 3, "in_channels": 1, "out_channels": 2},
+    "VNet": {"spatial_dims": 3, "in_channels": 1, "out_channels": 2},
+}
+
+
+def canary(path) -> dict:
+    """What would leave a file behind, were it called."""
+    return {"_target_": "builtins.open", "_args_": [str(path), "w"]}
+
+
+@pytest.mark.parametrize("target", sorted(NETWORKS))
+def test_every_allowed_network_maps_an_image_to_two_logits(target):
+    arguments = SMALL.get(target) or SMALL[target.rsplit(".", 1)[1]]
+    network = build(arguments | {"_target_": target}).eval()
+    with torch.inference_mode():
+        assert network(torch.zeros(1, 1, 32, 32, 32)).shape == (1, 2, 32, 32, 32)
+    assert len(NETWORKS) == len(OF_MONAI) + 1
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "crossmod.models.build.torch.load",
+        "crossmod.models.build.load_weights",
+        "crossmod.models.unet.nn.Module",
+        "crossmod.models.parts.DiceCELoss",
+        "monai.networks.nets.FlexibleUNet",
+        "monai.networks.nets.HyenaNDUNETR",
+        "monai.networks.nets.hub_load",
+        "monai.networks.nets.unet.UNet",
+        "monai.networks.nets.",
+        "os.system",
+        "",
+        None,
+        ["monai.networks.nets.UNet"],
+        {"_target_": "os.system"},
+    ],
+)
+def test_nothing_but_the_listed_networks_is_called(target):
+    with pytest.raises(UserError, match=r"model\._target_: .*only monai\.networks\.nets"):
+        build(UNET | {"_target_": target})
+
+
+@pytest.mark.parametrize("place", ["argument", "list", "deep", "positional", "partial", "convert", "recursive"])
+def test_what_is_nested_is_never_run(tmp_path, place):
+    left = tmp_path / "canary"
+    nested = canary(left)
+    model = (
+        UNET
+        | {
+            "argument": {"act": nested},
+            "list": {"channels": [4, nested]},
+            "deep": {"act": ["PRELU", {"init": nested}]},
+            "positional": {"_args_": [nested]},
+            "partial": {"_partial_": True, "act": nested},
+            "convert": {"_convert_": "all"},
+            "recursive": {"_recursive_": True},
+        }[place]
+    )
+    with pytest.raises(UserError, match="nothing nested is built, imported or called"):
+        build(model)
+    assert not left.exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"act": "${oc.env:HOME}"}, r"model\.act: .*no plain text"),
+        ({"act": "a" * 1000}, r"model\.act: .*no plain text"),
+        ({"act": "REL\0U"}, r"model\.act: .*no plain text"),
+        ({"channels": [10**9, 8]}, r"model\.channels\[0\]: 1000000000 is outside"),
+        ({"dropout": float("nan")}, r"model\.dropout: nan is outside"),
+        ({"dropout": b"0.1"}, r"model\.dropout: b'0.1' is no plain value"),
+        ({"channels": [4] * 65}, r"model\.channels: 65 values"),
+        ({"act": [[[[[["RELU"]]]]]]}, "nested more deeply"),
+        ({"out_channels": 1}, r"model\.out_channels: 1 must be 2"),
+        ({"out_channels": True}, r"model\.out_channels: True must be 2"),
+        ({"in_channels": 3}, r"model\.in_channels: 3 must be 1"),
+        ({"spatial_dims": 2}, r"model\.spatial_dims: 2 must be 3"),
+    ],
+)
+def test_arguments_are_plain_and_small(change, problem):
+    with pytest.raises(UserError, match=problem):
+        build(UNET | change)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"channels": [65536] * 2},
+        {"channels": [4096] * 3, "strides": [2, 2]},
+        {"kernel_size": 65535},
+        {"num_res_units": 65536},
+        {"act": "os.system"},
+        {"norm": "os.system"},
+        {"channels": [-1, 8]},
+        {"channels": "many"},
+        {"unknown": 1},
+        {"strides": []},
+    ],
+)
+def test_arguments_that_do_not_fit_are_a_message(change):
+    with pytest.raises(UserError, match="model: "):
+        build(UNET | change)
+
+
+PLAIN = st.recursive(
+    st.none() | st.booleans() | st.integers(-LARGEST_NUMBER, LARGEST_NUMBER) | st.sampled_from(["RELU", "batch", ""]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["a", "b_1", "C"]), inner, max_size=3),
+    max_leaves=6,
+)
+SPECIAL = st.sampled_from(["_target_", "_args_", "_partial_", "_recursive_", "_convert_", "__class__", "a.b", "", "1a"])
+
+
+@given(st.lists(st.sampled_from(["list", "dict"]), max_size=3), SPECIAL, PLAIN)
+def test_a_special_key_is_found_wherever_it_stands(wrapping, key, value):
+    nested = {key: value}
+    for kind in wrapping:
+        nested = [1, nested] if kind == "list" else {"inner": nested}
+    assert target_problem(UNET | {"act": nested})
+
+
+@given(PLAIN)
+def test_plain_values_are_told_apart_by_the_network_alone(value):
+    """Whatever passes the check either builds a network or is a message."""
+    if target_problem(UNET | {"act": value}) is None:
+        try:
+            build(UNET | {"act": value})
+        except UserError as error:
+            assert str(error).startswith("model: ")
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_refused(tmp_path, number):
+    network = build(UNET)
+    with torch.no_grad():
+        next(iter(network.parameters())).view(-1)[0] = number
+    save_weights(network, tmp_path / "w.safetensors", {})
+    with pytest.raises(UserError, match=r"w\.safetensors: damaged weights: .*not finite"):
+        load_weights(build(UNET), tmp_path / "w.safetensors")
+
+
+def test_a_study_s_config_has_the_same_check(tmp_path):
+    left = tmp_path / "canary"
+    with pytest.raises(UserError, match="nothing nested is built"):
+        compose([f"+model.x={json.dumps(canary(left))}".replace('"', "").replace(": ", ":")])
+    with pytest.raises(UserError, match=r"model\._target_: 'crossmod.models.build.torch.load'"):
+        compose(["model._target_=crossmod.models.build.torch.load"])
+    assert not left.exists()
+    model = compose([])["model"]
+    assert target_problem(copy.deepcopy(model)) is None
+    assert target_problem(compose(["model=dynunet"])["model"]) is None
