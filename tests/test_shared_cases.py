@@ -32,7 +32,7 @@ REFUSED = {
     "dicom_spacing_zero": ("series", "auto", ("PixelSpacing",)),
     "dicom_zero_byte_slices": ("series", "auto", ("14", ".dcm")),
     "mhd_axes_unknown": ("scan.mhd", "auto", ("orientation",)),
-    "mhd_without_spacing": ("scan.mhd", "auto", ("spacing",)),
+    "mhd_without_spacing": ("scan.mhd", "auto", ("ElementSpacing",)),
     "nrrd_scanner_space": ("scan.nrrd", "auto", ("orientation", "scanner-xyz")),
     "nrrd_without_directions": ("scan.nrrd", "auto", ("directions",)),
     "sform_larger_than_qform": ("scan.nii.gz", "auto", ("sform", "qform", "3.36", "3")),

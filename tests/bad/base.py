@@ -47,7 +47,7 @@ def good(modality: str) -> Good:
 
 def nifti(path: Path, array: np.ndarray, affine: np.ndarray, **header: Any) -> Path:
     """Write NIfTI; ``sform``, ``qform`` (affines), ``codes``, ``unit``, and any field of the header as it is."""
-    image = nib.Nifti1Image(array, affine)
+    image = nib.Nifti1Image(array, affine, dtype=array.dtype)
     image.set_sform(header.pop("sform", affine), header.get("codes", (1, 1))[0])
     image.set_qform(header.pop("qform", affine), header.pop("codes", (1, 1))[1])
     image.header.set_xyzt_units(header.pop("unit", "mm"))
@@ -105,7 +105,7 @@ def metaimage(path: Path, scan: Good, drop: tuple[str, ...] = (), **fields: str)
         "TransformMatrix": " ".join(f"{v:.6f}" for v in axes.T.ravel()),
         "Offset": " ".join(f"{v:.6f}" for v in lps[:3, 3]),
         "CenterOfRotation": "0 0 0",
-        "AnatomicalOrientation": "RAI",
+        "AnatomicalOrientation": "LPI",
         "ElementSpacing": " ".join(f"{v:.6f}" for v in scan.spacing_mm),
         "DimSize": " ".join(map(str, scan.array.shape)),
         "ElementType": "MET_SHORT",
@@ -126,7 +126,6 @@ def dicom(folder: Path, scan: Good, edit: Any = None, rescale: bool = True, **ta
     folder.mkdir(parents=True, exist_ok=True)
     lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ scan.affine
     axes = lps[:3, :3] / scan.spacing_mm
-    intercept = -1024 if scan.modality == "CT" and rescale else 0
     for z in range(scan.array.shape[2]):
         header = pydicom.Dataset()
         header.file_meta = pydicom.dataset.FileMetaDataset()
@@ -144,10 +143,11 @@ def dicom(folder: Path, scan: Good, edit: Any = None, rescale: bool = True, **ta
         header.BitsAllocated = header.BitsStored = 16
         header.HighBit, header.PixelRepresentation = 15, 1
         if rescale:
-            header.RescaleSlope, header.RescaleIntercept = 1, intercept
+            header.RescaleSlope, header.RescaleIntercept = 1, -1024 if scan.modality == "CT" else 0
         for tag, value in tags.items():
             setattr(header, tag, value)
-        header.PixelData = np.ascontiguousarray((scan.array[:, :, z].T - intercept).astype("<i2")).tobytes()
+        stored = scan.array[:, :, z].T + (1024 if scan.modality == "CT" else 0)
+        header.PixelData = np.ascontiguousarray(stored.astype("<i2")).tobytes()
         if edit is None or edit(header, z) is not False:
             header.save_as(folder / f"IM{z + 1:04d}.dcm", enforce_file_format=True)
     return folder

@@ -17,7 +17,7 @@ FRAMES = b"\x28\x00\x08\x00"
 
 @dataclass(frozen=True)
 class Bad:
-    """A scan, how a user calls it, and whether it is whole and right but for its field of view (then a warning is enough)."""
+    """A scan, how a user calls it, and whether what it shows is right as far as it goes (then a warning is enough)."""
 
     name: str
     modality: str
@@ -67,10 +67,10 @@ def _voxels() -> Iterator[Bad]:
         "times-10": lambda a: a * 10,
         "negated": lambda a: -a,
         "unsigned-wrap": lambda a: np.where(a < 0, a + 65536, a),
-        "clipped-to-a-window": lambda a: np.clip(a, -160, 240),
     }
     for name, change in ct.items():
         yield Bad(f"CT-{name}", "CT", changed("CT", change))
+    yield Bad("CT-clipped-to-a-window", "CT", changed("CT", lambda a: np.clip(a, -160, 240)), seen=True)
     yield Bad("MR-called-CT", "CT", changed("MR", lambda a: a))
     yield Bad("CT-called-MR", "MR", changed("CT", lambda a: a))
     yield Bad("MR-negative-called-CT", "CT", changed("MR", lambda a: a - 700))
