@@ -108,7 +108,8 @@ def _dataset(file: Path) -> tuple[Any, str]:
         return None, str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     if "Rows" in dataset:
         return dataset, ""
-    return None, "cut short before its pixels" if kind is None or "Image Storage" in kind.name else ""
+    shows = kind is None or "Image Storage" in getattr(kind, "name", "Image Storage")  # several kinds are none
+    return None, "cut short before its pixels" if shows else ""
 
 
 def _meant_as_slice(file: Path, start: bytes) -> bool:

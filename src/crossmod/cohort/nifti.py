@@ -97,11 +97,10 @@ def _opened(path: Path) -> Iterator[tuple[IO[bytes], _Header]]:
 
 def _stated(path: Path, file: IO[bytes]) -> _Header:
     raw = _raw_header(path, file)
+    codes, (scale, unit) = _codes(path, raw), _unit(path, raw)
     image = _KINDS[raw.sizeof_hdr].from_file_map({"image": nib.FileHolder(fileobj=file)})
     dtype = image.get_data_dtype()
     refuse_colour(path, dtype.names is not None or dtype.kind == "c", str(dtype))
-    codes = _codes(path, raw)
-    scale, unit = _unit(path, raw)
     affine = np.diag([scale, scale, scale, 1.0]) @ image.affine
     shape = volume_shape(path, image.shape, affine, unit)
     if all(codes):
