@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from crossmod.cohort.images import ScanError
+from crossmod.cohort.volume import printable
 
 _TAGS = [
     "SOPClassUID",
@@ -105,7 +106,7 @@ def _dataset(file: Path) -> tuple[Any, str]:
             dataset = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=_TAGS)
             kind = dataset.get("SOPClassUID") or dataset.file_meta.get("MediaStorageSOPClassUID")
     except Exception as error:  # pydicom raises many kinds
-        return None, str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        return None, printable(str(error).strip() or type(error).__name__)
     if "Rows" in dataset:
         return dataset, ""
     shows = kind is None or "Image Storage" in getattr(kind, "name", "Image Storage")  # several kinds are none
@@ -157,7 +158,10 @@ def _refuse_kind(file: Path, dataset: Any) -> None:
     if shown != "MONOCHROME2":
         cure = "Export the series with PhotometricInterpretation MONOCHROME2, where high values are bright."
         raise ScanError(
-            file, "grey levels are inverted or looked up in a palette", f"PhotometricInterpretation is {shown}", cure
+            file,
+            "grey levels are inverted or looked up in a palette",
+            f"PhotometricInterpretation is {printable(shown)}",
+            cure,
         )
     if _value(file, dataset, "ModalityLUTSequence"):
         cure = "Export the series with RescaleSlope and RescaleIntercept instead."
@@ -214,4 +218,4 @@ def _written(dataset: Any, tag: str) -> str:
     if isinstance(value, bytes):
         value = value.decode("latin-1")
     text = value if isinstance(value, str) else "\\".join(map(str, np.atleast_1d(np.array(value, dtype=object))))
-    return text.strip(" \0") or "empty"
+    return printable(text.strip(" \0")) or "empty"

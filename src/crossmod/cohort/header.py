@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossmod.cohort.images import ScanError
-from crossmod.cohort.volume import CONVERT, unreadable
+from crossmod.cohort.volume import CONVERT, printable, unreadable
 
 # ASSUME: no header is longer than 16 MB (those of Slicer's segmentations list every segment).
 _MOST_BYTES = 1 << 24
@@ -48,7 +48,7 @@ def lines(path: Path, file: IO[bytes]) -> Iterator[str]:
         line = file.readline(_MOST_BYTES)
         if not line:
             return
-        yield line.decode("latin-1").strip()
+        yield printable(line.decode("utf-8", "replace")).strip()
     raise unreadable(path, "its header has no end")
 
 
