@@ -62,9 +62,6 @@ class SliceHeader:
 def slice_headers(folder: Path) -> list[SliceHeader]:
     """The headers of all slices in a folder, by name; what is no slice is passed over.
 
-    ASSUME: a file is meant as a slice if it begins as DICOM files do, is called ``.dcm``, ``.dicom`` or ``.ima``, or has a name
-    without a suffix, or with one of digits, and is no text. Hidden files are none, and DICOM objects without pixels are none.
-
     Raises:
         ScanError: if a slice cannot be read, or states something that no volume can be made of.
     """
@@ -72,7 +69,7 @@ def slice_headers(folder: Path) -> list[SliceHeader]:
         files = sorted(path for path in folder.iterdir() if not path.name.startswith(".") and not path.is_dir())
     except OSError as error:
         raise ScanError(
-            folder, "the folder cannot be read", error.strerror or str(error), "Give yourself the right to."
+            folder, "the folder cannot be read", error.strerror or str(error), "Ask for the right to read it."
         ) from error
     found, broken = [], []
     for file in files:
@@ -114,6 +111,8 @@ def _dataset(file: Path) -> tuple[Any, str]:
 
 
 def _meant_as_slice(file: Path, start: bytes) -> bool:
+    # ASSUME: a file is meant as a slice if it begins as DICOM files do or is called .dcm, .dicom or .ima; if its name has no suffix, or one
+    # of digits, as scanners export them, then too, unless it holds text. Hidden files and other suffixes (.txt, .xml, .png) are none.
     suffixes = [suffix.lower() for suffix in file.suffixes]
     if start[128:132] == b"DICM" or any(suffix in _SLICE_SUFFIXES for suffix in suffixes):
         return True
