@@ -92,22 +92,24 @@ def _dataset(file: Path) -> tuple[Any, str]:
     if not file.is_file():
         return None, "a link that leads nowhere, or no file" if _meant_as_slice(file, b"") else ""
     try:
-        with file.open("rb") as opened:
-            start = opened.read(1024)
-        if not _meant_as_slice(file, start):
-            return None, ""
-        if not start:
-            return None, "0 bytes"
-        with warnings.catch_warnings():
+        with file.open("rb") as opened, warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            dataset = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=_TAGS)
+            start = opened.read(1024)
+            if not _meant_as_slice(file, start):
+                return None, ""
+            if not start:
+                return None, "0 bytes"
+            opened.seek(0)
+            dataset = pydicom.dcmread(opened, stop_before_pixels=True, specific_tags=_TAGS)
+            syntax = dataset.file_meta.get("TransferSyntaxUID")
+            ends = not opened.read(1) and not (syntax and syntax.is_deflated)  # those are read into memory at once
             kind = dataset.get("SOPClassUID") or dataset.file_meta.get("MediaStorageSOPClassUID")
     except Exception as error:  # pydicom raises many kinds
         return None, printable(str(error).strip() or type(error).__name__)
-    if "Rows" in dataset:
-        return dataset, ""
     shows = kind is None or "Image Storage" in getattr(kind, "name", "Image Storage")  # several kinds are none
-    return None, "cut short before its pixels" if shows else ""
+    if "Rows" not in dataset:
+        return None, "it states no Rows" if shows else ""
+    return (None, "cut short before its pixels") if ends else (dataset, "")
 
 
 def _meant_as_slice(file: Path, start: bytes) -> bool:
