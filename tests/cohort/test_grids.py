@@ -93,6 +93,39 @@ def test_a_larger_field_of_view_is_cut(image, kidneys, affine):
     np.testing.assert_array_equal(labels_on_image_grid(Scan(large, shifted), image), kidneys)
 
 
+@pytest.mark.parametrize("degrees", [-30, 20])
+def test_sheared_grids_correspond_voxel_by_voxel(ct, kidneys, affine, degrees):
+    sheared = affine.copy()
+    sheared[1, 2] = affine[2, 2] * np.tan(np.radians(degrees))
+    image = Scan(ct, sheared)
+    assert match_grids(Scan(kidneys, sheared), image).grade == "same"
+    turned = reorient(kidneys, sheared, tuple(nib.aff2axcodes(sheared @ np.diag([-1, -1, 1, 1]))))
+    assert match_grids(turned, image).grade == "fixable"
+    np.testing.assert_array_equal(labels_on_image_grid(turned, image), kidneys)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_mirrored_label_map_comes_back_by_its_header(image, kidneys, affine, axis):
+    flip = np.eye(4)
+    flip[axis, axis], flip[axis, 3] = -1, kidneys.shape[axis] - 1
+    label = Scan(np.flip(kidneys, axis), affine @ flip)
+    np.testing.assert_array_equal(labels_on_image_grid(label, image), kidneys)
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.uint64, np.float64, np.float32])
+@pytest.mark.parametrize("value", [2**31, 2**32 + 1, 2**40])
+def test_label_values_that_would_wrap_are_refused(kind, value):
+    with pytest.raises(UserError, match=r"A label map holds numbers up to (2147483647|16777216), not \d+"):
+        whole_labels(np.array([0, value], dtype=kind))
+
+
+def test_the_largest_label_values_are_kept():
+    assert whole_labels(np.array([2**31 - 1])).tolist() == [2**31 - 1]
+    assert whole_labels(np.array([2.0**24], dtype=np.float32)).tolist() == [2**24]
+    with pytest.raises(UserError, match="not 16777218"):
+        whole_labels(np.array([2.0**24 + 2], dtype=np.float32))
+
+
 def test_whole_numbers():
     assert whole_labels(np.array([0.0, 2.0], dtype=np.float32)).dtype == np.uint8
     assert whole_labels(np.array([0, 1000], dtype=np.int16)).tolist() == [0, 1000]

@@ -2,6 +2,7 @@
 
 import errno
 import itertools
+import os
 
 import nibabel as nib
 import numpy as np
@@ -217,6 +218,88 @@ def test_broken_and_missing_files_say_so(read, tmp_path, save, ct):
     (tmp_path / "scan.jpg").write_bytes(b"x")
     with pytest.raises(ScanError, match=r"unknown kind of file \(\.jpg\).*\.nrrd"):
         read(tmp_path / "scan.jpg")
+
+
+DOORS = [read_scan, open_scan, read_space]
+
+
+@pytest.mark.parametrize("read", DOORS)
+def test_paths_that_are_no_files_are_refused_and_do_not_hang(read, tmp_path):
+    os.mkfifo(tmp_path / "pipe.nii.gz")
+    (tmp_path / "device.nrrd").symlink_to("/dev/zero")
+    (tmp_path / "circle.nii").symlink_to("circle.nii")
+    (tmp_path / "nowhere.nii").symlink_to("absent.nii")
+    (tmp_path / "folder.nii.gz").mkdir()
+    for name, message in {
+        "pipe.nii.gz": r"not a file \(a pipe, socket or device\)",
+        "device.nrrd": r"not a file",
+        "circle.nii": r"the file cannot be reached \(Too many levels of symbolic links\)",
+        "nowhere.nii": r"no such file",
+        "folder.nii.gz": r"no DICOM image in this folder",
+        f"{'x' * 300}.nii": r"the file cannot be reached \(File name too long\)",
+        "nul\0.nii": r"the file cannot be reached",
+        "folder.nii.gz/scan.nii": r"no such file",
+    }.items():
+        with pytest.raises(ScanError, match=message):
+            read(tmp_path / name)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+@pytest.mark.parametrize("read", DOORS)
+def test_a_file_that_may_not_be_read_says_so(read, tmp_path, save, ct):
+    path = save(tmp_path / "ct.nii.gz", ct)
+    path.chmod(0)
+    with pytest.raises(ScanError, match=r"cannot be read.*Permission denied"):
+        read(path)
+
+
+@pytest.mark.parametrize("read", DOORS)
+@pytest.mark.parametrize(
+    "suffix", [".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".hdr", ".img", ".mgh", ".dcm"]
+)
+@pytest.mark.parametrize("content", [b"", b"\0", bytes(4000), b"\x1f\x8b", b"NRRD0004\n", b"\xff[/red]\x1b[31m" * 99])
+def test_files_that_are_no_scans_are_refused(read, tmp_path, suffix, content):
+    path = tmp_path / f"scan{suffix}"
+    path.write_bytes(content)
+    with pytest.raises(ScanError, match=r"cannot be read|unknown kind of file|states no orientation") as refusal:
+        read(path)
+    assert str(refusal.value).isprintable()
+
+
+@pytest.mark.parametrize("read", DOORS)
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz", ".nrrd", ".mha"])
+@pytest.mark.parametrize(
+    ("edges", "shape", "message"),
+    [
+        ((0.01, 1, 1), (9, 9, 9), r"finer than 0\.05 or coarser than 50 mm \(0\.01×1×1 mm"),
+        ((1, 1, 1000), (9, 9, 9), r"coarser than 50 mm \(1×1×1000 mm"),
+        ((1, 1, 1), (1, 1, 1), r"measures less than 2 mm or more than 3 m \(1×1×1 voxels of 1×1×1 mm"),
+        ((1, 1, 40), (3, 3, 80), r"more than 3 m \(3×3×80 voxels of 1×1×40 mm"),
+    ],
+)
+def test_sizes_that_no_scan_has_are_refused(read, tmp_path, suffix, edges, shape, message):
+    image = sitk.GetImageFromArray(np.zeros(shape[::-1], dtype=np.uint8))
+    image.SetSpacing([float(edge) for edge in edges])
+    sitk.WriteImage(image, str(tmp_path / f"scan{suffix}"))
+    with pytest.raises(ScanError, match=message):
+        read(tmp_path / f"scan{suffix}")
+
+
+@pytest.mark.parametrize("read", DOORS)
+@pytest.mark.parametrize("suffix", [".nii.gz", ".nrrd"])
+def test_a_grid_that_is_nearly_flat_is_refused(read, tmp_path, suffix):
+    sheared = np.eye(3)
+    sheared[1, 2] = 1.5
+    if suffix == ".nrrd":
+        header = "NRRD0004\ntype: uint8\ndimension: 3\nsizes: 4 4 4\nspace: RAS\nencoding: raw\n"
+        header += "space directions: (1,0,0) (0,1,0) (0,1.5,1)\n\n"
+        (tmp_path / "scan.nrrd").write_bytes(header.encode() + bytes(64))
+    else:
+        affine = np.eye(4)
+        affine[:3, :3] = sheared
+        nib.save(nib.Nifti1Image(np.zeros((4, 4, 4), dtype=np.uint8), affine), tmp_path / "scan.nii.gz")
+    with pytest.raises(ScanError, match=r"two axes of the grid meet at less than 45°"):
+        read(tmp_path / f"scan{suffix}")
 
 
 @pytest.mark.parametrize("read", [read_scan, open_scan, read_space])

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from crossmod.cohort.images import ScanError
+from crossmod.cohort.volume import printable
 
 _TAGS = [
     "SOPClassUID",
@@ -61,9 +62,6 @@ class SliceHeader:
 def slice_headers(folder: Path) -> list[SliceHeader]:
     """The headers of all slices in a folder, by name; what is no slice is passed over.
 
-    ASSUME: a file is meant as a slice if it begins as DICOM files do, is called ``.dcm``, ``.dicom`` or ``.ima``, or has a name
-    without a suffix, or with one of digits, and is no text. Hidden files are none, and DICOM objects without pixels are none.
-
     Raises:
         ScanError: if a slice cannot be read, or states something that no volume can be made of.
     """
@@ -71,7 +69,7 @@ def slice_headers(folder: Path) -> list[SliceHeader]:
         files = sorted(path for path in folder.iterdir() if not path.name.startswith(".") and not path.is_dir())
     except OSError as error:
         raise ScanError(
-            folder, "the folder cannot be read", error.strerror or str(error), "Give yourself the right to."
+            folder, "the folder cannot be read", error.strerror or str(error), "Ask for the right to read it."
         ) from error
     found, broken = [], []
     for file in files:
@@ -94,24 +92,29 @@ def _dataset(file: Path) -> tuple[Any, str]:
     if not file.is_file():
         return None, "a link that leads nowhere, or no file" if _meant_as_slice(file, b"") else ""
     try:
-        with file.open("rb") as opened:
-            start = opened.read(1024)
-        if not _meant_as_slice(file, start):
-            return None, ""
-        if not start:
-            return None, "0 bytes"
-        with warnings.catch_warnings():
+        with file.open("rb") as opened, warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            dataset = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=_TAGS)
+            start = opened.read(1024)
+            if not _meant_as_slice(file, start):
+                return None, ""
+            if not start:
+                return None, "0 bytes"
+            opened.seek(0)
+            dataset = pydicom.dcmread(opened, stop_before_pixels=True, specific_tags=_TAGS)
+            syntax = dataset.file_meta.get("TransferSyntaxUID")
+            ends = not opened.read(1) and not (syntax and syntax.is_deflated)  # those are read into memory at once
             kind = dataset.get("SOPClassUID") or dataset.file_meta.get("MediaStorageSOPClassUID")
     except Exception as error:  # pydicom raises many kinds
-        return None, str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    if "Rows" in dataset:
-        return dataset, ""
-    return None, "cut short before its pixels" if kind is None or "Image Storage" in kind.name else ""
+        return None, printable(str(error).strip() or type(error).__name__)
+    shows = kind is None or "Image Storage" in getattr(kind, "name", "Image Storage")  # several kinds are none
+    if "Rows" not in dataset:
+        return None, "it states no Rows" if shows else ""
+    return (None, "cut short before its pixels") if ends else (dataset, "")
 
 
 def _meant_as_slice(file: Path, start: bytes) -> bool:
+    # ASSUME: a file is meant as a slice if it begins as DICOM files do or is called .dcm, .dicom or .ima; if its name has no suffix, or one
+    # of digits, as scanners export them, then too, unless it holds text. Hidden files and other suffixes (.txt, .xml, .png) are none.
     suffixes = [suffix.lower() for suffix in file.suffixes]
     if start[128:132] == b"DICM" or any(suffix in _SLICE_SUFFIXES for suffix in suffixes):
         return True
@@ -156,7 +159,10 @@ def _refuse_kind(file: Path, dataset: Any) -> None:
     if shown != "MONOCHROME2":
         cure = "Export the series with PhotometricInterpretation MONOCHROME2, where high values are bright."
         raise ScanError(
-            file, "grey levels are inverted or looked up in a palette", f"PhotometricInterpretation is {shown}", cure
+            file,
+            "grey levels are inverted or looked up in a palette",
+            f"PhotometricInterpretation is {printable(shown)}",
+            cure,
         )
     if _value(file, dataset, "ModalityLUTSequence"):
         cure = "Export the series with RescaleSlope and RescaleIntercept instead."
@@ -213,4 +219,4 @@ def _written(dataset: Any, tag: str) -> str:
     if isinstance(value, bytes):
         value = value.decode("latin-1")
     text = value if isinstance(value, str) else "\\".join(map(str, np.atleast_1d(np.array(value, dtype=object))))
-    return text.strip(" \0") or "empty"
+    return printable(text.strip(" \0")) or "empty"

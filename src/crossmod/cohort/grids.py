@@ -17,6 +17,8 @@ _SAME_VOXELS = 1e-3
 _ROUNDING_VOXELS = 0.1
 # ASSUME: a label map fits an image if it covers 95 % of the image's field of view and 95 % of what it labels lies inside.
 _COVER = 0.95
+# Beyond it float32, in which other than whole numbers are read, has no room for every whole number.
+_MOST_FLOAT = 2**24
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ def whole_labels(array: NDArray) -> NDArray:
     """A label map as whole numbers, uint8 where they fit.
 
     Raises:
-        UserError: if a value is no whole number of 0 or more.
+        UserError: if a value is no whole number of 0 or more, or too large to be kept apart from its neighbours.
     """
     if array.dtype.kind == "f" and not (np.isfinite(array).all() and (array == np.rint(array)).all()):
         odd = array[~(np.isfinite(array) & (array == np.rint(array)))]
@@ -94,6 +96,9 @@ def whole_labels(array: NDArray) -> NDArray:
     low, high = int(array.min()), int(array.max())
     if low < 0:
         raise UserError(f"A label map holds no negative numbers, not {low}.")
+    most = _MOST_FLOAT if array.dtype.kind == "f" else np.iinfo(np.int32).max
+    if high > most:
+        raise UserError(f"A label map holds numbers up to {most}, not {high}.")
     return array.astype(np.uint8 if high < 256 else np.int32, copy=False)
 
 

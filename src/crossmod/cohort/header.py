@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossmod.cohort.images import ScanError
-from crossmod.cohort.volume import CONVERT, unreadable
+from crossmod.cohort.volume import CONVERT, printable, unreadable
 
 # ASSUME: no header is longer than 16 MB (those of Slicer's segmentations list every segment).
 _MOST_BYTES = 1 << 24
@@ -19,23 +19,23 @@ ALONE = "Save the scan as one file of its own (.nii.gz, .nrrd or .mha)."
 
 @dataclass(frozen=True)
 class Header:
-    """What a header states and ITK does not tell.
+    """What a header states; ITK is not asked, for it takes defaults in silence.
 
     Attributes:
+        affine: (4, 4) voxel index → RAS+ millimetres.
         data: the file that holds the voxels.
         start: bytes before them; None where the header counts them otherwise.
         packed: whether they are a zlib or gzip stream.
         plain: whether they are stored as bytes, packed or not, and not as text.
         big: whether they are big-endian.
-        axes: (4, 4) the header's axes → RAS+, where ITK leaves them as written; None where ITK turns them to LPS+.
     """
 
+    affine: NDArray[np.float64]
     data: Path
     start: int | None
     packed: bool
     plain: bool = True
     big: bool = False
-    axes: NDArray[np.float64] | None = field(default=None)
 
 
 def lines(path: Path, file: IO[bytes]) -> Iterator[str]:
@@ -48,7 +48,7 @@ def lines(path: Path, file: IO[bytes]) -> Iterator[str]:
         line = file.readline(_MOST_BYTES)
         if not line:
             return
-        yield line.decode("latin-1").strip()
+        yield printable(line.decode("utf-8", "replace")).strip()
     raise unreadable(path, "its header has no end")
 
 

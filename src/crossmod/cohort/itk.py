@@ -1,4 +1,4 @@
-"""NRRD and MetaImage files: geometry and plain voxels through SimpleITK, behind a look at what the header itself states.
+"""NRRD and MetaImage files: voxels through SimpleITK, geometry as the header itself states it.
 
 ITK takes a default in silence where a header states no voxel size or no axes, reads whatever file a header names, and passes
 over the checksum of compressed voxels. So the header is read here first, and compressed voxels are unpacked by :mod:`crossmod.cohort.packed`.
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossmod.cohort.header import Header
-from crossmod.cohort.images import Scan, ScanError, itk_affine, native
+from crossmod.cohort.images import Scan, native
 from crossmod.cohort.packed import inflated, refuse_other_size
 from crossmod.cohort.volume import not_a_volume, readable, refuse_colour, volume_shape
 
@@ -34,24 +34,17 @@ def read_itk(path: Path) -> Scan:
     with readable(path):
         header = nrrd_header(path) if nrrd else metaimage_header(path)
         reader.ReadImageInformation()
-        shape, affine = _geometry(path, reader, header)
+        shape = _shape(path, reader, header)
         voxels = _voxels(path, reader, header)
-    return Scan(native(voxels.reshape(shape, order="F")), affine)
+    return Scan(native(voxels.reshape(shape, order="F")), header.affine)
 
 
-def _geometry(path: Path, reader, header: Header) -> tuple[tuple[int, int, int], NDArray[np.float64]]:
+def _shape(path: Path, reader, header: Header) -> tuple[int, int, int]:
     size, axes = reader.GetSize(), reader.GetDimension()
     refuse_colour(path, reader.GetNumberOfComponents() > 1, f"{reader.GetNumberOfComponents()} numbers per voxel")
     if axes not in (3, 4) or (axes == 4 and size[3] != 1):
         raise not_a_volume(path, size)
-    direction = np.reshape(reader.GetDirection(), (axes, axes))
-    if axes == 4 and (direction[:3, 3].any() or direction[3, :3].any()):
-        value = np.array2string(direction, precision=3, separator=",").replace("\n", "")
-        raise ScanError(path, "the header mixes time and place", value, "Convert the scan again from its DICOM files.")
-    affine = itk_affine(reader.GetSpacing()[:3], reader.GetOrigin()[:3], direction[:3, :3])
-    if header.axes is not None:
-        affine = header.axes @ np.linalg.inv(itk_affine((1, 1, 1), (0, 0, 0), np.eye(3))) @ affine
-    return volume_shape(path, size, affine), affine
+    return volume_shape(path, size, header.affine)
 
 
 def _voxels(path: Path, reader, header: Header) -> NDArray:

@@ -4,10 +4,11 @@ from pathlib import Path
 from typing import IO
 
 import numpy as np
+from numpy.typing import NDArray
 
 from crossmod.cohort.header import Header, data_beside, lines, no_orientation, numbers, refuse_unit
-from crossmod.cohort.images import ScanError
-from crossmod.cohort.volume import CONVERT, unreadable
+from crossmod.cohort.images import ScanError, itk_affine
+from crossmod.cohort.volume import CONVERT, not_a_volume, unreadable
 
 _AXES = ("TransformMatrix", "Rotation", "Orientation")
 _PLACES = ("Offset", "Position", "Origin")
@@ -17,6 +18,8 @@ _SPACINGS = ("ElementSpacing", "ElementSize")
 _FROM = {"R": (0, 1), "L": (0, -1), "A": (1, 1), "P": (1, -1), "I": (2, 1), "S": (2, -1)}
 # ASSUME: letters name the nearest axis of the patient, which is less than 60° away.
 _LEAST_COSINE = 0.5
+# ASSUME: writers round direction cosines to three decimals at the coarsest.
+_ROUNDING_COSINE = 2e-3
 
 
 def metaimage_header(path: Path) -> Header:
@@ -29,65 +32,74 @@ def metaimage_header(path: Path) -> Header:
         fields = _fields(path, file)
         start = file.tell()
     dims = int(numbers(path, "NDims", fields.get("NDims", ""), 1)[0])
-    _refuse_spacing(path, fields, dims)
-    _refuse_axes(path, fields, dims)
+    if dims not in (3, 4):
+        raise not_a_volume(path, tuple(fields.get("DimSize", "").split()))
     _refuse_scaling(path, fields)
-    refuse_unit(path, "DistanceUnits", [fields.get("DistanceUnits", "")])
-    return _placed(path, fields, start)
+    return _placed(path, fields, start, _affine(path, fields, dims))
 
 
 def _fields(path: Path, file: IO[bytes]) -> dict[str, str]:
     fields: dict[str, str] = {}
-    for line in lines(path, file):
-        key, _, value = line.replace(":", "=", 1).partition("=") if "=" not in line else line.partition("=")
-        key = key.strip()
+    for line in filter(None, lines(path, file)):
+        key, _, value = (part.strip() for part in line.replace(":", "=", "=" not in line).partition("="))
+        if not value:  # ITK would take the next line for it
+            raise unreadable(path, f"a line of its header is not 'Key = Value': {line[:40]}")
         if key in fields and key != "Comment":
-            raise ScanError(path, f"the header states '{key}' twice", f"{fields[key]}; {value.strip()}", CONVERT)
-        fields[key] = value.strip()
+            raise ScanError(path, f"the header states '{key}' twice", f"{fields[key]}; {value}", CONVERT)
+        fields[key] = value
         if key == "ElementDataFile":
             return fields
     raise unreadable(path, "its header does not say where the voxels are (no ElementDataFile)")
 
 
-def _refuse_spacing(path: Path, fields: dict[str, str], dims: int) -> None:
+def _affine(path: Path, fields: dict[str, str], dims: int) -> NDArray[np.float64]:
+    """(4, 4) RAS+."""
+    refuse_unit(path, "DistanceUnits", [fields.get("DistanceUnits", "")])
+    spacing, matrix = _spacing(path, fields, dims), _matrix(path, fields, dims)
+    centre = fields.get("CenterOfRotation")
+    if centre and any(numbers(path, "CenterOfRotation", centre, dims)):
+        value = f"CenterOfRotation = {centre}"
+        raise ScanError(path, "the header turns the grid about another point than its corner", value, CONVERT)
+    # ASSUME: a header without Offset means (0, 0, 0); no volume depends on it.
+    place = next((key for key in _PLACES if key in fields), None)
+    offset = numbers(path, place, fields[place], dims) if place else (0.0,) * dims
+    return itk_affine(spacing[:3], offset[:3], matrix[:3, :3].T)
+
+
+def _spacing(path: Path, fields: dict[str, str], dims: int) -> tuple[float, ...]:
     """ITK would take 1 mm where nothing is stated."""
     key = next((key for key in _SPACINGS if key in fields), None)
     if key is None:
-        raise ScanError(
-            path, "the header does not state the voxel size", "neither ElementSpacing nor ElementSize", CONVERT
-        )
-    if min(numbers(path, key, fields[key], dims)) <= 0:
+        value = "neither ElementSpacing nor ElementSize"
+        raise ScanError(path, "the header does not state the voxel size", value, CONVERT)
+    spacing = numbers(path, key, fields[key], dims)
+    if min(spacing) <= 0:
         raise ScanError(path, f"the header's '{key}' is not above 0", fields[key], CONVERT)
+    return spacing
 
 
-def _refuse_axes(path: Path, fields: dict[str, str], dims: int) -> None:
-    """ITK would take the patient's own axes where nothing is stated."""
-    named = [key for key in _AXES if key in fields]
+def _matrix(path: Path, fields: dict[str, str], dims: int) -> NDArray[np.float64]:
+    """(dims, dims) whose rows are the directions of the grid's axes, LPS+; ITK would take the patient's own where nothing is stated."""
+    key = next((key for key in _AXES if key in fields), None)
     letters = fields.get("AnatomicalOrientation", "").upper()
     coded = len(letters) == 3 and {_FROM[letter][0] for letter in letters if letter in _FROM} == {0, 1, 2}
-    if not named and not coded:
-        value = f"no TransformMatrix, AnatomicalOrientation is {letters or 'missing'}"
-        raise no_orientation(path, value)
-    matrix = np.reshape(numbers(path, named[0], fields[named[0]], dims**2), (dims, dims)) if named else np.eye(dims)
-    for key in (*_PLACES, "CenterOfRotation"):
-        place = numbers(path, key, fields[key], dims) if key in fields else ()
-        if key == "CenterOfRotation" and any(place):
-            raise ScanError(
-                path, "the header turns the grid about another point than its corner", f"{key} = {fields[key]}", CONVERT
-            )
-    if coded and dims >= 3:
-        _refuse_other_letters(path, matrix[:3, :3], letters, named)
+    if key is None and not coded:
+        raise no_orientation(path, f"no TransformMatrix, AnatomicalOrientation is {letters or 'missing'}")
+    matrix = np.reshape(numbers(path, key, fields[key], dims**2), (dims, dims)) if key else np.eye(dims)
+    stated = f"{key or 'TransformMatrix'} = {fields.get(key, 'missing')}"
+    if np.abs(np.linalg.norm(matrix, axis=1) - 1).max() > _ROUNDING_COSINE:
+        raise ScanError(path, "the header's axes are no directions (vectors of length 1)", stated, CONVERT)
+    if dims == 4 and (matrix[:3, 3].any() or matrix[3, :3].any()):
+        raise ScanError(path, "the header mixes time and place", stated, CONVERT)
+    if coded and not _agree(matrix[:3, :3], letters):
+        value = f"AnatomicalOrientation = {letters}, {stated}"
+        raise ScanError(path, "the header contradicts itself about orientation", value, CONVERT)
+    return matrix
 
 
-def _refuse_other_letters(path: Path, rows: np.ndarray, letters: str, named: list[str]) -> None:
-    for row, letter in zip(rows, letters, strict=True):
-        axis, sign = _FROM[letter]
-        if sign * row[axis] < _LEAST_COSINE * np.linalg.norm(row):
-            matrix = (
-                f"{named[0] if named else 'TransformMatrix (missing)'} = {' '.join(f'{v:g}' for v in rows.ravel())}"
-            )
-            value = f"AnatomicalOrientation = {letters}, {matrix}"
-            raise ScanError(path, "the header contradicts itself about orientation", value, CONVERT)
+def _agree(rows: NDArray[np.float64], letters: str) -> bool:
+    named = [_FROM[letter] for letter in letters]
+    return all(sign * row[axis] >= _LEAST_COSINE for row, (axis, sign) in zip(rows, named, strict=True))
 
 
 def _refuse_scaling(path: Path, fields: dict[str, str]) -> None:
@@ -100,8 +112,8 @@ def _refuse_scaling(path: Path, fields: dict[str, str]) -> None:
             )
 
 
-def _placed(path: Path, fields: dict[str, str], start: int) -> Header:
-    name, packed = fields["ElementDataFile"], _true(fields, "CompressedData")
+def _placed(path: Path, fields: dict[str, str], start: int, affine: NDArray[np.float64]) -> Header:
+    name, packed = fields["ElementDataFile"], _true(path, fields, "CompressedData")
     skipped = fields.get("HeaderSize", "0")
     data, begins = path, start
     if name.lower() != "local":
@@ -110,13 +122,17 @@ def _placed(path: Path, fields: dict[str, str], start: int) -> Header:
         cure = "Save the scan as one file of its own (.nii.gz, .nrrd or .mha)."
         raise ScanError(path, "the header does not say plainly where its voxels begin", f"HeaderSize = {skipped}", cure)
     return Header(
+        affine=affine,
         data=data,
         start=begins + int(skipped),
         packed=packed,
-        plain=fields.get("BinaryData", "True")[:1] in "Tt1",
-        big=_true(fields, "BinaryDataByteOrderMSB") or _true(fields, "ElementByteOrderMSB"),
+        plain=_true(path, fields, "BinaryData"),
+        big=_true(path, fields, "BinaryDataByteOrderMSB") or _true(path, fields, "ElementByteOrderMSB"),
     )
 
 
-def _true(fields: dict[str, str], key: str) -> bool:
-    return fields.get(key, "False")[:1] in ("T", "t", "1")
+def _true(path: Path, fields: dict[str, str], key: str) -> bool:
+    said = fields.get(key, "False").lower()
+    if said not in ("true", "false", "1", "0"):
+        raise unreadable(path, f"its header says {key} = {said}, which is neither True nor False")
+    return said in ("true", "1")

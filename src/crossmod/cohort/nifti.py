@@ -97,16 +97,15 @@ def _opened(path: Path) -> Iterator[tuple[IO[bytes], _Header]]:
 
 def _stated(path: Path, file: IO[bytes]) -> _Header:
     raw = _raw_header(path, file)
+    codes, edges, (scale, unit) = _codes(path, raw), _edges(path, raw), _unit(path, raw)
     image = _KINDS[raw.sizeof_hdr].from_file_map({"image": nib.FileHolder(fileobj=file)})
     dtype = image.get_data_dtype()
     refuse_colour(path, dtype.names is not None or dtype.kind == "c", str(dtype))
-    codes = _codes(path, raw)
-    scale, unit = _unit(path, raw)
     affine = np.diag([scale, scale, scale, 1.0]) @ image.affine
     shape = volume_shape(path, image.shape, affine, unit)
     if all(codes):
         _refuse_contradiction(path, raw.get_sform(), raw.get_qform())
-    _refuse_other_size(path, "sform" if codes[0] else "qform", image.affine, "pixdim", np.abs(raw["pixdim"][1:4]))
+    _refuse_other_size(path, "sform" if codes[0] else "qform", image.affine, "pixdim", edges)
     size = image.dataobj.offset + int(np.prod(shape)) * dtype.itemsize
     return _Header(image, shape, affine, codes, size)
 
@@ -141,6 +140,15 @@ def _codes(path: Path, raw: nib.Nifti1Header) -> tuple[int, int]:
             "Convert the scan again from its DICOM files.",
         )
     return codes
+
+
+def _edges(path: Path, raw: nib.Nifti1Header) -> NDArray[np.float32]:
+    """The edges of a voxel by pixdim, in the header's unit."""
+    edges = np.abs(raw["pixdim"][1:4])
+    if not (edges > 0).all():  # NaN too; nibabel would take 1 mm
+        cure = "Write the true edges of a voxel into pixdim, or convert the scan again from its DICOM files."
+        raise ScanError(path, "the header does not state the voxel size", f"pixdim says {_times(edges)}", cure)
+    return edges
 
 
 def _unit(path: Path, raw: nib.Nifti1Header) -> tuple[float, str]:
@@ -179,10 +187,13 @@ def _refuse_other_size(path: Path, name: str, affine: NDArray, other: str, edges
     distances = 1 / np.linalg.norm(np.linalg.inv(affine[:3, :3]), axis=1)
     apart = np.minimum(np.abs(edges / steps - 1), np.abs(edges / distances - 1))
     if not apart.max() <= _ROUNDING_SIZE:  # NaN too
-        said = ["×".join(f"{edge:.4g}" for edge in sizes) for sizes in (steps, edges)]
-        value = f"{name} says {said[0]}, {other} {'say' if ' and ' in other else 'says'} {said[1]}"
+        value = f"{name} says {_times(steps)}, {other} {'say' if ' and ' in other else 'says'} {_times(edges)}"
         cure = "Find out which is true and write it into both, or convert the scan again from its DICOM files."
         raise ScanError(path, "the header contradicts itself about the voxel size", value, cure)
+
+
+def _times(edges: NDArray) -> str:
+    return "×".join(f"{edge:.4g}" for edge in edges)
 
 
 def _degrees_apart(one: NDArray, other: NDArray) -> float:

@@ -5,30 +5,17 @@ from pathlib import Path
 from typing import IO
 
 import numpy as np
+from numpy.typing import NDArray
 
 from crossmod.cohort.header import Header, data_beside, lines, no_orientation, numbers, refuse_unit
 from crossmod.cohort.images import ScanError
 from crossmod.cohort.volume import CONVERT, unreadable
 
-# Spaces that name right and left; ITK turns them to LPS+. Others (scanner-xyz, 3D-right-handed, …) do not.
+# Spaces that name right and left, and which way their axes point, seen from RAS+. Others (scanner-xyz, 3D-right-handed, …) do not.
 _SPACES = {
-    name
-    for letters, name in (
-        ("las", "left-anterior-superior"),
-        ("ras", "right-anterior-superior"),
-        ("lps", "left-posterior-superior"),
-    )
-    for name in (letters, name)
-}
-# Those with time are left as written. Which way their axes point, seen from RAS+:
-_TIMES = {
-    name: np.diag([x, y, 1.0, 1.0])
-    for letters, words, x, y in (
-        ("rast", "right-anterior-superior-time", 1.0, 1.0),
-        ("last", "left-anterior-superior-time", -1.0, 1.0),
-        ("lpst", "left-posterior-superior-time", -1.0, -1.0),
-    )
-    for name in (letters, words)
+    ("right-anterior-superior", "ras"): (1, 1, 1),
+    ("left-anterior-superior", "las"): (-1, 1, 1),
+    ("left-posterior-superior", "lps"): (-1, -1, 1),
 }
 _PACKED, _TEXT = ("gzip", "gz"), ("ascii", "text", "txt", "hex")
 
@@ -42,11 +29,8 @@ def nrrd_header(path: Path) -> Header:
     with path.open("rb") as file:
         fields = _fields(path, file)
         start = file.tell()
-    space = fields.get("space", "").lower()
-    if space not in _SPACES and space not in _TIMES:
-        raise no_orientation(path, f"space {space} names no right and left" if space else "no patient space")
-    _refuse_directions(path, fields, 4 if space in _TIMES else 3)
-    refuse_unit(path, "space units", re.findall(r'"([^"]*)"', fields.get("spaceunits", ""))[:3])
+    axes, timed = _space(path, fields)
+    affine = _affine(path, fields, axes, timed)
     data, encoding = path, fields.get("encoding", "").lower()
     if "datafile" in fields:
         data, start = data_beside(path, fields["datafile"]), 0
@@ -56,12 +40,12 @@ def nrrd_header(path: Path) -> Header:
     if skips and encoding in _PACKED:
         raise unreadable(path, "it skips lines or bytes of compressed voxels")
     return Header(
+        affine=affine,
         data=data,
         start=None if skips else start,
         packed=encoding in _PACKED,
         plain=encoding not in _TEXT,
         big=fields.get("endian", "").lower() == "big",
-        axes=_TIMES.get(space),
     )
 
 
@@ -80,13 +64,29 @@ def _fields(path: Path, file: IO[bytes]) -> dict[str, str]:
     return fields
 
 
-def _refuse_directions(path: Path, fields: dict[str, str], count: int) -> None:
-    """Refuse a header that does not give the step along three axes: ITK would take 1 mm along the axes of the space."""
-    vectors = re.findall(r"\(([^)]*)\)|none", fields.get("spacedirections", ""))
-    stated = [vector for vector in vectors if vector]
-    for vector in stated:
-        numbers(path, "space directions", vector.replace(",", " "), count)
-    spatial = stated if count == 3 else [vector for vector in vectors[:3] if vector]
-    if len(spatial) < 3:
-        value = fields.get("spacedirections") or "no space directions"
-        raise ScanError(path, "the header does not state the voxel size", value, CONVERT)
+def _space(path: Path, fields: dict[str, str]) -> tuple[tuple[int, int, int], bool]:
+    """Which way the axes of the patient's space point, seen from RAS+, and whether time is a fourth."""
+    space = fields.get("space", "").lower()
+    for (words, letters), axes in _SPACES.items():
+        if space in (words, letters, f"{words}-time", f"{letters}t"):
+            return axes, space in (f"{words}-time", f"{letters}t")
+    raise no_orientation(path, f"space {space} names no right and left" if space else "no patient space")
+
+
+def _affine(path: Path, fields: dict[str, str], axes: tuple[int, int, int], timed: bool) -> NDArray[np.float64]:
+    """(4, 4) RAS+. Of a header without the steps along three axes, ITK would take 1 mm along the axes of the space."""
+    refuse_unit(path, "space units", re.findall(r'"([^"]*)"', fields.get("spaceunits", ""))[:3])
+    said, count = fields.get("spacedirections", ""), 4 if timed else 3
+    vectors = [found.strip("()") for found in re.findall(r"\([^)]*\)|none", said)]
+    vectors = vectors[:3] if timed else [vector for vector in vectors if vector != "none"]
+    if len(vectors) != 3 or "none" in vectors:
+        raise ScanError(path, "the header does not state the voxel size", said or "no space directions", CONVERT)
+    # ASSUME: a header without space origin means (0, 0, 0); no volume depends on it.
+    origin = fields.get("spaceorigin", "").strip("()") or " ".join(["0"] * count)
+    columns = [numbers(path, "space directions", vector.replace(",", " "), count) for vector in vectors]
+    columns.append(numbers(path, "space origin", origin.replace(",", " "), count))
+    if any(any(column[3:]) for column in columns[:3]):
+        raise ScanError(path, "the header mixes time and place", said, CONVERT)
+    affine = np.eye(4)
+    affine[:3] = np.array([column[:3] for column in columns]).T
+    return np.diag([*axes, 1.0]) @ affine

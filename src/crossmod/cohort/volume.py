@@ -112,9 +112,14 @@ def readable(path: Path) -> Iterator[None]:
         raise unreadable(path, error) from error
 
 
+def printable(text: str) -> str:
+    """A text of unknown origin as one line that a terminal shows and does not obey."""
+    return "".join(sign if sign.isprintable() else " " for sign in text)
+
+
 def _in_one_line(error: Exception) -> str:
     reason = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {reason[-1].strip()}" if reason else type(error).__name__
+    return printable(f"{type(error).__name__}: {reason[-1].strip()}" if reason else type(error).__name__)
 
 
 def _times(numbers: tuple | NDArray) -> str:

@@ -9,7 +9,6 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
 import pandas as pd
 
@@ -87,6 +86,6 @@ def _need_room(cohort: Cohort, cases: list[Plain], stages: Plain, folder: Path) 
 def _voxels(path: Path) -> int:
     """Voxels of a scan from its header where it is NIfTI, else about as many as it has bytes on disk."""
     if path.name.lower().endswith(NIFTI):
-        return int(np.prod(nib.load(path).shape))
+        return int(np.prod(read_space(path).shape))
     files = path.iterdir() if path.is_dir() else [path]
     return sum(file.stat().st_size for file in files)
