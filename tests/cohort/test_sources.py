@@ -175,7 +175,7 @@ def chaos(tmp_path, write_series, outlines):
         )
         pngs(root / "MR" / patient / "T2SPIR" / "Ground", [f"{n}.png" for n in names], np.take(GREYS, outlines))
     names = [f"i{n:04d},0000b.dcm" for n in range(SHAPE[2])][::-1]
-    volume = rng.integers(0, 1100, SHAPE)
+    volume = np.where(rng.random(SHAPE) < 0.5, 24, rng.integers(900, 1200, SHAPE))  # air, and fat to organs
     write_series(root / "CT" / "1" / "DICOM_anon", volume, names, modality="CT", intercept=-1024)
     liver = [f"liver_GT_{n:03d}.png" for n in range(SHAPE[2])][::-1]
     pngs(root / "CT" / "1" / "Ground", liver, np.where(outlines == 1, 255, 0))
@@ -193,7 +193,7 @@ def test_chaos_mr(make, chaos, outlines, threads):
     assert rows["image"].tolist()[0] == "images/chaos-mr-2-fs-t2.nii.gz"
     assert set(rows["tumour_side"]) == {"none"}
     assert cohort.labels == {1: "liver", 2: "right_kidney", 3: "left_kidney", 4: "spleen"}
-    assert len(faults) == 0, faults.to_string()
+    assert "error" not in set(faults["severity"]), faults.to_string()  # organs of a miniature are unusually small
     for row in rows.itertuples():
         label = read_scan(cohort.root / row.label)
         np.testing.assert_array_equal(label.array, outlines)
@@ -214,7 +214,7 @@ def test_chaos_one_sequence_and_ct(make, chaos, outlines):
     label = read_scan(cohort.root / cohort.cases["label"][0])
     np.testing.assert_array_equal(label.array, outlines == 1)
     assert read_scan(cohort.root / cohort.cases["image"][0]).array.min() < -900
-    assert len(faults) == 0
+    assert "error" not in set(faults["severity"]), faults.to_string()
     with pytest.raises(UserError, match=r"sequence is 't2'; this source has fs-t2, t1-in, t1-opposed"):
         make("chaos", chaos, sequence="t2")
 
@@ -282,7 +282,7 @@ def test_totalsegmentator_ct(make, total, kidneys, tmp_path, threads):
     )
     record = json.loads((tmp_path / "results" / "totalsegmentator" / "cohort.json").read_text())
     assert record["left_out"] == {"s0002": "no kidney in the field of view"}
-    assert len(faults) == 0
+    assert "error" not in set(faults["severity"]), faults.to_string()
 
 
 def test_totalsegmentator_mr(make, total):
@@ -290,7 +290,7 @@ def test_totalsegmentator_mr(make, total):
     row = cohort.cases.iloc[0]
     assert (row["case"], row["modality"], row["sex"], row["dataset_split"]) == ("s0003", "MR", "female", "test")
     assert set(np.unique(read_scan(cohort.root / row["label"]).array)) == {0, 1, 2}
-    assert len(faults) == 0
+    assert "error" not in set(faults["severity"]), faults.to_string()
 
 
 def test_totalsegmentator_names_every_broken_case(make, total, save, affine):
@@ -313,5 +313,6 @@ def test_the_same_patient_in_two_cohorts_of_one_set_is_noticed(chaos, tmp_path):
         settings = {"name": sequence, "source": "chaos", "root": str(chaos), "sequence": sequence}
         run(Job("cohort", {}, {"folder": str(folders[-1])}, settings))
     faults = check_cohorts(folders)
+    faults = faults[faults["severity"] == "error"]
     assert faults["problem"].tolist() == ["the patient is in two cohorts"] * 2
     assert faults["value"].tolist()[0] == "the patient of fs-t2/chaos-mr-2-fs-t2"

@@ -69,7 +69,7 @@ class Body:
 
     def tells_apart(self, right_mm: float, left_mm: float) -> bool:
         """Whether two centres are surely those of a right and a left kidney."""
-        if self.whole and left_mm < self.middle_mm < right_mm:
+        if self.left_seen and self.right_seen and left_mm < self.middle_mm < right_mm:
             return True
         return right_mm - left_mm >= _APART_MM and self.width_mm >= TRUNK_MM
 
