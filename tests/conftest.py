@@ -70,10 +70,10 @@ def torso() -> Torso:
     parts = (
         (skin, -100, 130),
         (muscle, 50, 45),
-        (labels == 3, 110, 70),
-        (labels == 4, 120, 90),
-        (spine, 350, 60),
-        (np.isin(labels, (1, 2)), 190, 210),
+        (labels == 3, 90, 70),
+        (labels == 4, 95, 90),
+        (spine, 100, 60),
+        (np.isin(labels, (1, 2)), 230, 210),
     )
     for mask, hu, signal in parts:
         ct[mask], mr[mask] = hu, signal

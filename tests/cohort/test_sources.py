@@ -1,6 +1,7 @@
 """Each public data set, on a miniature copy of its layout."""
 
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -86,6 +87,21 @@ def test_another_layout_is_refused(make, tmp_path):
         make("amos22", tmp_path / "absent")
 
 
+def test_kits23_lists_every_case_that_lacks_something(make, kits, tmp_path):
+    dataset = kits / "dataset"
+    shutil.copytree(dataset / "case_00000", dataset / "case_00007")
+    (dataset / "case_00007" / "segmentation.nii.gz").unlink()
+    (dataset / "case_00008").mkdir()
+    (dataset / "._case_00009").write_bytes(b"")
+    make("kits23", kits)
+    record = json.loads((tmp_path / "results" / "kits23" / "cohort.json").read_text())
+    assert record["left_out"] == {
+        "case_00002": "no imaging.nii.gz",
+        "case_00007": "no segmentation.nii.gz",
+        "case_00008": "no imaging.nii.gz, no segmentation.nii.gz",
+    }
+
+
 # AMOS22
 
 
@@ -131,6 +147,13 @@ def test_amos22_one_modality(make, amos, tmp_path):
     assert record["left_out"] == {"amos_0600": "no labelsTr/amos_0600.nii.gz"}
     with pytest.raises(UserError, match=r"modality is 'PET'; this source has CT, MR"):
         make("amos22", amos, modality="PET")
+
+
+def test_amos22_lists_labels_without_an_image(make, amos, tmp_path):
+    (amos / "labelsTr" / "amos_0001.nii.gz").write_bytes(b"")
+    make("amos22", amos)
+    record = json.loads((tmp_path / "results" / "amos22" / "cohort.json").read_text())
+    assert record["left_out"]["amos_0001"] == "no imagesTr/amos_0001.nii.gz"
 
 
 # CHAOS
@@ -217,6 +240,32 @@ def test_chaos_one_sequence_and_ct(make, chaos, outlines):
     assert "error" not in set(faults["severity"]), faults.to_string()
     with pytest.raises(UserError, match=r"sequence is 't2'; this source has fs-t2, t1-in, t1-opposed"):
         make("chaos", chaos, sequence="t2")
+
+
+@pytest.mark.parametrize("left", ["._IMG-0004-00001.png", ".DS_Store", "Thumbs.db", "._i0000,0000b.dcm"])
+def test_chaos_passes_over_what_systems_leave(make, chaos, left):
+    for folder in [chaos / "Train_Sets", *(path for path in chaos.rglob("*") if path.is_dir())]:
+        (folder / left).write_bytes(b"\0\5\x16\7" + b"\0" * 100)
+    (chaos / "Train_Sets" / "MR" / "__MACOSX").mkdir()
+    (chaos / "Train_Sets" / "MR" / ".ipynb_checkpoints").mkdir()
+    assert len(make("chaos", chaos)[0].cases) == 6
+    assert len(make("chaos", chaos, modality="CT")[0].cases) == 1
+
+
+def test_chaos_lists_series_that_lack_slices_or_outlines(make, chaos, tmp_path):
+    mr = chaos / "Train_Sets" / "MR"
+    shutil.rmtree(mr / "2" / "T2SPIR" / "Ground")
+    for file in (mr / "10" / "T1DUAL" / "DICOM_anon" / "OutPhase").iterdir():
+        file.unlink()
+    assert len(make("chaos", chaos)[0].cases) == 4
+    record = json.loads((tmp_path / "results" / "chaos" / "cohort.json").read_text())
+    assert record["left_out"] == {
+        "chaos-mr-2-fs-t2": "no T2SPIR/Ground",
+        "chaos-mr-10-t1-opposed": "no T1DUAL/DICOM_anon/OutPhase",
+    }
+    shutil.rmtree(chaos / "Train_Sets" / "CT" / "1" / "Ground")
+    with pytest.raises(UserError, match=r"holds no patient with slices and outlines \(1 left out\)"):
+        make("chaos", chaos, modality="CT")
 
 
 def test_chaos_names_every_broken_series_at_once(make, chaos, tmp_path):
@@ -316,3 +365,17 @@ def test_the_same_patient_in_two_cohorts_of_one_set_is_noticed(chaos, tmp_path):
     faults = faults[faults["severity"] == "error"]
     assert faults["problem"].tolist() == ["the patient is in two cohorts"] * 2
     assert faults["value"].tolist()[0] == "the patient of fs-t2/chaos-mr-2-fs-t2"
+
+
+def test_totalsegmentator_lists_subjects_that_lack_something(make, total, tmp_path):
+    (total / "s0004" / "segmentations").mkdir(parents=True)
+    shutil.copytree(total / "s0001", total / "s0005")
+    for file in (total / "s0005" / "segmentations").iterdir():
+        file.unlink()
+    make("totalsegmentator", total, modality="CT")
+    record = json.loads((tmp_path / "results" / "totalsegmentator" / "cohort.json").read_text())
+    assert record["left_out"] == {
+        "s0002": "no kidney in the field of view",
+        "s0004": "no ct.nii.gz or mri.nii.gz",
+        "s0005": "no segmentations/kidney_right.nii.gz, no segmentations/kidney_left.nii.gz",
+    }
