@@ -1,5 +1,6 @@
 """Fixtures shared by all tests."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,6 +79,31 @@ def torso() -> Torso:
     for mask, hu, signal in parts:
         ct[mask], mr[mask] = hu, signal
     return Torso((ct + noise).astype(np.float32), np.abs(mr + noise / 4).astype(np.float32), labels, affine)
+
+
+@pytest.fixture(scope="module")
+def bright_networks() -> Iterator[None]:
+    """In place of the shipped networks, one that calls kidney what is brightest in a torso, for one module of tests."""
+    import torch
+
+    from crossmod.predict.network import TrainedStage
+    from crossmod.weights.model import Model
+
+    class Bright(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            """(B, 1, X, Y, Z) → (B, 2, X, Y, Z) logits."""
+            return torch.cat([torch.zeros_like(x), 20 * (x - 1.3)], dim=1)
+
+    stage = {"spacing_mm": [6.0] * 3, "patch": [16] * 3, "overlap": 0.25, "margin_mm": 10.0}
+    stages = {"kidney": {**stage, "components": 2}, "parenchyma": {**stage, "components": 1}}
+    normalisation = {"ct_window_hu": [-200.0, 300.0], "mr_percentiles": [0.5, 99.5]}
+    model = Model("bright", dict.fromkeys(stages, (Path("none"),)), stages, {}, normalisation, "32-true")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Model, "shipped", classmethod(lambda cls: model))
+        patch.setattr(
+            TrainedStage, "load", classmethod(lambda cls, path, stage, *_: cls.of(Bright(), stage, "32-true"))
+        )
+        yield
 
 
 @pytest.fixture(scope="session")
