@@ -87,9 +87,9 @@ def find_body(scan: Scan, level: float, box: tuple[slice, slice, slice]) -> Body
     # Steps of some millimetres: a few rows say where the flanks are.
     steps = np.maximum(1, np.floor(_COARSE_MM / scan.spacing_mm)).astype(int)
     steps[across] = 1
-    rows = [slice(None)] * 3
-    rows[along] = box[along]
-    read = scan.array[tuple(rows)][tuple(slice(None, None, int(step)) for step in steps)]
+    rows = [slice(None, None, int(step)) for step in steps]
+    rows[along] = slice(box[along].start, box[along].stop, int(steps[along]))
+    read = scan.array[tuple(rows)]
     share = np.mean(read > level, axis=tuple(a for a in range(3) if a != across))
     inside = np.flatnonzero(share >= _LEAST_OF_PLANE)
     first, last = (int(inside[0]), int(inside[-1])) if inside.size else (0, len(share) - 1)
