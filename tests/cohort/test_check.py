@@ -110,7 +110,7 @@ def test_a_second_run_gives_the_same_bytes(scans, user_cohort):
     assert set(first) == {"cohort.json", "cases.csv", "facts.csv", "faults.csv"}
 
 
-def test_errors_stop_after_the_list_is_written(scans, user_cohort, tmp_path):
+def test_errors_stop_after_the_list_is_written(scans, user_cohort, tmp_path, capsys):
     folder = user_cohort(scans, LABELS)
     check = tmp_path / "check.csv"
     with pytest.raises(UserError) as error:
@@ -119,6 +119,8 @@ def test_errors_stop_after_the_list_is_written(scans, user_cohort, tmp_path):
     assert text.startswith("11 faults in the cohorts; nothing was trained:\n")
     assert "  own/side: side_label.nii.gz: tumour_side contradicts the labels (the table says left" in text
     assert "rounding" not in text
+    told = capsys.readouterr().err
+    assert "2 warnings in the cohorts; all of them are in" in told and "own/rounding: rounding_label.nii.gz" in told
     table = pd.read_csv(check, keep_default_na=False)
     assert table["severity"].tolist() == ["error"] * 11 + ["warning"] * 2
 

@@ -54,6 +54,7 @@ def test_a_dicom_folder_is_left_as_it_was_and_can_be_measured_again(torso, tmp_p
     first, second = (measure_scan(folder, None, None, "auto", 0, 1) for _ in range(2))
     assert first == second and sorted(path.name for path in folder.iterdir()) == before
     assert read_scan(tmp_path / "a series.kidneys.nii.gz").array.max() == 2
+    assert measure_scan(folder, folder, None, "auto", 0, 1) == measure_scan(folder, folder, None, "auto", 0, 1) == first
 
 
 @pytest.mark.parametrize(("called", "stated"), [("CT", "MR"), ("MR", "CT"), ("MR", "PT")])
