@@ -18,7 +18,7 @@ from crossmod.report.style import Picture, panels, styled
 
 Plain = dict[str, Any]
 FIELD_MM = (110.0, 150.0)  # height and width that a kidney is shown in
-LINE_LETTERS = 100  # of a line above a picture: more do not fit its width
+LINE_LETTERS = 85  # of a line above a picture: more do not fit its width
 
 
 def worst_cases(rows: pd.DataFrame, predictions: list[str], cohorts: list[str], folder: Path) -> list[Path]:
