@@ -32,7 +32,8 @@ def test_every_word_above_a_picture_is_within_it():
     scan = Scan(np.random.default_rng(0).normal(0, 50, mask.shape), np.diag([2.5, 2.5, 4.0, 1.0]))
     note = "\n".join(f"Warning: {'of a volume that cannot be believed ' * 5}" for _ in range(6))
     figure = measured_picture(scan, "CT", mask, mask, "Renal parenchyma: right 150 ml", note).figure
-    figure.canvas.draw()
+    figure.draw_without_rendering()
+    figure.draw_without_rendering()  # the layout settles
     box = figure._suptitle.get_window_extent()
     assert box.x0 >= 0 and box.x1 <= figure.bbox.x1 and box.y1 <= figure.bbox.y1
     assert figure._suptitle.get_text().split() == f"Renal parenchyma: right 150 ml {note}".split()
