@@ -1,7 +1,10 @@
 """Fixtures shared by all tests."""
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -29,6 +32,78 @@ def real_data(shared: Path) -> Path:
     if not folder.is_dir():
         pytest.skip("no real scans (shared/data) beside the project")
     return folder
+
+
+@dataclass(frozen=True, repr=False)
+class Torso:
+    """A body of simple shapes, R-A-S, 6 mm: ``ct`` in HU and ``mr`` (60, 50, 30), ``labels`` 1 right kidney, 2 left kidney, 3 liver, 4 spleen."""
+
+    ct: np.ndarray
+    mr: np.ndarray
+    labels: np.ndarray
+    affine: np.ndarray
+
+
+@pytest.fixture(scope="session")
+def torso() -> Torso:
+    """Both flanks, both kidneys and air all around; x grows to the patient's right, the body is 300 mm wide."""
+    affine = np.diag([6.0, 6.0, 6.0, 1.0])
+    affine[:3, 3] = [-177.0, -147.0, -87.0]
+    x, y, z = np.meshgrid(
+        *(np.arange(n) * 6.0 + low for n, low in zip((60, 50, 30), affine[:3, 3], strict=True)), indexing="ij"
+    )
+
+    def ball(centre_mm: tuple[float, float, float], radii_mm: tuple[float, float, float]) -> np.ndarray:
+        return sum(((a - c) / r) ** 2 for a, c, r in zip((x, y, z), centre_mm, radii_mm, strict=True)) <= 1
+
+    skin, muscle = (x / 150) ** 2 + (y / 110) ** 2 <= 1, (x / 125) ** 2 + (y / 88) ** 2 <= 1
+    spine = (x / 20) ** 2 + ((y + 45) / 20) ** 2 <= 1
+    labels = np.zeros(x.shape, dtype=np.uint8)
+    for value, centre, radii in (
+        (3, (75, 30, 45), (45, 45, 40)),
+        (4, (-95, -10, 45), (22, 40, 38)),
+        (1, (62, -35, -15), (24, 22, 48)),
+        (2, (-62, -35, -10), (24, 22, 48)),
+    ):
+        labels[ball(centre, radii)] = value
+    noise = np.random.default_rng(5).normal(0, 8, x.shape)
+    ct, mr = np.full(x.shape, -1000.0), np.full(x.shape, 4.0)
+    parts = (
+        (skin, -100, 130),
+        (muscle, 50, 45),
+        (labels == 3, 90, 70),
+        (labels == 4, 95, 90),
+        (spine, 100, 60),
+        (np.isin(labels, (1, 2)), 230, 210),
+    )
+    for mask, hu, signal in parts:
+        ct[mask], mr[mask] = hu, signal
+    return Torso((ct + noise).astype(np.float32), np.abs(mr + noise / 4).astype(np.float32), labels, affine)
+
+
+@pytest.fixture(scope="module")
+def bright_networks() -> Iterator[None]:
+    """In place of the shipped networks, one that calls kidney what is brightest in a torso, for one module of tests."""
+    import torch
+
+    from crossmod.predict.network import TrainedStage
+    from crossmod.weights.model import Model
+
+    class Bright(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            """(B, 1, X, Y, Z) → (B, 2, X, Y, Z) logits."""
+            return torch.cat([torch.zeros_like(x), 20 * (x - 1.3)], dim=1)
+
+    stage = {"spacing_mm": [6.0] * 3, "patch": [16] * 3, "overlap": 0.25, "margin_mm": 10.0}
+    stages = {"kidney": {**stage, "components": 2}, "parenchyma": {**stage, "components": 1}}
+    normalisation = {"ct_window_hu": [-200.0, 300.0], "mr_percentiles": [0.5, 99.5]}
+    model = Model("bright", dict.fromkeys(stages, (Path("none"),)), stages, {}, normalisation, "32-true")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Model, "shipped", classmethod(lambda cls: model))
+        patch.setattr(
+            TrainedStage, "load", classmethod(lambda cls, path, stage, *_: cls.of(Bright(), stage, "32-true"))
+        )
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,12 @@ from crossmod.job import UserError, digest, whole
 from crossmod.weights import file_digest
 
 Plain = dict[str, Any]
+ENDINGS = {
+    "mask": "parenchyma.nii.gz",
+    "kidneys": "kidneys.nii.gz",
+    "overlay": "parenchyma.png",
+    "json": "parenchyma.json",
+}
 
 
 @dataclass(frozen=True)
@@ -31,9 +37,8 @@ class OwnFiles:
         """Where the results of a scan go: a folder of the user's choice, or beside the file or the DICOM folder."""
         stem = _stem(scan) if scan.is_file() else scan.resolve().name
         folder = out or (scan if scan.is_file() else scan.resolve()).parent
-        endings = {"mask": "parenchyma.nii.gz", "kidneys": "kidneys.nii.gz", "overlay": "parenchyma.png"}
-        endings["json"] = "parenchyma.json"
-        return cls({kind: folder / f"{stem}.{ending}" for kind, ending in endings.items()}, _digest(scan))
+        files = {kind: folder / f"{stem}.{ending}" for kind, ending in ENDINGS.items()}
+        return cls(files, _digest(scan, {path.name for path in files.values()}))
 
     def refuse(self) -> None:
         """Say beforehand what cannot be written.
@@ -93,11 +98,12 @@ def _stem(scan: Path) -> str:
     return name.rsplit(".", 1)[0]
 
 
-def _digest(scan: Path) -> str:
+def _digest(scan: Path, results: set[str]) -> str:
+    """SHA-256 of a file, or of the slices in a folder, in which results may lie too."""
     if scan.is_file():
         return file_digest(scan)
-    files = sorted(path for path in scan.iterdir() if path.is_file() and not path.name.startswith("."))
-    return digest([file_digest(path) for path in files], 64)
+    files = (path for path in scan.iterdir() if path.is_file() and not path.name.startswith("."))
+    return digest([file_digest(path) for path in sorted(files) if path.name not in results], 64)
 
 
 def _refuse_unwritable(folder: Path) -> None:

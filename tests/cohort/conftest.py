@@ -26,9 +26,10 @@ def affine() -> np.ndarray:
 
 @pytest.fixture
 def ct() -> np.ndarray:
-    """(24, 20, 12) int16 Hounsfield units: air around soft tissue."""
+    """(24, 20, 12) int16 Hounsfield units: air around soft tissue with fat behind it."""
     volume = np.full(SHAPE, -1000, dtype=np.int16)
     volume[2:-2, 2:-2] = np.random.default_rng(1).integers(20, 60, (20, 16, 12))
+    volume[2:-2, 2:4] = -100
     return volume
 
 

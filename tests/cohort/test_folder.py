@@ -26,7 +26,7 @@ def test_patients_become_pseudonyms(tmp_path, save, mr, kidneys, user_cohort):
     assert cohort.root == tmp_path.resolve()
     everything = "".join(path.read_text() for path in folder.iterdir())
     assert "4711" not in everything and "0815" not in everything
-    assert len(pd.read_csv(folder / "faults.csv")) == 0
+    assert "error" not in set(pd.read_csv(folder / "faults.csv")["severity"])
 
 
 def test_semicolons_and_excels_mark_are_read(tmp_path):
@@ -115,7 +115,9 @@ def test_real_fat_suppressed_mr_pass(tmp_path, real_data, user_cohort):
     run(Job("cohort", {}, {"folder": str(tmp_path / "mr_real")}, settings))
     cohort = read_cohort(tmp_path / "mr_real")
     assert len(cohort.cases) == 9
-    assert len(pd.read_csv(tmp_path / "mr_real" / "faults.csv")) == 0
+    faults = pd.read_csv(tmp_path / "mr_real" / "faults.csv")
+    cut = "right_kidney reaches the edge of the image and may be cut"
+    assert faults[["case", "severity", "problem"]].to_numpy().tolist() == [["chaos-15", "warning", cut]]
     for row in cohort.cases.itertuples():
         image = read_scan(cohort.root / row.image)
         array = labels_on_image_grid(read_scan(cohort.root / row.label), image)
@@ -149,10 +151,15 @@ def test_real_scans_of_other_makes(real_data, tmp_path):
     settings = {"name": "real", "source": "folder", "table": str(tmp_path / "t.csv"), "labels": labels}
     run(Job("cohort", {}, {"folder": str(tmp_path / "real")}, settings | {"root": str(real_data)}))
     faults = pd.read_csv(tmp_path / "real" / "faults.csv")
+    assert set(faults["severity"]) == {"warning"}
     # The DICOM series and its label map are stored with opposite second axes: fixable, and said.
-    assert faults[["case", "severity", "problem"]].to_numpy().tolist() == [
-        ["ts-dicom", "warning", "the label is on another grid over the same space"]
+    assert faults.loc[faults["case"] == "ts-dicom", "problem"].tolist() == [
+        "the label is on another grid over the same space"
     ]
+    cut = [f"{side}_kidney reaches the edge of the image and may be cut" for side in ("right", "left")]
+    for case in ("ts-mr", "philips", "siemens"):
+        assert faults.loc[faults["case"] == case, "problem"].tolist() == cut
+    assert set(faults["case"]) == {"ts-dicom", "ts-mr", "philips", "siemens"}
     facts = pd.read_csv(tmp_path / "real" / "facts.csv").set_index("case")
     assert facts.loc["ts-ct", "min"] < -1000
     assert facts["image_sha256"].is_unique

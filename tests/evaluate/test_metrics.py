@@ -3,8 +3,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from scipy.spatial import cKDTree
 
+from crossmod.cohort.voxels import edges_mm
 from crossmod.evaluate import metrics
+from crossmod.evaluate.ellipsoid import ellipsoid_ml
 
 ISOTROPIC = (1.0, 1.0, 1.0)
 SHAPE = (7, 6, 5)
@@ -185,3 +188,28 @@ def test_refuses(reference, prediction, spacing_mm, complaint):
 def test_refuses_a_senseless_tolerance(tolerance_mm):
     with pytest.raises(ValueError, match="tolerance_mm"):
         metrics.surface_dsc(metrics.compare(FULL, FULL, ISOTROPIC), tolerance_mm)
+
+
+def tilted(degrees, spacing_mm):
+    """The affine of slices that a tilted gantry shifts, and voxel centres (N, 3) mm of a grid that holds a ball of 40 mm."""
+    affine = np.diag([*spacing_mm, 1.0])
+    affine[1, 2] = spacing_mm[2] * np.tan(np.deg2rad(degrees))
+    slices = int(np.ceil(42 / spacing_mm[2]))
+    reach = int(np.ceil(42 / spacing_mm[0])), int(np.ceil((42 + slices * abs(affine[1, 2])) / spacing_mm[1])), slices
+    index = np.stack(np.meshgrid(*[np.arange(-n, n + 1) for n in reach], indexing="ij"), -1)
+    return affine, index @ affine[:3, :3].T
+
+
+@settings(max_examples=15, deadline=None)
+@given(degrees=st.floats(-30, 30), spacing=st.tuples(st.floats(1.2, 2), st.floats(1.2, 2), st.floats(2, 4)))
+def test_balls_on_sheared_grids(degrees, spacing):
+    affine, mm = tilted(degrees, spacing)
+    large, small = (np.linalg.norm(mm, axis=-1) <= radius for radius in (35, 27))
+    pair = metrics.compare(large, small, edges_mm(affine))
+    assert metrics.volume_reference_ml(pair) == pytest.approx(4 / 3 * np.pi * 3.5**3, rel=0.03)
+    assert metrics.volume_predicted_ml(pair) == pytest.approx(4 / 3 * np.pi * 2.7**3, rel=0.03)
+    assert metrics.hd95_mm(pair) == pytest.approx(8, abs=max(spacing) * 0.8)
+    # The nearest of all surface voxels, in the patient's millimetres.
+    far, near = (mm[metrics.surface(mask)] for mask in (large, small))
+    np.testing.assert_allclose(np.sort(pair.to_prediction_mm), np.sort(cKDTree(near).query(far)[0]), atol=1e-6)
+    assert ellipsoid_ml(large, edges_mm(affine)) == pytest.approx(4 / 3 * np.pi * 3.5**3, rel=0.08)

@@ -2,8 +2,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from crossmod.cohort.kidneys import reference_kidneys
+from crossmod.cohort.voxels import edges_mm
 from crossmod.evaluate import run
-from crossmod.evaluate.scores import COLUMNS, TARGETS
+from crossmod.evaluate.scores import COLUMNS, TARGETS, Reference, score_case
 from crossmod.job import Job, UserError
 
 VOXEL_ML = 2 * 2 * 3 / 1000
@@ -156,3 +158,18 @@ def test_refusals_name_the_case(write_cohort, write_predictions, maps, evaluate)
     (predictions / "index.csv").unlink()
     with pytest.raises(UserError, match=r"index\.csv"):
         evaluate(predictions, [cohort])
+
+
+@pytest.mark.parametrize("degrees", [0, 20, 30])
+def test_volumes_of_a_tilted_gantry_are_those_of_slanted_voxels(maps, degrees):
+    labels, affine = maps["c1"], np.diag([2.0, 2.0, 3.0, 1.0])
+    affine[1, 2] = 3.0 * np.tan(np.deg2rad(degrees))
+    names = {1: "right_parenchyma", 2: "left_parenchyma", 5: "right_tumour", 6: "left_tumour"}
+    case = {"case": "c1", "patient": "p", "modality": "CT"}
+    kidneys = reference_kidneys(labels, names, affine)
+    masks = {"kidney": sides(labels), "predicted_box": parenchyma(labels)}
+    reference = Reference(case, True, kidneys, labels.shape, edges_mm(affine))
+    whole, right, _ = score_case(reference, masks, list(TARGETS), 2.0)
+    assert whole["tumour_ml"] == pytest.approx((labels == 5).sum() * VOXEL_ML)
+    assert right["volume_reference_ml"] == pytest.approx((labels == 1).sum() * VOXEL_ML)
+    assert right["volume_predicted_ml"] == pytest.approx((labels == 1).sum() * VOXEL_ML)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from crossmod.cohort.images import Scan
-from crossmod.report.pictures import FIELD_MM, _field_mm
+from crossmod.report.pictures import FIELD_MM, _field_mm, measured_picture
 from crossmod.report.slices import cut
 
 
@@ -24,3 +24,17 @@ def test_a_large_kidney_is_shown_whole_and_all_views_at_one_scale(height_mm, tim
 
 def test_without_a_kidney_the_field_is_the_usual_one():
     assert _field_mm([]) == FIELD_MM
+
+
+def test_every_word_above_a_picture_is_within_it():
+    mask = np.zeros((60, 60, 40), dtype=np.uint8)
+    mask[10:20, 20:40, 10:30] = 1
+    scan = Scan(np.random.default_rng(0).normal(0, 50, mask.shape), np.diag([2.5, 2.5, 4.0, 1.0]))
+    note = "\n".join(f"Warning: {'of a volume that cannot be believed ' * 5}" for _ in range(6))
+    figure = measured_picture(scan, "CT", mask, mask, "Renal parenchyma: right 150 ml", note).figure
+    figure.draw_without_rendering()
+    figure.draw_without_rendering()  # the layout settles
+    box = figure._suptitle.get_window_extent()
+    assert box.x0 >= 0 and box.x1 <= figure.bbox.x1 and box.y1 <= figure.bbox.y1
+    assert figure._suptitle.get_text().split() == f"Renal parenchyma: right 150 ml {note}".split()
+    assert all(axis.get_window_extent().y1 < box.y0 for axis in figure.axes)

@@ -68,6 +68,10 @@ def write_cohort(name: str, folder: Path, settings: dict[str, Any], threads: int
                 **people.get(int(number[1]), {}),
             }
         )
+    for label in sorted([*dataset.glob("labelsTr/amos_*.nii.gz"), *dataset.glob("labelsVa/amos_*.nii.gz")]):
+        image = label.parent.name.replace("labels", "images") + f"/{label.name}"
+        if not (dataset / image).exists():
+            left_out[label.name.removesuffix(".nii.gz")] = f"no {image}"
     if not rows:
         raise UserError(f"Cohort '{name}': {dataset} has no labelled case of modality {' or '.join(wanted)}.")
     write_table(

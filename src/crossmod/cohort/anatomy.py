@@ -80,7 +80,7 @@ def found_structures(labels: NDArray, names: dict[int, str], affine: NDArray) ->
     for value, name in names.items():
         values.setdefault(name, []).append(value)
     for side in ("right_", "left_", ""):
-        renal = {name: held for name, held in values.items() if name.removeprefix(side) in RENAL}
+        renal = {f"{side}{bare}": values[f"{side}{bare}"] for bare in RENAL if f"{side}{bare}" in values}
         # A tumour without a side beside kidneys with sides is no kidney of its own.
         if {f"{side}kidney", f"{side}parenchyma"} & set(renal):
             values[f"{side}kidney"] = [value for held in renal.values() for value in held]

@@ -69,7 +69,7 @@ class Body:
 
     def tells_apart(self, right_mm: float, left_mm: float) -> bool:
         """Whether two centres are surely those of a right and a left kidney."""
-        if self.whole and left_mm < self.middle_mm < right_mm:
+        if self.left_seen and self.right_seen and left_mm < self.middle_mm < right_mm:
             return True
         return right_mm - left_mm >= _APART_MM and self.width_mm >= TRUNK_MM
 
@@ -87,9 +87,9 @@ def find_body(scan: Scan, level: float, box: tuple[slice, slice, slice]) -> Body
     # Steps of some millimetres: a few rows say where the flanks are.
     steps = np.maximum(1, np.floor(_COARSE_MM / scan.spacing_mm)).astype(int)
     steps[across] = 1
-    rows = [slice(None)] * 3
-    rows[along] = box[along]
-    read = scan.array[tuple(rows)][tuple(slice(None, None, int(step)) for step in steps)]
+    rows = [slice(None, None, int(step)) for step in steps]
+    rows[along] = slice(box[along].start, box[along].stop, int(steps[along]))
+    read = scan.array[tuple(rows)]
     share = np.mean(read > level, axis=tuple(a for a in range(3) if a != across))
     inside = np.flatnonzero(share >= _LEAST_OF_PLANE)
     first, last = (int(inside[0]), int(inside[-1])) if inside.size else (0, len(share) - 1)

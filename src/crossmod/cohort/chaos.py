@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from crossmod.cohort.dicom import Slice, read_series, sorted_slices
 from crossmod.cohort.images import Scan, ScanError, write_mask, write_scan
-from crossmod.cohort.layout import choice, dataset_folder, in_natural_order
+from crossmod.cohort.layout import choice, dataset_folder, in_natural_order, lacks, own_entries
 from crossmod.cohort.parallel import each
 from crossmod.cohort.table import refuse, write_table
 from crossmod.job import UserError
@@ -47,6 +47,8 @@ class _Series:
 def write_cohort(name: str, folder: Path, settings: dict[str, Any], threads: int = 1) -> None:
     """Convert the training part of CHAOS into ``images/`` and ``labels/`` of a cohort.
 
+    Series without slices or without outlines are left out; ``cohort.json`` lists them under ``left_out``.
+
     Args:
         name: of the cohort.
         folder: existing folder to write into.
@@ -62,13 +64,19 @@ def write_cohort(name: str, folder: Path, settings: dict[str, Any], threads: int
     folders = _MR_FOLDERS if modality == "MR" else _CT_FOLDERS
     wanted = choice(name, settings, "sequence", tuple(folders))
     dataset = dataset_folder(name, settings, f"{modality}/*", "Train_Sets")
-    found = []
-    for patient in in_natural_order([path for path in (dataset / modality).iterdir() if path.is_dir()]):
+    found, left_out = [], {}
+    for patient in in_natural_order([path for path in own_entries(dataset / modality) if path.is_dir()]):
         who = f"chaos-{modality.lower()}-{patient.name}"
         for sequence in wanted:
             case = f"{who}-{sequence}" if modality == "MR" else who
             slices, outlines = folders[sequence]
+            if lacking := lacks(patient, slices, outlines):
+                left_out[case] = lacking
+                continue
             found.append(_Series(case, who, modality, sequence, patient / slices, patient / outlines))
+    if not found:
+        where = f"{dataset / modality} holds no patient with slices and outlines"
+        raise UserError(f"Cohort '{name}': {where} ({len(left_out)} left out). Give the training part as downloaded.")
     for part in ("images", "labels"):
         (folder / part).mkdir()
     problems = [p for p in each(f"cohort {name}", partial(_convert, folder), found, threads) if p is not None]
@@ -86,15 +94,14 @@ def write_cohort(name: str, folder: Path, settings: dict[str, Any], threads: int
         }
         for one in found
     ]
-    write_table(folder, name=name, source="chaos", root=".", labels=LABELS[modality], cases=pd.DataFrame(rows))
+    about = {"name": name, "source": "chaos", "root": ".", "labels": LABELS[modality]}
+    write_table(folder, **about, cases=pd.DataFrame(rows), extra={"left_out": left_out})
 
 
 def _convert(folder: Path, series: _Series) -> str | None:
     """Write one image and its label map; what is wrong if that cannot be done."""
     try:
-        scan = read_series(series.slices) if series.slices.is_dir() else None
-        if scan is None:
-            raise ScanError(series.slices, "no such folder", "", "Unpack the data set again.")
+        scan = read_series(series.slices)
         labels = read_outlines(series.outlines, sorted_slices(series.slices), scan, _GREYS[series.modality])
     except UserError as error:
         return f"case '{series.case}': {error}"
@@ -123,7 +130,7 @@ def read_outlines(
     Raises:
         ScanError: if pictures and slices do not match, or a grey level belongs to no label.
     """
-    pictures = in_natural_order(list(folder.glob("*.png"))) if folder.is_dir() else []
+    pictures = in_natural_order([path for path in own_entries(folder) if path.suffix.lower() == ".png"])
     if len(pictures) != len(slices):
         value = f"{len(pictures)} PNG pictures for {len(slices)} slices"
         raise ScanError(folder, "outlines and slices differ in number", value, "Unpack the data set again.")

@@ -1,5 +1,6 @@
 """The one check that every cohort passes before anything trains; all faults are listed at once."""
 
+import sys
 from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
@@ -12,6 +13,8 @@ from crossmod.cohort.parallel import each
 from crossmod.cohort.table import Cohort, read_cohort, read_record
 from crossmod.job import UserError
 from crossmod.tables import read_own
+
+TOLD = 20  # warnings that are printed
 
 
 def check_cohort(cohort: Cohort, threads: int = 1) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -63,15 +66,27 @@ def refuse_errors(faults: pd.DataFrame) -> None:
     Raises:
         UserError: with one readable line per error: case, file, problem, value, cure.
     """
-    errors = faults[faults["severity"] == "error"]
-    if len(errors):
-        lines = [
-            f"  {row.cohort}/{row.case}: {row.file}: {row.problem} ({row.value}). {row.cure}"
-            if row.value
-            else f"  {row.cohort}/{row.case}: {row.file}: {row.problem}. {row.cure}"
-            for row in errors.itertuples()
-        ]
-        raise UserError(f"{len(errors)} faults in the cohorts; nothing was trained:\n" + "\n".join(lines))
+    errors = _lines(faults, "error")
+    if errors:
+        raise UserError(f"{len(errors)} faults in the cohorts; nothing was trained:\n" + "\n".join(errors))
+
+
+def tell_warnings(faults: pd.DataFrame, table: Path) -> None:
+    """Print the first warnings, which stop nothing, and where all of them stand."""
+    warnings = _lines(faults, "warning")
+    if warnings:
+        print(f"{len(warnings)} warnings in the cohorts; all of them are in {table}:", file=sys.stderr)
+        print("\n".join(warnings[:TOLD]), file=sys.stderr)
+
+
+def _lines(faults: pd.DataFrame, severity: str) -> list[str]:
+    """One readable line per fault of a severity: case, file, problem, value, cure."""
+    return [
+        f"  {row.cohort}/{row.case}: {row.file}: {row.problem} ({row.value}). {row.cure}"
+        if row.value
+        else f"  {row.cohort}/{row.case}: {row.file}: {row.problem}. {row.cure}"
+        for row in faults[faults["severity"] == severity].itertuples()
+    ]
 
 
 def _same_names(cohorts: list[Cohort]) -> Iterable[Fault]:

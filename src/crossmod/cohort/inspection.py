@@ -80,9 +80,12 @@ def inspect_case(
     image, voxels = _read(root, row["image"], note), None
     if image is not None:
         facts |= _image_facts(image)
-        voxels = intensities(image.array)
-        for severity, *problem in findings(voxels, row["modality"], image.stated_modality):
+        found = intensities(image.array)
+        problems = findings(found, row["modality"], image.stated_modality)
+        for severity, *problem in problems:
             note(severity, row["image"], *problem)
+        # Of voxels that are none of the modality nothing can be learnt about the body.
+        voxels = None if any(one.severity == "error" for one in problems) else found
     if not row["label"]:
         return facts, faults
     label = _read(root, row["label"], note)
@@ -162,7 +165,7 @@ def _inspect_label(
             return listed
         array = labels_on_image_grid(label, image)
     if array.any() and not unknown:
-        body = None if image is None else _body(array, image, voxels, row["modality"])
+        body = None if image is None or voxels is None else _body(array, image, voxels, row["modality"])
         affine = (image or label).affine
         for severity, *problem in label_findings(array, labels, affine, body) + unsure_sides(
             array, labels, affine, body

@@ -9,7 +9,7 @@ import pandas as pd
 
 from crossmod.cohort.grids import whole_labels
 from crossmod.cohort.images import read_scan
-from crossmod.cohort.layout import dataset_folder
+from crossmod.cohort.layout import dataset_folder, lacks
 from crossmod.cohort.parallel import each
 from crossmod.cohort.sides import tumour_side
 from crossmod.cohort.table import reference, write_table
@@ -23,6 +23,8 @@ LABELS = {1: "parenchyma", 2: "tumour", 3: "cyst"}
 def write_cohort(name: str, folder: Path, settings: dict[str, Any], threads: int = 1) -> None:
     """Make a cohort of KiTS23; scans stay where they are.
 
+    Cases that lack an image or its outline are left out; ``cohort.json`` lists them under ``left_out``.
+
     Args:
         name: of the cohort.
         folder: existing folder to write into.
@@ -34,11 +36,14 @@ def write_cohort(name: str, folder: Path, settings: dict[str, Any], threads: int
         UserError: if the layout is another one, or no image was downloaded.
     """
     dataset = dataset_folder(name, settings, "case_*/segmentation.nii.gz", "dataset")
-    cases = sorted(path.parent.name for path in dataset.glob("case_*/segmentation.nii.gz"))
-    there = [case for case in cases if (dataset / case / "imaging.nii.gz").exists()]
+    cases = sorted(path.name for path in dataset.glob("case_*") if path.is_dir())
+    lacking = {case: lacks(dataset / case, "imaging.nii.gz", "segmentation.nii.gz") for case in cases}
+    there = [case for case in cases if not lacking[case]]
     if not there:
         cure = "Download the images with the data set's own kits23_download_data."
-        raise UserError(f"Cohort '{name}': none of the {len(cases)} cases in {dataset} has imaging.nii.gz. {cure}")
+        raise UserError(
+            f"Cohort '{name}': none of the {len(cases)} cases in {dataset} has imaging.nii.gz beside its segmentation. {cure}"
+        )
     clinical = _clinical(dataset / "kits23.json")
     sides = list(each(f"cohort {name}: tumour sides", partial(_side, dataset), there, threads))
     rows = [
@@ -62,7 +67,7 @@ def write_cohort(name: str, folder: Path, settings: dict[str, Any], threads: int
         root=reference(dataset, folder),
         labels=LABELS,
         cases=pd.DataFrame(rows),
-        extra={"left_out": {case: "no imaging.nii.gz" for case in cases if case not in there}},
+        extra={"left_out": {case: reason for case, reason in lacking.items() if reason}},
     )
 
 

@@ -36,6 +36,22 @@ def dataset_folder(name: str, settings: dict[str, Any], marker: str, *inner: str
     raise UserError(f"Cohort '{name}': root is '{root}', which {problem} '{marker}'. Give the folder as downloaded.")
 
 
+def lacks(folder: Path, *parts: str) -> str:
+    """Which of its parts a case's folder lacks, or has empty, in words: ``no imaging.nii.gz``; empty if it has them all."""
+    return ", ".join(f"no {part}" for part in parts if not _holds(folder / part))
+
+
+def own_entries(folder: Path) -> list[Path]:
+    """What a folder holds but for what systems leave in it (``._x`` and ``.DS_Store`` of macOS, ``Thumbs.db``, ``__MACOSX``)."""
+    if not folder.is_dir():
+        return []
+    return [path for path in folder.iterdir() if not path.name.startswith((".", "__")) and path.name != "Thumbs.db"]
+
+
+def _holds(path: Path) -> bool:
+    return bool(own_entries(path)) if path.is_dir() else path.is_file()
+
+
 def choice(name: str, settings: dict[str, Any], key: str, valid: tuple[str, ...]) -> tuple[str, ...]:
     """The wanted values of a setting that picks a part of a data set; all valid ones if it is not given.
 

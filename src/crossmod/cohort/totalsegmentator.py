@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from crossmod.cohort.images import Scan, read_scan, write_mask
-from crossmod.cohort.layout import bring, choice, dataset_folder
+from crossmod.cohort.layout import bring, choice, dataset_folder, lacks
 from crossmod.cohort.parallel import each
 from crossmod.cohort.table import refuse, write_table
 from crossmod.job import UserError
@@ -23,7 +23,7 @@ _IMAGES = {"CT": "ct.nii.gz", "MR": "mri.nii.gz"}
 def write_cohort(name: str, folder: Path, settings: dict[str, Any], threads: int = 1) -> None:
     """Make a cohort of TotalSegmentator's data: label maps in ``labels/``, images linked or copied into ``images/``.
 
-    Cases without any kidney (heads, legs) are left out; ``cohort.json`` lists them under ``left_out``.
+    Cases without any kidney (heads, legs), without an image or without outlines of kidneys are left out; ``cohort.json`` lists them under ``left_out``.
 
     Args:
         name: of the cohort.
@@ -36,20 +36,17 @@ def write_cohort(name: str, folder: Path, settings: dict[str, Any], threads: int
         UserError: if the layout is another one, or listing every case that cannot be merged.
     """
     dataset = dataset_folder(name, settings, "s*/segmentations")
-    found = [
-        (modality, path)
-        for modality in choice(name, settings, "modality", ("CT", "MR"))
-        for path in sorted(dataset.glob(f"s*/{_IMAGES[modality]}"))
-    ]
+    wanted = choice(name, settings, "modality", ("CT", "MR"))
+    found, left_out = _usable(dataset, wanted)
     for part in ("images", "labels"):
         (folder / part).mkdir()
     results = list(each(f"cohort {name}", partial(_merge, folder), [path for _, path in found], threads))
     refuse([problem for problem, _ in results if problem], f"Cohort '{name}' (TotalSegmentator)")
     people = _people(dataset / "meta.csv")
-    rows, left_out = [], {}
-    for (modality, path), (_, kidneys) in zip(found, results, strict=True):
+    rows = []
+    for (modality, path), (_, has_kidney) in zip(found, results, strict=True):
         case = path.parent.name
-        if not kidneys:
+        if not has_kidney:
             left_out[case] = "no kidney in the field of view"
             continue
         bring(path, folder / "images" / f"{case}.nii.gz")
@@ -65,7 +62,7 @@ def write_cohort(name: str, folder: Path, settings: dict[str, Any], threads: int
             }
         )
     if not rows:
-        raise UserError(f"Cohort '{name}': no case with a kidney in {dataset}, of {len(found)} images looked at.")
+        raise UserError(f"Cohort '{name}': no case with a kidney in {dataset}, of {len(found)} with outlines.")
     write_table(
         folder,
         name=name,
@@ -75,6 +72,22 @@ def write_cohort(name: str, folder: Path, settings: dict[str, Any], threads: int
         cases=pd.DataFrame(rows),
         extra={"left_out": left_out},
     )
+
+
+def _usable(dataset: Path, modalities: tuple[str, ...]) -> tuple[list[tuple[str, Path]], dict[str, str]]:
+    """(modality, image) of every case that has an image and outlines of kidneys, in order; and what the others lack."""
+    kidneys = [f"segmentations/{_CLASSES[value]}.nii.gz" for value in (1, 2)]
+    found, left_out = [], {}
+    for folder in sorted(path for path in dataset.glob("s*") if path.is_dir()):
+        images = [(modality, folder / _IMAGES[modality]) for modality in modalities]
+        images = [(modality, image) for modality, image in images if image.is_file()]
+        if not any((folder / image).is_file() for image in _IMAGES.values()):
+            left_out[folder.name] = f"no {' or '.join(_IMAGES.values())}"
+        elif images and all(lacks(folder, kidney) for kidney in kidneys):
+            left_out[folder.name] = lacks(folder, *kidneys)
+        else:
+            found += images
+    return sorted(found), left_out
 
 
 def _merge(folder: Path, image: Path) -> tuple[str | None, bool]:

@@ -16,13 +16,16 @@ def run(job: Job) -> None:
     import pandas as pd
 
     from crossmod.cohort.table import read_cohort
+    from crossmod.cohort.unchanged import refuse_changed
     from crossmod.evaluate.scores import COLUMNS, read_index, score_site
     from crossmod.progress import Progress
 
-    cohorts = {cohort.name: cohort for cohort in map(read_cohort, map(Path, job.inputs["cohorts"]))}
+    cohorts = {cohort.name: cohort for cohort in map(read_cohort, job.inputs["cohorts"])}
     folder = Path(job.inputs["predictions"])
-    what = f"evaluate {job.settings['arm']['name']} on {job.settings['site']}"
-    progress = Progress(what, len(read_index(folder)), "cases")
+    index = read_index(folder)
+    for cohort, place in zip(cohorts.values(), job.inputs["cohorts"], strict=True):
+        refuse_changed(cohort, place, index.loc[index["cohort"] == cohort.name, "case"])
+    progress = Progress(f"evaluate {job.settings['arm']['name']} on {job.settings['site']}", len(index), "cases")
     rows = []
     for scores in score_site(folder, cohorts, job.settings):
         rows += scores

@@ -10,6 +10,7 @@ import torch
 
 from crossmod.cohort.images import read_space, write_mask
 from crossmod.cohort.table import read_cohort
+from crossmod.cohort.unchanged import refuse_changed
 from crossmod.job import Job, whole
 from crossmod.predict.cascade import OnGrid, kidney_boxes, segment_kidneys, segment_parenchyma
 from crossmod.predict.network import TrainedStage
@@ -29,7 +30,9 @@ def predict_site(job: Job) -> None:
         for name, stage in ((name, settings["stages"][name]) for name in settings["cascade"])
     }
     placed = json.loads(Path(job.inputs["site"]).read_text(encoding="utf-8"))[settings["arm"]["name"]]
-    cohorts = {cohort.name: cohort for cohort in map(read_cohort, map(Path, job.inputs["cohorts"]))}
+    cohorts = {cohort.name: cohort for cohort in map(read_cohort, job.inputs["cohorts"])}
+    for cohort, place in zip(cohorts.values(), job.inputs["cohorts"], strict=True):
+        refuse_changed(cohort, place, placed.get(cohort.name, []))
     prepared = {Path(folder).name: Path(folder) for folder in job.inputs["prepared"]}
 
     total = sum(len(cases) for cases in placed.values())

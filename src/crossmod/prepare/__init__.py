@@ -11,9 +11,11 @@ def run(job: Job) -> None:
     from pathlib import Path
 
     from crossmod.cohort.table import read_cohort
+    from crossmod.cohort.unchanged import refuse_changed
     from crossmod.prepare.pool import prepare_cohort
 
     cohort = read_cohort(Path(job.inputs["cohort"]))
+    refuse_changed(cohort, job.inputs["cohort"], cohort.cases["case"])
     prepare_cohort(
         cohort,
         job.settings["stages"],

@@ -1,5 +1,6 @@
 """Single pictures outside the report: the worst cases of a training for MLflow, and what was measured on a scan."""
 
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from crossmod.tables import read_own
 
 Plain = dict[str, Any]
 FIELD_MM = (110.0, 150.0)  # height and width that a kidney is shown in
+LINE_LETTERS = 85  # of a line above a picture: more do not fit its width
 
 
 def worst_cases(rows: pd.DataFrame, predictions: list[str], cohorts: list[str], folder: Path) -> list[Path]:
@@ -45,7 +47,8 @@ def measured_picture(
 ) -> Picture:
     """Axial and coronal slices through each kidney found, with the outlines of its parenchyma and of the kidney."""
     sides = [side for side, box in zip(MASK_VALUES, boxes_of(kidney), strict=False) if box]
-    figure, axes = panels(2, max(1, len(sides)), 120, 100)
+    lines = [part for line in f"{title}\n{note}".splitlines() for part in textwrap.wrap(line, LINE_LETTERS)]
+    figure, axes = panels(2, max(1, len(sides)), 120, 94 + 3 * len(lines))
     views = [[cut(image, modality, kidney, parenchyma, axis, MASK_VALUES[side]) for axis in (2, 1)] for side in sides]
     field_mm = _field_mm([view for found in views for view in found])
     for column, found in enumerate(views):
@@ -57,7 +60,7 @@ def measured_picture(
         for row, axis in enumerate((2, 1)):
             _draw_plain(axes[row][0], image, modality, axis)
     _legend(figure, "kidney", "parenchyma")
-    figure.suptitle(f"{title}\n{note}", fontsize=7)
+    figure.suptitle("\n".join(lines), fontsize=7)
     return Picture("measured", title, note, title, figure)
 
 
