@@ -214,7 +214,7 @@ def test_a_cell_that_cannot_be_tested_is_a_row_with_its_reason(run, scores):
 
 def test_rows_without_a_cell_are_refused_not_lost(run, scores):
     table = scores.assign(site=scores["site"].mask(scores["patient"] == "ct-1"))
-    with pytest.raises(UserError, match="anova: each: column 'site' is empty in 12 rows"):
+    with pytest.raises(UserError, match="column 'site' is empty in 12 rows"):
         run(table=table)
 
 

@@ -393,6 +393,8 @@ def _choose(cell: pd.DataFrame, factor: str, levels: list[Any]) -> pd.DataFrame:
     if not levels:
         return cell
     texts, wanted = cell[factor].astype(str), [str(level) for level in levels]
+    if len(set(wanted)) < len(wanted):
+        raise UserError(f"{factor!r}: {some(wanted)} are to be compared; name different levels.")
     absent = [level for level in wanted if level not in set(texts)]
     if absent:
         raise UserError(f"{factor!r} has no level {some(map(repr, absent))}; it has {some(texts.unique(), 12)}.")
