@@ -159,6 +159,8 @@ def _text_of(path: Path) -> str:
         if not path.is_file():
             raise UserError(f"{path}: no such table.")
         data = path.read_bytes()
+    except UserError:
+        raise
     except (OSError, ValueError) as error:
         raise UserError(f"{str(path)!r} cannot be read ({error}).") from error
     for start, what in _OTHER_FILES.items():
