@@ -100,7 +100,7 @@ def test_tables_of_spreadsheets_are_read_as_the_plain_one(read, table):
     pd.testing.assert_frame_equal(read(table)[list(SCORES)], read(CSV))
 
 
-@pytest.mark.parametrize("value", ["#DIV/0!", "-", "−0.01", "91.2%", "n/a", "0.9 0.8", "[/]", "#N/A", "1_0"])
+@pytest.mark.parametrize("value", ["#DIV/0!", "-", "−0.01", "91.2%", "n/a", "0.9 0.8", "[/]", "#N/A", "1_0", "1e308"])
 def test_a_cell_that_is_no_number_is_named_with_case_arm_and_column(read, value):
     with pytest.raises(UserError) as error:
         read(cell(value))
@@ -226,7 +226,7 @@ def test_a_covariate_stays_a_number(read):
         ({"levels": {"arm": ["pure"]}}, "'arm' has levels the plan does not name: 'mixed'"),
         ({"levels": {"arm": [True, False]}}, "The plan names True, False"),
         ({"cluster": "dsc"}, "'dsc' cannot be both a name"),
-        ({"outcome": "arm"}, "48 cells of 'arm' are no number"),
+        ({"outcome": "arm"}, "48 cells of 'arm' are no number that"),
         ({"cluster": "person"}, "no column 'person'; it has case"),
     ],
 )

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from crossmod import tables
@@ -17,6 +18,8 @@ from crossmod.job import UserError
 _SUMMARY = re.compile(r"(grand ?)?(mean|average|avg|median|std|stdev|sd|total|sum)s?(\s*[(:±].*)?", re.IGNORECASE)
 # ASSUME: columns with such a word in their name hold overlaps, from 0 to 1 or in per cent.
 _OVERLAP = re.compile(r"(?<![a-z])(dsc|dice|iou|jaccard|nsd)(?![a-z])", re.IGNORECASE)
+# ASSUME: nothing that is measured on a scan is larger; sums of squares of such numbers would overflow.
+_MOST = 1e15
 
 
 def read_table(path: Path, plan: AnalysisPlan) -> pd.DataFrame:
@@ -71,10 +74,11 @@ def _all_numbers(texts: pd.Series) -> bool:
 def _measured(path: Path, texts: pd.DataFrame, name: str, mark: str, plan: AnalysisPlan) -> pd.Series:
     """A column of numbers; empty where there is none."""
     values, wrong = tables.numbers(texts[name], mark)
+    wrong |= np.isfinite(values) & (values.abs() > _MOST)
     if wrong.any():
         cells = (f"{_row(texts, line, plan)} has {name} {texts.at[line, name]!r}" for line in texts.index[wrong])
         raise UserError(
-            f"{path}: {int(wrong.sum())} cells of {name!r} are no number: {some(cells)}. Write a number such as 0.912, or "
+            f"{path}: {int(wrong.sum())} cells of {name!r} are no number that can be measured: {some(cells)}. Write a number such as 0.912, or "
             "leave the cell empty where there is no value."
         )
     return values
