@@ -85,6 +85,10 @@ def analyse(
 ) -> None:
     """Test what the rows say: a study's own (any job can be repeated from its file), or any table's by a plan."""
     if plan is None:
+        if source.lower().endswith((".csv", ".tsv", ".txt")):
+            raise UserError(
+                f"{source}: a table of scores is tested by a plan; name it with --plan, e.g. docs/plan.yaml."
+            )
         run_job("analyse", source, threads)
         return
     from crossmod.analyse.command import analyse_table, show

@@ -87,21 +87,26 @@ def read_user(path: Path) -> pd.DataFrame:
     return table
 
 
+def unsafe(text: str) -> str:
+    """Why a text cannot stand in a table of results; empty if it can."""
+    if _FORMULA.match(text):
+        return "would be run as a formula by a spreadsheet that opens the results"
+    if any(unicodedata.category(letter) in ("Cc", "Zl", "Zp", "Cs") for letter in text):
+        return "holds a control character, e.g. a line break"
+    return ""
+
+
 def refuse_unsafe(path: Path, table: pd.DataFrame, columns: Iterable[str]) -> None:
-    """Refuse cells that a spreadsheet would run as a formula, and control characters, in columns that reach the results.
+    """Refuse cells of columns that reach the results where :func:`unsafe` says why.
 
     Raises:
         UserError: naming line and column. The cell itself is not shown.
     """
     for column in columns:
         for line, text in table[column].items():
-            if _FORMULA.match(text):
-                what = "would be run as a formula by a spreadsheet that opens the results"
-            elif any(unicodedata.category(letter) in ("Cc", "Zl", "Zp", "Cs") for letter in text):
-                what = "holds a control character, e.g. a line break"
-            else:
-                continue
-            raise UserError(f"{path}, line {line}: the cell of {column!r} {what}. Write it without.")
+            why = unsafe(text)
+            if why:
+                raise UserError(f"{path}, line {line}: the cell of {column!r} {why}. Write it without.")
 
 
 def decimal_mark(path: Path, table: pd.DataFrame, columns: Iterable[str], row: Callable[[int], str]) -> str:
@@ -154,6 +159,8 @@ def _text_of(path: Path) -> str:
         if not path.is_file():
             raise UserError(f"{path}: no such table.")
         data = path.read_bytes()
+    except UserError:
+        raise
     except (OSError, ValueError) as error:
         raise UserError(f"{str(path)!r} cannot be read ({error}).") from error
     for start, what in _OTHER_FILES.items():

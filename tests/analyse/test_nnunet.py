@@ -153,7 +153,7 @@ def test_patients_are_found_in_the_names_of_cases(save):
     assert scores_of_summaries({"a": path}, patient=r"^(.+)_\d+$")["patient"].tolist() == ["p7_left", "p7_left", "p8"]
     assert scores_of_summaries({"a": path}, patient=r"^(p\d+)(?:_left)?_")["patient"].tolist() == ["p7", "p7", "p8"]
     (note,) = scores_of_summaries({"a": path}, patient="^(p)").attrs["notes"]
-    assert note.startswith("All 3 cases belong to patient p: nothing can be tested.")
+    assert note.startswith("All 3 cases belong to one patient: nothing can be tested.")
 
 
 def test_null_stands_for_undefined(save):
@@ -317,7 +317,7 @@ def test_all_faults_are_told_at_once(save, tmp_path):
     assert "Label '1'" not in text
 
 
-def test_the_csv_is_whole_and_replaces_only_its_like(save, tmp_path):
+def test_the_csv_is_whole_and_replaces_nothing(save, tmp_path):
     table = scores_of_summaries({"a": save("summary.json", summary(TWO))})
     path = tmp_path / "new/scores.csv"
     write_scores(table, path)
@@ -325,12 +325,14 @@ def test_the_csv_is_whole_and_replaces_only_its_like(save, tmp_path):
     assert b"\r" not in data and data.startswith(b"arm,case,patient,target,dsc,iou,tp,fp,fn,voxels_reference,voxels_")
     assert b"a,case_002,case_002,label 2,,,0,0,0,0,0\n" in data
     pd.testing.assert_frame_equal(pd.read_csv(path), table)
-    write_scores(table.iloc[:1], path)
-    assert path.read_text().count("\n") == 2
-    path.write_text("arm,case\nmine,1\n")
-    with pytest.raises(UserError, match="holds no earlier table of scores"):
+    write_scores(table, path)
+    assert path.read_bytes() == data
+    # A row that somebody corrected by hand is not lost either.
+    mine = data.replace(b"case_002", b"case_003", 1)
+    path.write_bytes(mine)
+    with pytest.raises(UserError, match="exists and holds something else"):
         write_scores(table, path)
-    assert path.read_text() == "arm,case\nmine,1\n"
+    assert path.read_bytes() == mine
     with pytest.raises(UserError, match="is a folder; name a file"):
         write_scores(table, tmp_path)
     with pytest.raises(UserError, match="this table has case"):

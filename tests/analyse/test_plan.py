@@ -1,6 +1,7 @@
 """Anyone's table: a plan is checked whole, every cell tested, every family corrected, nothing lost in silence."""
 
 import json
+import unicodedata
 
 import numpy as np
 import pandas as pd
@@ -214,7 +215,7 @@ def test_a_cell_that_cannot_be_tested_is_a_row_with_its_reason(run, scores):
 
 def test_rows_without_a_cell_are_refused_not_lost(run, scores):
     table = scores.assign(site=scores["site"].mask(scores["patient"] == "ct-1"))
-    with pytest.raises(UserError, match="anova: each: column 'site' is empty in 12 rows"):
+    with pytest.raises(UserError, match="column 'site' is empty in 12 rows"):
         run(table=table)
 
 
@@ -307,3 +308,79 @@ def test_lesions_of_one_patient_are_not_independent(run, scores):
     assert rows["note"].str.contains("have several rows in an arm").all() and rows["p_family"].isna().all()
     right = run(PLAN | {"hypotheses": [found | {"where": {"amount": 40, "side": "right"}}]}, table)["found"]
     assert right["note"].eq("").all() and right["p_family"].notna().all()
+
+
+def test_other_rows_have_other_files_whatever_their_names_fold_to(run, scores, tmp_path):
+    odd = ["A/B", "A-B", "A_B", "a_b", "x" * 300, "x" * 299 + "y", "=", "É", "E\u0301"]
+    parts = [scores[scores["site"] == "mr"].assign(site=name.replace("=", "eq")) for name in odd]
+    for place, part in enumerate(parts):
+        part["dsc"] += place / 1000
+    claim = PLAN["hypotheses"][1]
+    again = claim | {"name": "again", "method": "wilcoxon"}
+    found = run(PLAN | {"hypotheses": [claim, again]}, pd.concat(parts))
+    for name in ("simple", "again"):
+        assert found[name].groupby("site")["rows"].nunique().eq(1).all()
+    rows = found["simple"].drop_duplicates("site")["rows"].tolist()
+    # Hypotheses of the same rows share a file; no two files would be one on a disk that folds capitals.
+    assert rows == found["again"].drop_duplicates("site")["rows"].tolist()
+    assert len({unicodedata.normalize("NFC", name).casefold() for name in rows}) == len(odd)
+    for name, part in zip(rows, parts, strict=True):
+        behind = pd.read_csv(tmp_path / "out" / name)
+        np.testing.assert_allclose(sorted(behind["dsc"]), sorted(part["dsc"]))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"levels": {"site": [["mr"], ["ct"]]}}, r"levels.site: \['mr'\] is neither text nor a number"),
+        ({"levels": {"site": [None]}}, "levels.site: None is neither"),
+        ({"levels": {"site": [float("nan")]}}, "levels.site: nan is neither"),
+        ({"levels": {"site": ["mr", "mr", "ct"]}}, "levels.site: 'mr' is given twice"),
+        ({"levels": {"site": []}}, "levels.site: List should have at least 1"),
+        ({"levels": {"site": "mr"}}, "levels.site: Input should be a valid list"),
+        ({"hypotheses": [PLAN["hypotheses"][4] | {"where": {"site": {"a": 1}}}]}, "where.site: .* is neither text"),
+        ({"hypotheses": [PLAN["hypotheses"][4] | {"where": {"site": None}}]}, "where.site: None is neither"),
+        ({"hypotheses": [PLAN["hypotheses"][4] | {"where": ["site"]}]}, "where: Input should be a valid dictionary"),
+        (
+            {"hypotheses": [PLAN["hypotheses"][5] | {"where": {"amount": "40"}}]},
+            "no row has '40'; there are 120, 40, 80",
+        ),
+        ({"hypotheses": [PLAN["hypotheses"][1] | {"compare": [["pure"]]}]}, r"compare: \['pure'\] is neither"),
+        (
+            {"hypotheses": [PLAN["hypotheses"][1], PLAN["hypotheses"][2] | {"name": "SIMPLE"}]},
+            "SIMPLE, simple given twice",
+        ),
+        ({"hypotheses": [PLAN["hypotheses"][1] | {"name": "x" * 101}]}, "at most 100 characters"),
+    ],
+)
+def test_odd_levels_and_values_are_told(run, change, message):
+    with pytest.raises(UserError, match=message):
+        run(PLAN | change)
+
+
+def test_a_level_cannot_be_compared_with_itself(run):
+    found = run(PLAN | {"hypotheses": [PLAN["hypotheses"][2] | {"b": "mixed"}]})["not-worse"]
+    assert found["note"].str.contains("mixed, mixed are to be compared").all()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "a plan has the keys"),
+        ("- a\n- b", "a plan has the keys"),
+        ("\0", "not YAML"),
+        ("a: " + "[" * 5000, "not YAML"),
+        ("title: 2020-13-45", "not YAML"),
+        ("title: a\ntitle: b", "key 'title' is given twice"),
+        ("title: x\nlevels: {a: [1], a: [2]}", "key 'a' is given twice"),
+        ("title: &a [*a]", "title: Input should be a valid string"),
+        ("title: !!python/object/apply:os.mkdir [ran]", "could not determine a constructor"),
+        ("title: !!python/name:os.system", "could not determine a constructor"),
+    ],
+)
+def test_plans_that_are_none_are_refused_and_run_nothing(tmp_path, monkeypatch, text, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "plan.yaml").write_text(text)
+    with pytest.raises(UserError, match=message):
+        read_plan(tmp_path / "plan.yaml")
+    assert not (tmp_path / "ran").exists()

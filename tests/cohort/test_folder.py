@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from crossmod.cohort.folder import read_user_table, write_cohort
+from crossmod.cohort.folder import listed_files, read_user_table, write_cohort
 from crossmod.cohort.table import COLUMNS, read_cohort, read_record
 from crossmod.job import UserError
 
@@ -90,6 +90,62 @@ def test_the_root_may_lie_elsewhere(tmp_path):
     assert read_cohort(tmp_path / "own").root == (tmp_path / "scans").resolve()
     with pytest.raises(UserError, match=r"root is '.*absent', which is no folder"):
         write_cohort("own", tmp_path / "own", settings | {"root": str(tmp_path / "absent")})
+
+
+IDENTIFYING = ["PatientID", "hospital_number", "Patient Name", "MRN", "dob", "accession", "patient.1", "field"]
+
+
+@pytest.mark.parametrize("column", IDENTIFYING)
+def test_other_columns_are_named_and_their_cells_go_nowhere(tmp_path, save, mr, kidneys, user_cohort, column, capsys):
+    save(tmp_path / "a.nii.gz", mr)
+    save(tmp_path / "l.nii.gz", kidneys)
+    row = {"case": "a", "patient": "X-4711", "modality": "MR", "image": "a.nii.gz", "label": "l.nii.gz"}
+    folder = user_cohort([row | {column: "X-0815"}], LABELS)
+    assert f"that results do not need are left out: {column}" in capsys.readouterr().err
+    everything = "".join(path.read_text() for path in folder.iterdir())
+    assert "X-4711" not in everything and "X-0815" not in everything and column not in everything
+
+
+@pytest.mark.parametrize(
+    ("header", "message"),
+    [
+        ("case,patient,modality,image,label,label", "two columns are called 'label'"),
+        ("case,patient,modality,image,label,Label ", "'label' and 'Label' have the same name"),
+        ("case,patient,patient,image,label,modality", "two columns are called 'patient'"),
+        ("case,patient,modality,image,label,pat ient", "'patient' and 'pat ient' have the same name"),
+    ],
+)
+def test_doubled_columns_are_refused_without_their_cells(tmp_path, header, message):
+    (tmp_path / "t.csv").write_text(header + "\na,4711,MR,a.nii,l.nii,0815\n")
+    with pytest.raises(UserError, match=message) as error:
+        read_user_table(tmp_path / "t.csv")
+    assert "4711" not in str(error.value) and "0815" not in str(error.value)
+
+
+def test_files_that_a_table_lists_may_have_impossible_names(tmp_path):
+    (tmp_path / "loop").symlink_to("loop")
+    names = ["loop", "x" * 300, "a.nii"]
+    lines = [f"{n},p{n},MR,{name}," for n, name in enumerate(names)]
+    (tmp_path / "t.csv").write_text("case,patient,modality,image,label\n" + "\n".join(lines))
+    (tmp_path / "a.nii").touch()
+    assert listed_files(tmp_path / "t.csv") == [tmp_path / "t.csv", tmp_path / "a.nii"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"labels": {"²": "kidney"}}, "labels.²: a label value is a whole number"),
+        ({"labels": {"01": "kidney"}}, "labels.01: a label value is a whole number"),
+        ({"labels": {"9" * 5000: "kidney"}}, "a label value is a whole number"),
+        ({"labels": ["kidney"]}, "labels is .*it must be value: structure"),
+        ({"table": 5}, "table is 5; it must be a path"),
+        ({"root": "x" * 300}, "which is no folder"),
+    ],
+)
+def test_settings_of_other_kinds_are_refused(tmp_path, settings, message):
+    (tmp_path / "t.csv").write_text("case,patient,modality,image,label\na,1,MR,a.nii,\n")
+    with pytest.raises(UserError, match=message):
+        write_cohort("own", tmp_path, {"table": str(tmp_path / "t.csv"), "labels": {"1": "kidney"}} | settings)
 
 
 @pytest.mark.real

@@ -104,3 +104,66 @@ def test_what_is_no_cohort_says_so(tmp_path):
         read_cohort(tmp_path)
     with pytest.raises(UserError, match=r"the table has no case"):
         write(tmp_path / "own", rows()[:0])
+
+
+@pytest.mark.parametrize("case", ["001", "NA", "None", "1e5", "TRUE", "-", "1.0", "a" * 100])
+def test_case_names_are_text(tmp_path, case):
+    write(tmp_path / "own", rows(case=case))
+    assert read_cohort(tmp_path / "own").cases["case"].tolist() == [case]
+
+
+@pytest.mark.parametrize("case", ["", ".", "..", ".x", "a/b", "a" * 101, "ä", "²", "+1", "=x", "a b"])
+def test_names_that_no_file_should_have_are_refused(tmp_path, case):
+    with pytest.raises(UserError, match="use up to 100 letters"):
+        write(tmp_path / "own", rows(case=case))
+
+
+def test_names_that_differ_by_capitals_only_are_refused(tmp_path):
+    with pytest.raises(UserError, match="cases a, A: the names differ by capitals only"):
+        write(tmp_path / "own", pd.concat([rows(), rows(case="A"), rows(case="b")]))
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("loop", "cannot be followed"),
+        ("loop/a.nii", "cannot be followed"),
+        ("x" * 300, "no file can be called"),
+        ("x/" * 3000, "no file can be called"),
+        ("a\0b", "no file can be called"),
+        ("scans\\a.nii", "'/' between folders"),
+        ("C:\\a.nii", "'/' between folders"),
+        ("~/a.nii", "from the root on"),
+    ],
+)
+@pytest.mark.parametrize("column", ["image", "label"])
+def test_paths_that_lead_nowhere_are_refused(tmp_path, column, path, message):
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own/loop").symlink_to("loop")
+    with pytest.raises(UserError, match=message):
+        write(tmp_path / "own", rows(**{column: path}))
+
+
+@pytest.mark.parametrize("age", ["061Y", "6_1", "61,5", "nan", "1e1", "-1", "121", "inf"])
+def test_ages_that_are_none_are_refused(tmp_path, age):
+    with pytest.raises(UserError, match="age is"):
+        write(tmp_path / "own", rows(age=age))
+
+
+def test_labels_that_are_none_are_refused(tmp_path):
+    for labels in ({2**31: "kidney"}, {1: 5}, {1: None}):
+        with pytest.raises(UserError, match="values go up to|is no name"):
+            write(tmp_path / "own", rows(), labels)
+    write(tmp_path / "own", rows())
+    record = json.loads((tmp_path / "own/cohort.json").read_text())
+    (tmp_path / "own/cohort.json").write_text(json.dumps(record | {"labels": {"²": "kidney"}}))
+    with pytest.raises(UserError, match="labels.²: no label value"):
+        read_cohort(tmp_path / "own")
+
+
+def test_paths_of_the_machine_lie_in_a_file_of_their_own(tmp_path):
+    (tmp_path / "scans").mkdir()
+    write(tmp_path / "own", rows(), root=str(tmp_path / "scans"))
+    assert str(tmp_path) not in (tmp_path / "own/cohort.json").read_text()
+    assert json.loads((tmp_path / "own/private.json").read_text()) == {"root": str(tmp_path / "scans")}
+    assert read_cohort(tmp_path / "own").root == (tmp_path / "scans").resolve()

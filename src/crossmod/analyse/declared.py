@@ -3,7 +3,8 @@
 from pydantic import Field, model_validator
 
 from crossmod.analyse.errors import some
-from crossmod.analyse.hypotheses import AnyHypothesis, doubled_files
+from crossmod.analyse.hypotheses import AnyHypothesis
+from crossmod.analyse.names import doubled_files
 from crossmod.analyse.plan import AnalysisPlan
 from crossmod.analyse.scores import Plan
 from crossmod.schema import Closed

@@ -1,6 +1,5 @@
 """What a plan can claim: one class per test, each with what it needs and the rows it gives."""
 
-import reprlib
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
@@ -8,12 +7,14 @@ import pandas as pd
 from pydantic import AfterValidator, Field, model_validator
 
 from crossmod.analyse import anova, paired
-from crossmod.analyse.cells import Cells, complete_cells, ordered_levels, subject_names
+from crossmod.analyse.cells import complete_cells, ordered_levels
 from crossmod.analyse.errors import DegenerateDataError, IncompleteDesignError, some
 from crossmod.analyse.localise import localisation
 from crossmod.analyse.mixed import MixedModel, mixed_model
+from crossmod.analyse.names import Levels, Name, levels_of
 from crossmod.analyse.noninferiority import noninferiority
 from crossmod.analyse.normality import normality_of_effects
+from crossmod.analyse.owners import codes_of, counts_of, means_of_patients, owners_of
 from crossmod.analyse.ranks import rank_effects
 from crossmod.analyse.reliability import agreement
 from crossmod.analyse.savings import annotation_savings
@@ -24,38 +25,7 @@ from crossmod.schema import Closed
 if TYPE_CHECKING:
     from crossmod.analyse.plan import AnalysisPlan
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-
-
-def levels_of(values: Any) -> list[Any]:
-    """One value of a plan, or a list of values, as a list.
-
-    Raises:
-        ValueError: a value is neither text nor a finite number, or stands twice.
-    """
-    found = values if isinstance(values, list) else [values]
-    for value in found:
-        if not isinstance(value, str | int | float) or value != value or value in (float("inf"), -float("inf")):
-            raise ValueError(f"{reprlib.repr(value)} is neither text nor a number; quote it where it is a name")
-    twice = [value for place, value in enumerate(found) if value in found[:place]]
-    if twice:
-        raise ValueError(f"{twice[0]!r} is given twice")
-    return found
-
-
-def doubled_files(names: list[str]) -> list[str]:
-    """Names that stand twice, capitals aside: some disks would take them for one file."""
-    folded = [name.casefold() for name in names]
-    return sorted({name for name, one in zip(names, folded, strict=True) if folded.count(one) > 1})
-
-
-def _checked(values: Any) -> Any:
-    levels_of(values)
-    return values
-
-
-Levels = Annotated[Any, AfterValidator(_checked)]
 
 
 class Hypothesis(Closed):
@@ -114,11 +84,11 @@ class Anova(Hypothesis):
     def run(self, cell: pd.DataFrame, plan: "AnalysisPlan") -> pd.DataFrame:
         """Rows of :func:`crossmod.analyse.rm_anova`, then of :func:`rank_effects` and :func:`normality_of_effects`."""
         units = complete_cells(cell, self.outcome or plan.outcome, plan.subject, self.within)
-        owners = _owners(cell, plan, units)
-        tested = _of_patients(units, owners)
+        owners = owners_of(cell, plan, units)
+        tested = means_of_patients(units, owners)
         found = anova.anova_of(tested)
         beside = [part(tested).drop(columns="effect") for part in (rank_effects, normality_of_effects)]
-        counts = {"n_subjects": len(tested.subjects), **_counts(units, owners)}
+        counts = {"n_subjects": len(tested.subjects), **counts_of(units, owners)}
         return pd.concat([found, *beside], axis=1).assign(**counts, p_family=found["p_gg"])
 
 
@@ -143,11 +113,11 @@ class Pairwise(Hypothesis):
         chosen = _choose(cell, self.within, self.compare)
         factors = [*([self.at] if self.at else []), self.within]
         units = complete_cells(chosen, self.outcome or plan.outcome, plan.subject, factors)
-        owners = _owners(chosen, plan, units)
+        owners = owners_of(chosen, plan, units)
         rows = pd.DataFrame(
-            paired.contrasts(units, self.method, plan.confidence, note_degenerate=True, codes=_codes(owners))
+            paired.contrasts(units, self.method, plan.confidence, note_degenerate=True, codes=codes_of(owners))
         )
-        return _with_p(rows, "p").assign(**_counts(units, owners))
+        return _with_p(rows, "p").assign(**counts_of(units, owners))
 
     def judge(self, rows: pd.DataFrame, alpha: float) -> pd.DataFrame:
         return rows.assign(verdict=paired.verdicts(rows, alpha)).drop(columns="direction", errors="ignore")
@@ -176,7 +146,7 @@ class NonInferiorityOf(Hypothesis):
         chosen = _choose(cell, self.within, [self.a, self.b])
         factors = [*([self.at] if self.at else []), self.within]
         units = complete_cells(chosen, self.outcome or plan.outcome, plan.subject, factors)
-        owners = _owners(chosen, plan, units)
+        owners = owners_of(chosen, plan, units)
         values = units.values if self.at else units.values[:, None]
         rows = []
         for place, level in enumerate(units.levels[self.at] if self.at else [None]):
@@ -190,12 +160,12 @@ class NonInferiorityOf(Hypothesis):
                 "estimate": gain.mean(),
             }
             try:
-                rows.append(row | vars(noninferiority(gain, self.margin, _codes(owners))) | {"note": ""})
+                rows.append(row | vars(noninferiority(gain, self.margin, codes_of(owners))) | {"note": ""})
             except DegenerateDataError as error:
                 rows.append(row | {"note": str(error)})
         found = pd.DataFrame(rows).drop(columns="verdict", errors="ignore")
         doubled = found["p"].mul(2).clip(upper=1.0) if "p" in found else np.nan
-        return found.assign(**_counts(units, owners), p_family=doubled)
+        return found.assign(**counts_of(units, owners), p_family=doubled)
 
     def judge(self, rows: pd.DataFrame, alpha: float) -> pd.DataFrame:
         words = np.where(rows["p_corrected"] < alpha, "non-inferior", "not shown")
@@ -393,46 +363,10 @@ def _choose(cell: pd.DataFrame, factor: str, levels: list[Any]) -> pd.DataFrame:
     if not levels:
         return cell
     texts, wanted = cell[factor].astype(str), [str(level) for level in levels]
+    if len(set(wanted)) < len(wanted):
+        raise UserError(f"{factor!r}: {some(wanted)} are to be compared; name different levels.")
     absent = [level for level in wanted if level not in set(texts)]
     if absent:
         raise UserError(f"{factor!r} has no level {some(map(repr, absent))}; it has {some(texts.unique(), 12)}.")
     kept = texts[texts.isin(wanted)]
     return cell.loc[kept.index].assign(**{factor: pd.Categorical(kept, categories=wanted, ordered=True)})
-
-
-def _owners(cell: pd.DataFrame, plan: "AnalysisPlan", units: Cells) -> np.ndarray | None:
-    """The patient of each complete unit; None without clusters. Ids that collide across sites are told apart."""
-    if not plan.cluster:
-        return None
-    factors = list(units.levels)
-    names, patients = (subject_names(cell, keys, factors) for keys in (plan.subject, [plan.cluster]))
-    owners = patients.groupby(names, sort=False).agg(["first", "nunique"])
-    several = owners.index[owners["nunique"] > 1]
-    if len(several):
-        raise IncompleteDesignError(
-            f"{some(several)} belong to more than one {plan.cluster!r}: add the columns to subject that tell them apart."
-        )
-    return owners["first"].reindex(units.subjects).to_numpy()
-
-
-def _codes(owners: np.ndarray | None) -> np.ndarray | None:
-    return None if owners is None else pd.factorize(owners)[0]
-
-
-def _of_patients(units: Cells, owners: np.ndarray | None) -> Cells:
-    """Each patient's mean over their units in every cell: the patient is the unit of independence."""
-    if owners is None or len(set(owners)) == len(owners):
-        return units
-    codes, patients = pd.factorize(owners)
-    if len(patients) < 3:
-        raise IncompleteDesignError(f"{len(owners)} units of {len(patients)} patients; at least 3 patients are needed.")
-    sums = np.zeros((len(patients), *units.values.shape[1:]))
-    np.add.at(sums, codes, units.values)
-    count = np.bincount(codes).reshape(-1, *([1] * (units.values.ndim - 1)))
-    return Cells(sums / count, patients.tolist(), units.levels, units.dropped)
-
-
-def _counts(units: Cells, owners: np.ndarray | None) -> dict[str, int]:
-    """Complete units, their patients (where the plan knows them), and the units left out."""
-    patients = {} if owners is None else {"n_patients": len(set(owners))}
-    return {"n_units": len(units.subjects), **patients, "n_dropped": len(units.dropped)}

@@ -1,36 +1,22 @@
 """nnU-Net's ``summary.json`` becomes the tidy table of scores that a plan tests."""
 
-import json
-import math
+import os
 import re
 import shlex
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from crossmod.analyse.errors import some
+from crossmod.analyse.nnunet_file import COUNTS, LABEL, default_target, label_of, rows_of
 from crossmod.cohort.table import nearest, refuse
 from crossmod.job import UserError, whole
+from crossmod.tables import unsafe
 
-COUNTS = ["tp", "fp", "fn", "voxels_reference", "voxels_predicted"]
 COLUMNS = ["arm", "case", "patient", "target", "dsc", "iou", *COUNTS]
-# Column → what a version of nnU-Net calls it; the first version keeps no TP, FP and FN.
-SECOND = {
-    **{"dsc": "Dice", "iou": "IoU", "tp": "TP", "fp": "FP", "fn": "FN"},
-    **{"voxels_reference": "n_ref", "voxels_predicted": "n_pred"},
-}
-FIRST = {
-    **{"dsc": "Dice", "iou": "Jaccard"},
-    **{"voxels_reference": "Total Positives Reference", "voxels_predicted": "Total Positives Test"},
-}
 BACKGROUND = "0"
-_LABEL = re.compile(r"\(?\s*\d+(\s*[,+]\s*\d+)*\s*,?\s*\)?")
-_IMAGE = re.compile(r"\.(nii\.gz|nii|nrrd|nhdr|mha|mhd|hdr|img|gipl|png|tiff?|bmp|jpe?g)$", re.IGNORECASE)
-_MOST = 2**53  # Above it floats skip integers.
-_AGAIN = "Let nnU-Net evaluate again (nnUNetv2_evaluate_folder) and take its file as it is"
 
 
 def scores_of_summaries(
@@ -63,12 +49,14 @@ def scores_of_summaries(
     rows = [
         {"arm": arm, "file": path, "entry": (place, entry), **row}
         for place, (arm, path) in enumerate(files)
-        for entry, row in _rows(path, problems)
+        for entry, row in rows_of(path, problems)
     ]
     table = pd.DataFrame(rows, columns=["arm", "file", "entry", "case", "label", "dsc", "iou", *COUNTS])
     problems += _twice(table)
     targets = _targets(table["label"].unique(), labels or {}, problems)
     patients = _patients(table["case"].unique(), patient, problems)
+    names = [*summaries, *table["case"].unique(), *targets.values(), *patients.values()]
+    problems += [f"{name!r} {unsafe(name)}. Rename it." for name in dict.fromkeys(names) if unsafe(name)]
     refuse(problems, "nnU-Net's summaries")
     table = table.assign(target=table["label"].map(targets), patient=table["case"].map(patients))
     table = table.assign(
@@ -81,7 +69,7 @@ def scores_of_summaries(
 
 
 def write_scores(table: pd.DataFrame, path: str | Path) -> None:
-    """Write the table of :func:`scores_of_summaries` as CSV, whole or not at all; an earlier one is replaced.
+    """Write the table of :func:`scores_of_summaries` as CSV, whole or not at all; no file is replaced.
 
     Raises:
         UserError: if something else lies there, or the table is another one.
@@ -89,15 +77,20 @@ def write_scores(table: pd.DataFrame, path: str | Path) -> None:
     path = Path(path)
     if list(table.columns) != COLUMNS:
         raise UserError(f"Scores have the columns {some(COLUMNS, 20)}; this table has {some(table.columns, 20)}.")
-    if path.is_dir():
-        raise UserError(f"{path} is a folder; name a file, e.g. --out {path / 'scores.csv'}.")
-    if path.exists():
-        with path.open("rb") as file:
-            header = file.readline().rstrip(b"\r\n")
-        if header != ",".join(COLUMNS).encode():
-            raise UserError(f"{path} exists and holds no earlier table of scores; name another file with --out.")
-    with whole(path) as partial:
-        table.to_csv(partial, index=False, lineterminator="\n")
+    text = table.to_csv(index=False, lineterminator="\n")
+    try:
+        if path.is_dir():
+            raise UserError(f"{path} is a folder; name a file, e.g. --out {path / 'scores.csv'}.")
+        if os.path.lexists(path):
+            if path.is_file() and path.read_bytes() == text.encode():
+                return
+            raise UserError(f"{path} exists and holds something else; name another file with --out, or remove it.")
+        with whole(path) as partial:
+            partial.write_text(text, encoding="utf-8", newline="")
+    except (OSError, ValueError) as error:
+        if isinstance(error, UserError):
+            raise
+        raise UserError(f"{str(path)!r} cannot be written ({error}); name another file with --out.") from error
 
 
 def convert_summaries(sources: Sequence[str], out: Path, labels: Sequence[str], patient: str | None) -> pd.DataFrame:
@@ -151,133 +144,25 @@ def _files(summaries: Mapping[str, Path | Sequence[Path]], problems: list[str]) 
         problems.append("No summary given: name at least one arm with its summary.json.")
     arms_of: dict[Path, set[str]] = defaultdict(set)
     for arm, path in files:
-        arms_of[path.resolve()].add(arm)
+        arms_of[_resolved(path, problems)].add(arm)
     for path, arms in arms_of.items():
         if len(arms) > 1:
             problems.append(f"{path}: the same file stands for arms {some(sorted(arms))}; give each arm its own.")
     return files
 
 
-def _rows(path: Path, problems: list[str]) -> list[tuple[int, dict[str, Any]]]:
-    """The number of the case in its file and the row of each of its labels; what is wrong is added to the problems."""
+def _resolved(path: Path, problems: list[str]) -> Path:
     try:
-        keys, entries = _entries(path)
-    except UserError as error:
-        problems.append(str(error))
-        return []
-    rows, wrong = [], defaultdict(list)
-    for number, (reference, metrics) in enumerate(entries):
-        case = _case(reference)
-        found = [(_label(key), values) for key, values in metrics.items()]
-        if len({label for label, _ in found}) < len(found):
-            wrong["a label twice"].append(f"{case} ({some(metrics, 12)})")
-        if not found:
-            wrong["a case without any label"].append(case)
-        for label, values in found:
-            row = _row(values, keys, f"{case} {_default_target(label)}", wrong)
-            rows.append((number, {"case": case, "label": label, **row}))
-    problems += [f"{path}: {what}: {some(places)}. {_AGAIN}." for what, places in wrong.items()]
-    return rows
-
-
-def _entries(path: Path) -> tuple[dict[str, str], list[tuple[str, dict[str, Any]]]]:
-    """The names of the metrics in a file, and the reference file and metrics by label of each case.
-
-    Raises:
-        UserError: if it is no summary.
-    """
-    if path.is_dir():
-        raise UserError(f"{path} is a folder; give the file, e.g. {path / 'summary.json'}.")
-    if not path.is_file():
-        raise UserError(f"{path}: no such file. nnU-Net writes summary.json beside the predictions that it evaluates.")
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{path}: not JSON ({error}). {_AGAIN}.") from error
-    top = content if isinstance(content, dict) else {}
-    results = top.get("results")
-    if isinstance(top.get("metric_per_case"), list):
-        keys, entries, needed = SECOND, top["metric_per_case"], ("metrics", "reference_file")
-    elif isinstance(results, dict) and isinstance(results.get("all"), list):
-        keys, entries, needed = FIRST, results["all"], ("reference",)
-    else:
-        has = f"it has {some(top, 12)}" if top else "it has no keys"
-        raise UserError(
-            f"{path}: no summary of nnU-Net: the key metric_per_case is missing (nnU-Net 1: results.all), as a list; {has}."
-        )
-    if not entries:
-        raise UserError(f"{path}: holds no case. {_AGAIN}.")
-    gaps = [(number, [key for key in needed if not _has(entry, key)]) for number, entry in enumerate(entries, 1)]
-    lacking = [f"{number} ({some(keys_absent)})" for number, keys_absent in gaps if keys_absent]
-    if lacking:
-        raise UserError(f"{path}: no summary of nnU-Net: keys are missing in case number {some(lacking)}. {_AGAIN}.")
-    if keys is SECOND:
-        return keys, [(entry["reference_file"], entry["metrics"]) for entry in entries]
-    return keys, [(e["reference"], {k: v for k, v in e.items() if k not in ("reference", "test")}) for e in entries]
-
-
-def _has(entry: Any, key: str) -> bool:
-    """Whether a case has its metrics, or a reference that names a file."""
-    value = entry.get(key) if isinstance(entry, dict) else None
-    return isinstance(value, dict) if key == "metrics" else isinstance(value, str) and bool(_case(value))
-
-
-def _case(reference: str) -> str:
-    # ASSUME: a file name is a case, as nnU-Net demands of a data set. Folders may name a hospital and stay out; they
-    # are written with either slash, whatever machine reads them.
-    return _IMAGE.sub("", re.split(r"[\\/]", reference)[-1])
-
-
-def _row(values: Any, keys: dict[str, str], where: str, wrong: dict[str, list[str]]) -> dict[str, float]:
-    """The columns of one case and label; nothing if a value cannot be, which is noted as wrong."""
-    absent = [key for key in keys.values() if not isinstance(values, dict) or key not in values]
-    if absent:
-        wrong[f"no {some(absent, 12)}"].append(where)
-        return {}
-    # Strict writers of JSON have no NaN and put null.
-    given = {column: math.nan if values[key] is None else values[key] for column, key in keys.items()}
-    bad = [c for c, value in given.items() if type(value) not in (int, float) or abs(value) > _MOST]
-    if bad:
-        wrong["not a number"].append(f"{where} ({some(f'{keys[c]} {given[c]!r}' for c in bad)})")
-        return {}
-    bad = [c for c in given if c in COUNTS and not (given[c] >= 0 and float(given[c]).is_integer())]
-    if bad:
-        wrong["not a count of voxels"].append(f"{where} ({some(f'{keys[c]} {given[c]}' for c in bad)})")
-    dsc, defined = given["dsc"], not math.isnan(given["dsc"])
-    for column in ("dsc", "iou"):
-        if defined and not 0 <= given[column] <= 1:
-            bad.append(column)
-            wrong[f"{keys[column]} outside 0 to 1"].append(f"{where} ({given[column]})")
-    if bad:
-        return {}
-    reference, predicted = given["voxels_reference"], given["voxels_predicted"]
-    if not defined and reference + predicted > 0:
-        wrong["Dice is empty where there are voxels"].append(where)
-    if "tp" not in given:
-        exact = dsc * (reference + predicted) / 2 if defined else 0.0
-        given["tp"] = round(exact)
-        given |= {"fp": predicted - given["tp"], "fn": reference - given["tp"]}
-        if abs(exact - given["tp"]) > 1e-3 or min(given["fp"], given["fn"]) < 0:
-            wrong["Dice does not fit the numbers of voxels (rounded?)"].append(f"{where} ({dsc})")
-    return given
-
-
-def _label(key: str) -> str:
-    """``1`` and ``(1,)`` → ``1``, ``(1, 2)`` → ``1+2``; a name, which nnU-Net 1 allows, stays."""
-    key = key.strip()
-    return "+".join(map(str, sorted(map(int, re.findall(r"\d+", key))))) if _LABEL.fullmatch(key) else key
+        return path.resolve()
+    except (OSError, ValueError, RuntimeError) as error:
+        problems.append(f"{str(path)!r}: no file can be called so ({error}).")
+        return path
 
 
 def _label_order(label: str) -> tuple:
     """Numbers before names, single labels before regions, 2 before 10."""
-    numbers = [int(number) for number in label.split("+")] if _LABEL.fullmatch(label) else []
+    numbers = [int(number) for number in label.split("+")] if LABEL.fullmatch(label) else []
     return (not numbers, len(numbers), numbers, label)
-
-
-def _default_target(label: str) -> str:
-    if not _LABEL.fullmatch(label):
-        return label
-    return f"labels {label}" if "+" in label else f"label {label}"
 
 
 def _twice(table: pd.DataFrame) -> list[str]:
@@ -297,10 +182,10 @@ def _twice(table: pd.DataFrame) -> list[str]:
 def _targets(found: Iterable[str], names: Mapping[str, str], problems: list[str]) -> dict[str, str]:
     """Label → target; two labels never share one."""
     found = sorted(found, key=_label_order)
-    targets = {label: _default_target(label) for label in found}
+    targets = {label: default_target(label) for label in found}
     given: dict[str, str] = {}
     for key, name in names.items():
-        label = _label(key)
+        label = label_of(key)
         if label in given:
             problems.append(f"Label {key!r} is named twice ({given[label]!r}, {name!r}): one label has one name.")
         given[label] = name.strip()
@@ -369,7 +254,7 @@ def _doubts(table: pd.DataFrame) -> list[str]:
     notes, cases = [], table["case"].nunique()
     if table["patient"].nunique() == 1 < cases:
         notes.append(
-            f"All {cases} cases belong to patient {table['patient'].iloc[0]}: nothing can be tested. If they are several, "
+            f"All {cases} cases belong to one patient: nothing can be tested. If they are several, "
             "give another --patient, or none where every case is a patient."
         )
     notes += [

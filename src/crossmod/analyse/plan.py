@@ -13,8 +13,9 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from crossmod.analyse.cells import ordered_levels
 from crossmod.analyse.errors import some
-from crossmod.analyse.hypotheses import AnyHypothesis, Hypothesis, doubled_files, levels_of
+from crossmod.analyse.hypotheses import AnyHypothesis, Hypothesis
 from crossmod.analyse.multiplicity import METHODS, correct_p
+from crossmod.analyse.names import doubled_files, levels_of
 from crossmod.job import UserError, digest
 from crossmod.schema import Closed, faults_of
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from crossmod import tables
@@ -17,6 +18,8 @@ from crossmod.job import UserError
 _SUMMARY = re.compile(r"(grand ?)?(mean|average|avg|median|std|stdev|sd|total|sum)s?(\s*[(:±].*)?", re.IGNORECASE)
 # ASSUME: columns with such a word in their name hold overlaps, from 0 to 1 or in per cent.
 _OVERLAP = re.compile(r"(?<![a-z])(dsc|dice|iou|jaccard|nsd)(?![a-z])", re.IGNORECASE)
+# ASSUME: nothing that is measured on a scan is larger; sums of squares of such numbers would overflow.
+_MOST = 1e15
 
 
 def read_table(path: Path, plan: AnalysisPlan) -> pd.DataFrame:
@@ -32,7 +35,7 @@ def read_table(path: Path, plan: AnalysisPlan) -> pd.DataFrame:
         raise UserError(f"{path} has no column {some(map(repr, absent), 20)}; it has {some(texts.columns, 40)}.")
     tables.refuse_unsafe(path, texts, used)
     _refuse_repeated(path, texts)
-    ids = [name for name in (*plan.subject, plan.cluster) if name]
+    ids = _ids(plan)
     measured = {name for hypothesis in plan.hypotheses for name in hypothesis.measured(plan)}
     both = [name for name in ids if name in measured]
     if both:
@@ -52,7 +55,15 @@ def read_table(path: Path, plan: AnalysisPlan) -> pd.DataFrame:
         table[factor] = _ordered(path, table[factor], levels)
     _refuse_empty(path, texts, table, plan)
     _refuse_mixed_scales(path, texts, table, plan)
+    if plan.cluster and not any(plan.cluster in hypothesis.columns() for hypothesis in plan.hypotheses):
+        # Tests need to know who is the same, not who it is: a hospital number gets into no message and no result.
+        table[plan.cluster] = [f"{plan.cluster}-{code + 1:04d}" for code in pd.factorize(table[plan.cluster])[0]]
     return table.reset_index(drop=True)
+
+
+def _ids(plan: AnalysisPlan) -> list[str]:
+    """Columns that hold names of subjects and patients."""
+    return list(dict.fromkeys([*plan.subject, *([plan.cluster] if plan.cluster else [])]))
 
 
 def _all_numbers(texts: pd.Series) -> bool:
@@ -63,10 +74,11 @@ def _all_numbers(texts: pd.Series) -> bool:
 def _measured(path: Path, texts: pd.DataFrame, name: str, mark: str, plan: AnalysisPlan) -> pd.Series:
     """A column of numbers; empty where there is none."""
     values, wrong = tables.numbers(texts[name], mark)
+    wrong |= np.isfinite(values) & (values.abs() > _MOST)
     if wrong.any():
         cells = (f"{_row(texts, line, plan)} has {name} {texts.at[line, name]!r}" for line in texts.index[wrong])
         raise UserError(
-            f"{path}: {int(wrong.sum())} cells of {name!r} are no number: {some(cells)}. Write a number such as 0.912, or "
+            f"{path}: {int(wrong.sum())} cells of {name!r} are no number that can be measured: {some(cells)}. Write a number such as 0.912, or "
             "leave the cell empty where there is no value."
         )
     return values
@@ -103,7 +115,7 @@ def _named(plan: AnalysisPlan, column: str) -> list[Any]:
 
 
 def _ordered(path: Path, column: pd.Series, levels: list[Any]) -> pd.Series:
-    unknown = [level for level in column.dropna().unique() if level not in levels]
+    unknown = [level for level in column.dropna().unique().tolist() if level not in levels]
     if unknown:
         raise UserError(
             f"{path}: {column.name!r} has levels the plan does not name: {some(map(repr, unknown), 12)}. The plan names "
@@ -132,18 +144,19 @@ def _refuse_repeated(path: Path, texts: pd.DataFrame) -> None:
 
 
 def _refuse_empty(path: Path, texts: pd.DataFrame, table: pd.DataFrame, plan: AnalysisPlan) -> None:
-    """Refuse a row that is tested and has no subject or patient, or sums up other rows."""
-    lines = sorted({line for hypothesis in plan.hypotheses for line in selected(hypothesis, table, True).index})
-    entries = texts.loc[lines, [*plan.subject, *([plan.cluster] if plan.cluster else [])]]
-    for column in entries:
-        empty = entries.index[entries[column] == ""]
-        if len(empty):
-            raise UserError(
-                f"{path}: column {column!r} is empty in {len(empty)} rows: {some(_row(texts, line, plan) for line in empty)}. "
-                "Fill it in, or remove rows that are means of others."
-            )
-    for column in entries:
-        sums = [(line, text) for line, text in entries[column].items() if _SUMMARY.fullmatch(text)]
+    """Refuse a row that is tested and has no subject, patient or level, or sums up other rows."""
+    for hypothesis in plan.hypotheses:
+        rows = selected(hypothesis, table, True)
+        for column in dict.fromkeys([*_ids(plan), *hypothesis.columns()]):
+            empty = rows.index[rows[column].isna()]
+            if len(empty) and column not in hypothesis.measured(plan):
+                raise UserError(
+                    f"{path}: column {column!r} is empty in {len(empty)} rows: "
+                    f"{some(_row(texts, line, plan) for line in empty)}. Fill it in, or remove rows that are means of others."
+                )
+    for column in _ids(plan):
+        entries = texts.loc[sorted({line for h in plan.hypotheses for line in selected(h, table, True).index}), column]
+        sums = [(line, text) for line, text in entries.items() if _SUMMARY.fullmatch(text)]
         if sums:
             raise UserError(
                 f"{path}: {some(f'line {line} has {column} {text!r}' for line, text in sums)}: this looks like a row that sums "

@@ -35,9 +35,10 @@ def write_cohort(name: str, folder: Path, settings: dict[str, Any], threads: int
         UserError: listing everything that is wrong with the table.
     """
     required(name, settings, "table", "labels")
+    _refuse_other_types(name, settings)
     table = Path(settings["table"])
     root = Path(settings.get("root") or table.parent)
-    if not root.is_dir():
+    if not (_exists(root) and root.is_dir()):
         raise UserError(f"Cohort '{name}': root is '{root}', which is no folder.")
     cases, left_out = read_user_table(table)
     if left_out:
@@ -107,6 +108,15 @@ def identities(folder: Path, record: dict[str, Any]) -> dict[str, str]:
     return {case: _folded(patient) for case, patient in zip(cases["case"], cases["patient"], strict=True)}
 
 
+def _refuse_other_types(name: str, settings: dict[str, Any]) -> None:
+    problems = [
+        f"{key} is {settings[key]!r}; it must be {what}"
+        for key, kind, what in (("table", str, "a path"), ("root", str, "a path"), ("labels", dict, "value: structure"))
+        if settings.get(key) and not isinstance(settings[key], kind)
+    ]
+    refuse(problems, f"Cohort '{name}' (folder)")
+
+
 def _labels(name: str, labels: dict[Any, str]) -> dict[int, str]:
     """Label values as numbers: JSON has them as text."""
     wrong = [
@@ -129,7 +139,7 @@ def _folded(patient: str) -> str:
 
 def _column_problems(columns: list[str]) -> list[str]:
     missing = [column for column in COLUMNS if column not in columns]
-    if len(missing) == len(COLUMNS):
+    if not {column.casefold() for column in columns} & set(COLUMNS):
         # The line may hold a patient's number, so it is not shown.
         return [f"its first line names none of the columns {', '.join(REQUIRED)}; write them as the first line"]
     problems = []

@@ -144,7 +144,7 @@ def label_problems(labels: dict[int, str]) -> list[str]:
     problems = [f"labels.{value}: 0 is the background, values start at 1" for value in labels if value < 1]
     problems += [f"labels.{value}: values go up to {_MOST_LABEL}" for value in labels if value > _MOST_LABEL]
     for value, structure in labels.items():
-        problem = structure_problem(structure)
+        problem = structure_problem(structure) if isinstance(structure, str) else f"{structure!r} is no name"
         if problem:
             problems.append(f"labels.{value}: {problem}")
     return problems
@@ -162,7 +162,7 @@ def case_problems(cases: pd.DataFrame, root: Path) -> list[str]:
             f"cases {alike}: the names differ by capitals only, and some disks would keep one file for both"
         )
     for number, row in enumerate(cases.to_dict("records"), start=1):
-        who = f"case '{row['case']}'" if row["case"] else f"row {number}"
+        who = f"case '{row['case'][:120]}'" if row["case"] else f"row {number}"
         problems += [f"{who}: {problem}" for problem in _row_problems(row, root)]
     return problems
 
@@ -216,7 +216,8 @@ def _path_problem(root: Path, path: str) -> str:
     """Why a path cannot be used; empty if it can."""
     if "\\" in path or path.startswith("~"):
         return "which has a '\\' or '~'; write the path from the root on, with '/' between folders"
-    if "\0" in path or any(len(part.encode()) > 255 for part in path.split("/")):
+    too_long = any(len(part.encode()) > 255 for part in path.split("/")) or len(str(root / path).encode()) > 4000
+    if "\0" in path or too_long:
         return "which no file can be called"
     try:
         if inside(root, path):

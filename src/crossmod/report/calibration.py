@@ -20,6 +20,7 @@ from crossmod.phantom.tissue import VALUES
 from crossmod.prepare.normalise import body_mask, fit_window
 from crossmod.report.slices import CT_WINDOW_HU, cut, draw
 from crossmod.report.style import BLUE, PAGE_MM, VERMILION, Picture, panels, styled
+from crossmod.tables import read_own
 
 # As the study normalises (conf/study/renal.yaml).
 NORMALISATION: dict[str, Any] = {"ct_window_hu": (-200.0, 300.0), "mr_percentiles": (0.5, 99.5)}
@@ -118,7 +119,7 @@ def real_bodies(data: str | Path, maps: int = 80) -> pd.DataFrame:
         kidneys = reference_kidneys(scan.array, {1: "kidney", 2: "tumour", 3: "cyst"}, scan.affine)
         rows += _poses("real", paths[place].name.split(".")[0], kidneys, scan.array == 1, scan)
     if paths:
-        cases = pd.read_csv(paths[0].with_name("cases.csv")).query("tumor_ml > 0")
+        cases = read_own(paths[0].with_name("cases.csv"), ["case"]).query("tumor_ml > 0")
         rows += [(BODY, "real", row.case, "tumour volume", row.tumor_ml) for row in cases.itertuples()]
     return pd.DataFrame(rows, columns=COLUMNS).astype({"value": float})
 
