@@ -30,18 +30,13 @@ with TrainingRun(folder / "store.json", f"arm{number}", settings, folder / f"run
 """
 
 
-@pytest.fixture(scope="session")
-def made(tmp_path_factory) -> Path:
-    """A store with one run, to be copied."""
-    folder = tmp_path_factory.mktemp("made") / "mlflow"
-    client, found = experiment(folder, "s")
+@pytest.fixture
+def store(mlflow_store, tmp_path) -> Path:
+    """A store with one run."""
+    folder = shutil.copytree(mlflow_store, tmp_path / "mlflow")
+    client, found = experiment(folder, "test")
     client.create_run(found)
     return folder
-
-
-@pytest.fixture
-def store(made, tmp_path) -> Path:
-    return shutil.copytree(made, tmp_path / "mlflow")
 
 
 def test_parallel_writers_on_a_fresh_store(tmp_path):
@@ -121,7 +116,7 @@ def test_a_damaged_store_is_set_aside_and_made_anew(store, capsys, damage):
         }[damage]
     )
     broken = path.read_bytes()
-    client, found = experiment(store, "s")
+    client, found = experiment(store, "test")
     assert client.search_runs([found]) == []
     assert (store / f"{DATABASE}.damaged-1").read_bytes() == broken
     said = capsys.readouterr().err
@@ -147,21 +142,21 @@ def test_of_many_that_meet_a_damaged_store_one_makes_it_anew(tmp_path):
 
 @pytest.mark.parametrize("how", ["moved", "copied"])
 def test_a_moved_store_writes_into_its_new_place(store, tmp_path, how):
-    client, found = experiment(store, "s")
+    client, found = experiment(store, "test")
     run = client.create_run(found).info.run_id
-    first = store / "artifacts/s" / run / "artifacts/first.json"  # as an earlier process wrote it
+    first = store / "artifacts/test" / run / "artifacts/first.json"  # as an earlier process wrote it
     first.parent.mkdir(parents=True)
     first.write_text("{}")
     old = {path: path.stat().st_mtime_ns for path in store.rglob("*.json")}
     new = tmp_path / "other place" / "mlflow"
     (shutil.copytree if how == "copied" else shutil.move)(store, new)
-    client, again = experiment(new, "s")
+    client, again = experiment(new, "test")
     client.log_dict(run, {"a": 2}, "second.json")
     later = client.create_run(again).info.run_id
     client.log_dict(later, {"a": 3}, "third.json")
     files = sorted(path.relative_to(new).as_posix() for path in new.rglob("artifacts/**/*.json"))
     assert files == sorted(
-        f"artifacts/s/{of}/artifacts/{name}.json" for of, name in ((run, "first"), (run, "second"), (later, "third"))
+        f"artifacts/test/{of}/artifacts/{name}.json" for of, name in ((run, "first"), (run, "second"), (later, "third"))
     )
     left = {path: path.stat().st_mtime_ns for path in store.rglob("*.json")} if store.exists() else {}
     assert left == (old if how == "copied" else {})
@@ -174,7 +169,7 @@ def test_a_locked_store_is_told_soon(store, monkeypatch):
     holder.execute("BEGIN EXCLUSIVE")
     before = time.monotonic()
     with pytest.raises(sqlite3.OperationalError, match="locked"):
-        experiment(store, "s")
+        experiment(store, "test")
     assert time.monotonic() - before < 5
     holder.execute("ROLLBACK")
     holder.close()
