@@ -18,7 +18,7 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
 from filelock import FileLock
 
-from crossmod.job import UserError, write_json
+from crossmod.job import UserError, read_json, write_json
 
 DATABASE = "mlflow.db"
 RECORD = "store.json"
@@ -58,6 +58,8 @@ def experiment(folder: Path, study: str) -> tuple[Any, str]:
 
 
 def _quiet() -> None:
+    import mlflow  # noqa: F401  it sets its own level when it is loaded
+
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
 
@@ -185,10 +187,20 @@ def serve(store: Path, port: int) -> None:
     """Open the MLflow UI on a store, on the loopback interface only, until it is stopped.
 
     Raises:
-        UserError: if there is no store yet, the port is taken, or the UI does not start.
+        UserError: if there is no store yet, it is damaged, or the port is taken.
     """
     if not (store / DATABASE).is_file():
         raise UserError(f"{store / DATABASE}: no such store. Run a study first, e.g. `make reproduce`.")
     from crossmod.tracking.ui import run
 
-    run(uri(store), port)
+    _quiet()
+    try:
+        _bring_home(store, str(read_json(store / RECORD)["experiment"]))
+    except (UserError, KeyError, TypeError, sqlite3.OperationalError):
+        pass  # The UI shows what it can: a store in use, read-only, or without its record.
+    except sqlite3.DatabaseError as error:
+        raise UserError(
+            f"{store / DATABASE} is damaged ({error}). The next training, or `crossmod track`, keeps it under another name and makes a "
+            "new one."
+        ) from error
+    run(uri(store), store / "artifacts", port)
