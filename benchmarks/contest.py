@@ -56,7 +56,7 @@ def make(folder: Path, cores: int) -> None:
             "settings": {"stages": {"kidney": STAGE}, "normalisation": STUDY["normalisation"]},
         }
         if not (folder / f"prepared/{name}").exists():
-            subprocess.run([CROSSMOD, "prepare", json.dumps(job), "--threads", str(cores)], check=True)
+            subprocess.run([CROSSMOD, "prepare", json.dumps(job), "--threads", str(cores)], cwd=folder, check=True)
     if not (folder / "raw").exists():
         nnunet_raw(folder / "train", folder, lambda name: name.split("_")[-1] in STAGE["structures"])
     spacing = {OWN: None, SAME: STAGE["spacing_mm"]}
@@ -96,7 +96,7 @@ def crossmod_command(folder: Path, out: Path, steps: int, threads: int) -> list[
     out.mkdir(parents=True, exist_ok=True)
     cases = read_cohort(folder / "train").cases["case"].tolist()
     (out / "training.json").write_text(json.dumps({"assist": {"train": cases}}), encoding="utf-8")
-    subprocess.run([CROSSMOD, "track", json.dumps(_store(folder))], check=True)
+    subprocess.run([CROSSMOD, "track", json.dumps(_store(folder))], cwd=folder, check=True)
     arm = {"name": "ct", "strategy": "ct", "subset": "A", "amount": 0, "patients": {"train": len(cases)}}
     job = {
         "step": "train",
@@ -230,7 +230,7 @@ def speed(folder: Path, threads: int, rounds: int) -> dict[str, list[float]]:
             with tempfile.TemporaryDirectory() as temporary:
                 command = crossmod_command(folder, Path(temporary), steps, threads)
                 start = time.perf_counter()
-                subprocess.run(command, check=True, capture_output=True)
+                subprocess.run(command, cwd=temporary, check=True, capture_output=True)
                 took[steps] = time.perf_counter() - start
         seconds[OURS].append((took[1000] - took[100]) / 900)
         for name, trainer in trainers.items():
@@ -245,7 +245,7 @@ def contest(folder: Path, name: str, steps: int, threads: int) -> dict[str, floa
     """Train, and return the DSC of every test case."""
     with tempfile.TemporaryDirectory() as temporary:
         if name == OURS:
-            subprocess.run(crossmod_command(folder, Path(temporary), steps, threads), check=True)
+            subprocess.run(crossmod_command(folder, Path(temporary), steps, threads), cwd=temporary, check=True)
             masks = crossmod_masks(folder, Path(temporary), threads)
         else:
             trainer = nnunet_trainer(folder, name, steps, threads)

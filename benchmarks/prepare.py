@@ -102,7 +102,7 @@ class Command:
         """
         shutil.rmtree(self.output, ignore_errors=True)
         with tempfile.TemporaryFile("w+") as said:
-            process = subprocess.Popen(self.arguments, stdout=said, stderr=said)
+            process = subprocess.Popen(self.arguments, cwd=self.output.parent, stdout=said, stderr=said)
             memory = PeakMemory(process.pid, every_s=0.1)
             memory.start()
             code = process.wait()

@@ -131,3 +131,13 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
             )
         )
     return folder
+
+
+@pytest.fixture(scope="session")
+def mlflow_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a store with the experiment ``test`` and no runs, to be copied: making one takes seconds."""
+    from crossmod.tracking.store import experiment
+
+    folder = tmp_path_factory.mktemp("store") / "mlflow"
+    experiment(folder, "test")
+    return folder

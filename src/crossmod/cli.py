@@ -2,7 +2,8 @@
 
 import gc
 import importlib
-import shutil
+import json
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -11,6 +12,7 @@ import typer
 
 from crossmod.door import admit
 from crossmod.job import Job, UserError, write_json
+from crossmod.machine import trouble
 from crossmod.warm import elsewhere
 
 app = typer.Typer(
@@ -41,7 +43,7 @@ STEPS = {
 
 
 NOT_FOUND = 3  # exit code of `crossmod measure` on a scan without a kidney
-FULL_BYTES = 64 << 20  # with less than this free, a file that cannot be written is the disk's fault
+INTERRUPTED = 128 + signal.SIGINT  # exit code, as a shell tells it
 
 
 def run_job(step: str, source: str, threads: int) -> None:
@@ -55,11 +57,17 @@ def run_job(step: str, source: str, threads: int) -> None:
         raise UserError(f"This job belongs to `crossmod {job.step.split('.')[0]}`, not to `crossmod {step}`.")
     admit(job)
     module, function, _ = STEPS[job.step]
-    getattr(importlib.import_module(module), function)(job)
-    if "job" in job.outputs:
-        import json
-
-        write_json(job.outputs["job"], json.loads(job.to_json()))
+    try:
+        getattr(importlib.import_module(module), function)(job)
+        if "job" in job.outputs:
+            write_json(job.outputs["job"], json.loads(job.to_json()))
+    except UserError:
+        raise
+    except Exception as error:
+        problem = trouble(error, Path(next(iter(job.outputs.values()), ".")))
+        if problem is None:
+            raise
+        raise UserError(problem) from error
 
 
 def _command(step: str) -> None:
@@ -196,25 +204,25 @@ def ui(
 
 
 def main() -> None:
-    """Entry point: a user's mistake is one clear message, not a traceback."""
-    code = elsewhere(sys.argv[1:])
-    if code is not None:
-        sys.exit(code)
-    # Importing torch, MONAI, Lightning and MLflow makes millions of objects, none of them garbage: with Python's own
-    # threshold of 700 part of a job's start is spent looking for some (measured on a busy machine: 6.3 → 5.4 s).
-    gc.set_threshold(50_000, 20, 100)
+    """Entry point: a user's mistake, and a trouble of the machine, is one clear message, not a traceback."""
     try:
+        code = elsewhere(sys.argv[1:])
+        if code is not None:
+            sys.exit(code)
+        # Importing torch, MONAI, Lightning and MLflow makes millions of objects, none of them garbage: with Python's own
+        # threshold of 700 part of a job's start is spent looking for some (measured on a busy machine: 6.3 → 5.4 s).
+        gc.set_threshold(50_000, 20, 100)
         app()
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
     except UserError as error:
         _tell(str(error))
         sys.exit(2)
-    except OSError as error:
-        free = shutil.disk_usage(Path.cwd()).free
-        if free > FULL_BYTES:
+    except (OSError, ValueError) as error:
+        problem = trouble(error, Path.cwd())
+        if problem is None:
             raise
-        _tell(
-            f"{Path.cwd()}: the disk is full ({error}). Make room and give the same command again: what is finished stays."
-        )
+        _tell(problem)
         sys.exit(2)
 
 

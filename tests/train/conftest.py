@@ -1,6 +1,7 @@
 """A training job small enough for a test."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,11 +13,12 @@ ARM = {"name": "mrA004", "strategy": "pure", "amount": 4, "subset": "A", "patien
 
 
 @pytest.fixture
-def training_job(tiny: Path):
+def training_job(tiny: Path, mlflow_store: Path):
     """Function (folder, stage, steps) → a training job that writes into the folder."""
 
     def make(folder: Path, stage: str = "kidney", steps: int = 6) -> Job:
         folder.mkdir(exist_ok=True)
+        shutil.copytree(mlflow_store, folder / "mlflow", dirs_exist_ok=True)
         cases = [f"mr-{number:04d}" for number in range(1, 5)]
         training = {"seed": 0, "assist": {}, "halves": {"A": cases}, "subsets": {"A": {"4": {"mr": cases}}}}
         (folder / "training.json").write_text(json.dumps(training))

@@ -1,20 +1,6 @@
-# track: the MLflow store, made once before any training, and the results added to the runs.
+# track: results added to the runs of MLflow. Its store is made by whoever needs it first, and is no input of any rule: lost, it reruns
+# nothing.
 TRACKED = f"{R}/track.json"
-
-
-rule store:
-    output:
-        store=STORE,
-    log:
-        f"{LOGS}/store.log",
-    conda:
-        "../../environment.yml"
-    params:
-        job=job("track.store", {}, {"store": STORE}, section("study")),
-    message:
-        "track: creating the MLflow store"
-    shell:
-        "crossmod track {params.job:q} 2>&1 | tee {log}"
 
 
 rule track:
@@ -28,7 +14,6 @@ rule track:
         scores=SCORES,
         predictions=PREDICTIONS,
         cohorts=folders("cohort", COHORTS),
-        store=ancient(STORE),
     output:
         tracked=TRACKED,
     log:

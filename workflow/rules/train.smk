@@ -2,9 +2,8 @@
 rule train:
     input:
         unpack(train_inputs),
-        # Order, not content: nothing trains before the audit, nor before the store exists.
+        # Order, not content: nothing trains before the audit.
         audit=ancient(f"{R}/split/splits.json"),
-        store=ancient(STORE),
     output:
         weights=f"{R}/train/{{arm}}/{{stage}}/seed{{seed}}/model.safetensors",
         history=f"{R}/train/{{arm}}/{{stage}}/seed{{seed}}/history.csv",

@@ -2,12 +2,6 @@
 
 import gzip
 import io
-import multiprocessing
-import os
-import sys
-import time
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +11,7 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from crossmod.cohort.parallel import each
 from crossmod.job import UserError, write_json
 from crossmod.phantom import (
     LABELS,
@@ -31,7 +26,6 @@ from crossmod.phantom import (
 
 # Far from the streams of a body, which are counted from 0.
 _PROTOCOL_STREAM = 7919
-_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 class CohortSettings(BaseModel):
@@ -92,12 +86,7 @@ def write_cohort(name: str, folder: Path, settings: dict[str, Any], threads: int
         _Task(f"{name}-{index + 1:04d}", seed, recipe, population, plan.site, folder)
         for index, (seed, recipe) in enumerate(zip(seeds, recipes, strict=True))
     ]
-    rows = {}
-    started = time.monotonic()
-    for done, row in enumerate(_worked(tasks, threads), start=1):
-        rows[row["case"]] = row
-        _tell(name, done, len(tasks), started)
-    table = pd.DataFrame([rows[task.case] for task in tasks])
+    table = pd.DataFrame(list(each(f"cohort {name}", _write_case, tasks, threads)))
     table.to_csv(folder / "cases.csv", index=False, lineterminator="\n")
     write_json(
         folder / "cohort.json",
@@ -148,23 +137,6 @@ def _checked(name: str, settings: dict[str, Any], threads: int) -> CohortSetting
         raise UserError(f"cohort {name} cannot be simulated:\n  " + "\n  ".join(lines)) from error
 
 
-def _worked(tasks: list[_Task], threads: int) -> Iterator[dict[str, Any]]:
-    """Rows of the tasks in the order they finish."""
-    if threads == 1 or len(tasks) == 1:
-        yield from map(_write_case, tasks)
-        return
-    kept = {key: os.environ.get(key) for key in _THREAD_VARIABLES}
-    os.environ.update(dict.fromkeys(_THREAD_VARIABLES, "1"))  # read by the workers as they start
-    try:
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(min(threads, len(tasks)), mp_context=context) as pool:
-            for future in as_completed([pool.submit(_write_case, task) for task in tasks]):
-                yield future.result()
-    finally:
-        for key, value in kept.items():
-            os.environ.pop(key, None) if value is None else os.environ.update({key: value})
-
-
 def _write_case(task: _Task) -> dict[str, Any]:
     """Simulate one case, write its two files, and return its row of cases.csv."""
     patient = simulate(task.seed, task.recipe, task.population)
@@ -197,15 +169,3 @@ def write_nifti(path: Path, volume: np.ndarray, affine: np.ndarray) -> None:
     with gzip.GzipFile(filename="", mode="wb", compresslevel=1, fileobj=packed, mtime=0) as stream:
         stream.write(picture.to_bytes())
     path.write_bytes(packed.getvalue())
-
-
-def _tell(name: str, done: int, total: int, started: float) -> None:
-    """A line of progress at about every tenth of the work."""
-    if done * 10 // total == (done - 1) * 10 // total and done != total:
-        return
-    left = (time.monotonic() - started) / done * (total - done)
-    print(
-        f"cohort {name}: {done} of {total} cases, {int(left) // 60}:{int(left) % 60:02d} left",
-        file=sys.stderr,
-        flush=True,
-    )

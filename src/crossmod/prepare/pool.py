@@ -3,9 +3,7 @@
 import os
 import shutil
 import sys
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +11,10 @@ import numpy as np
 import pandas as pd
 
 from crossmod.cohort.images import NIFTI, read_space
+from crossmod.cohort.parallel import each
 from crossmod.cohort.table import Cohort
 from crossmod.job import UserError, whole
 from crossmod.prepare.arrays import prepare_case
-from crossmod.progress import Progress
 
 Plain = dict[str, Any]
 
@@ -37,17 +35,11 @@ def prepare_cohort(cohort: Cohort, stages: Plain, normalisation: Plain, folder: 
     if not cases:
         raise UserError(f"cohort {cohort.name}: no case has a label, nothing to prepare.")
     processes = _processes(cohort, cases, threads)
-    progress = Progress(f"prepare {cohort.name}", len(cases), "cases")
     with whole(folder) as partial_folder:
         partial_folder.mkdir()
         _need_room(cohort, cases, stages, folder.parent)
         work = partial(prepare_case, cohort, stages=stages, normalisation=normalisation, folder=partial_folder)
-        rows: list[Plain] = []
-        # Spawned, not forked: threads of numerical libraries do not survive a fork.
-        with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-            for found in pool.map(work, cases):
-                rows += found
-                progress.advance()
+        rows = [row for found in each(f"prepare {cohort.name}", work, cases, processes) for row in found]
         if not rows:
             raise UserError(
                 f"cohort {cohort.name}: its labels {sorted(set(cohort.labels.values()))} contain no structure of any stage."

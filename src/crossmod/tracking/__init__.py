@@ -4,7 +4,7 @@ from crossmod.job import Job
 
 
 def run_store(job: Job) -> None:
-    """Create the database and the study's experiment.
+    """Create the database and the study's experiment, where they do not exist yet; trainings do the same by themselves.
 
     settings: ``study``. outputs: ``store`` (JSON beside the database).
     """

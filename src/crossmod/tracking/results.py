@@ -1,8 +1,8 @@
 """What is added to a finished run: final metrics per site, and pictures of the worst cases."""
 
-import json
 import tempfile
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,31 +13,37 @@ from crossmod.job import Job, write_json
 from crossmod.progress import Progress
 from crossmod.report.pictures import worst_cases
 from crossmod.tracking.store import uri
+from crossmod.tracking.training import run_of
+from crossmod.tracking.watch import Watch
+
+METRICS = ("dsc", "surface_dsc", "volume_difference_ml")
 
 
 def track(job: Job) -> None:
     """Add scores and pictures to the runs of every training; see :func:`crossmod.tracking.run` for the job."""
     trainings = job.inputs["trainings"]
     progress = Progress("track", len(trainings), "trainings")
+    watch = Watch(Path(job.inputs["store"]).parent, "track")
     logged = {}
     for training in trainings:
-        logged |= _track_one(training, job)
+        logged |= _track_one(training, job, watch)
         progress.advance()
     write_json(job.outputs["tracked"], logged)
 
 
-def _track_one(training: Mapping[str, Any], job: Job) -> dict[str, Any]:
-    """Run id → what was logged, for the stages of one arm and seed."""
+def _track_one(training: Mapping[str, Any], job: Job, watch: Watch) -> dict[str, Any]:
+    """Run id (without a store the file that should name it) → what was logged, for the stages of one arm and seed."""
     scores = pd.concat([read_file(Path(path)) for path in training["scores"]], ignore_index=True)
     logged = {}
     for stage, path in training["runs"].items():
-        run_id = json.loads(Path(path).read_text(encoding="utf-8"))["run_id"]
         rows = scores[scores["target"].str.startswith(stage)]
         metrics = _means(rows)
-        with tempfile.TemporaryDirectory() as folder:
-            pictures = worst_cases(rows, training["predictions"], job.inputs["cohorts"], Path(folder))
-            log_results(job.inputs["store"], run_id, metrics, pictures)
-        logged[run_id] = {"run": path, "metrics": metrics}
+        run_id = run_of(job.inputs["store"], Path(path), watch)
+        if not watch.ended:
+            with tempfile.TemporaryDirectory() as folder:
+                pictures = worst_cases(rows, training["predictions"], job.inputs["cohorts"], Path(folder))
+                watch.ask(partial(log_results, job.inputs["store"], run_id, metrics, pictures))
+        logged[run_id or path] = {"run": path, "metrics": metrics}
     return logged
 
 
@@ -45,7 +51,7 @@ def _means(rows: Any) -> dict[str, float]:
     """Mean of each metric per site, target and region, named as MLflow allows."""
     metrics = {}
     for (site, target, region), cell in rows.groupby(["site", "target", "region"]):
-        for metric in ("dsc", "surface_dsc", "volume_difference_ml"):
+        for metric in METRICS:
             value = cell[metric].mean()
             if value == value:
                 metrics[f"{metric}/{site}/{target}/{region}"] = round(float(value), 6)

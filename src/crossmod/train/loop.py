@@ -18,7 +18,7 @@ import lightning.pytorch as lightning  # noqa: E402
 import pandas as pd  # noqa: E402
 import torch  # noqa: E402
 from filelock import FileLock, Timeout  # noqa: E402
-from lightning.pytorch.callbacks import Callback, Checkpoint  # noqa: E402
+from lightning.pytorch.callbacks import Callback  # noqa: E402
 from torch.utils.data import DataLoader  # noqa: E402
 
 from crossmod.job import Job, UserError, digest, whole, write_json  # noqa: E402
@@ -29,13 +29,13 @@ from crossmod.progress import Progress  # noqa: E402
 from crossmod.source import source_digest  # noqa: E402
 from crossmod.split.draw import training_cases  # noqa: E402
 from crossmod.train.module import Segmentation  # noqa: E402
+from crossmod.train.resume import LAST, LastState, step_to_resume  # noqa: E402
 from crossmod.train.sampling import Onward, Patches  # noqa: E402
 
 for _name in ("lightning.pytorch", "lightning.fabric"):
     logging.getLogger(_name).setLevel(logging.WARNING)
 
 LOG_EVERY = 10  # steps per point of the training curve
-LAST = "last.ckpt"
 
 
 def train(job: Job) -> None:
@@ -125,23 +125,6 @@ class Curve(Callback):
         self.progress.advance(note=f", loss {self.rows[-1]['loss']:.3f}" if self.rows else "")
 
 
-class LastState(Checkpoint):
-    """Keeps the state a killed training goes on from: whole or not at all, at the end of an epoch.
-
-    Inside an epoch Lightning cannot resume a data loader. Its ``ModelCheckpoint`` keeps no last state without a best one
-    (``save_last`` with ``save_top_k=0``, Lightning 2.6), and may leave half a file where the folder for temporary files
-    lies on another disk.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def on_train_epoch_end(self, trainer: lightning.Trainer, module: Segmentation) -> None:
-        """Write the state of network, optimiser, loops and curve."""
-        with whole(self.path) as partial:
-            trainer.save_checkpoint(partial)
-
-
 def _fit(
     module: Segmentation,
     cases: list[Prepared],
@@ -171,9 +154,10 @@ def _fit(
     patches = Patches(cases, stage, training, settings["seed"])
     order = Onward(training["checkpoint_every"] * batch, batch, lambda: trainer.global_step)
     loader = DataLoader(patches, batch_size=batch, sampler=order, num_workers=0)
-    if last.is_file():
-        print(f"{curve.progress.what}: resuming from step {_step(last)}", file=sys.stderr)
-    trainer.fit(module, loader, ckpt_path=last if last.is_file() else None, weights_only=True)
+    step = step_to_resume(last, module, stage["steps"], curve.state_key)
+    if step is not None:
+        print(f"{curve.progress.what}: resuming from step {step}", file=sys.stderr)
+    trainer.fit(module, loader, ckpt_path=last if step is not None else None, weights_only=True)
 
 
 def _cases(job: Job) -> list[Prepared]:
@@ -195,7 +179,3 @@ def _cases(job: Job) -> list[Prepared]:
 def _fingerprint(cases: list[Prepared]) -> list:
     """What a resumed run must share with the interrupted one, beside its settings."""
     return [[case.cohort, case.case, int(case.label.sum()), float(case.image.sum(dtype=float))] for case in cases]
-
-
-def _step(checkpoint: Path) -> int:
-    return int(torch.load(checkpoint, map_location="cpu", weights_only=True)["global_step"])
