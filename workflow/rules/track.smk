@@ -6,21 +6,21 @@ rule store:
     output:
         store=STORE,
     log:
-        f"{LOGS}/store.log",
+        f"{B}/logs/store.log",
     conda:
         "../../environment.yml"
     params:
-        job=job("track.store", {}, {"store": STORE}, section("study")),
+        job=job("track.store", {}, {"store": STORE}, {"study": SHARED["study"]}),
     message:
         "track: creating the MLflow store"
     shell:
-        "crossmod track {params.job:q} 2>&1 | tee {log}"
+        "crossmod track {params.job:q} 2>&1 | tee {log:q}"
 
 
 rule track:
     input:
         runs=expand(
-            f"{R}/train/{{arm}}/{{stage}}/seed{{seed}}/run.json",
+            f"{B}/train/{{arm}}/{{stage}}/seed{{seed}}/run.json",
             arm=ARMS,
             stage=STAGES,
             seed=SEEDS,
@@ -32,7 +32,7 @@ rule track:
     output:
         tracked=TRACKED,
     log:
-        f"{LOGS}/track.log",
+        f"{R}/logs/track.log",
     conda:
         "../../environment.yml"
     params:
@@ -41,4 +41,4 @@ rule track:
     message:
         "track: final metrics and worst cases of every training into MLflow"
     shell:
-        "crossmod track {params.job:q} 2>&1 | tee {log}"
+        "crossmod track {params.job:q} 2>&1 | tee {log:q}"

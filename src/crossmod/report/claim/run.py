@@ -84,7 +84,7 @@ class Run:
 
     def table_if_any(self, path: str) -> pd.DataFrame | None:
         """A CSV of the results, or None where there is none."""
-        file = self.results.root / path
+        file = self.results.place(path)
         return pd.read_csv(file, keep_default_na=False) if file.is_file() else None
 
 
