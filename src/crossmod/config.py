@@ -53,7 +53,7 @@ def compose(overrides: Sequence[str] = ()) -> Plain:
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    refuse_resolvers(list(overrides), "override")
+    refuse_resolvers(dict(override.partition("=")[::2] for override in overrides))
     values = applied(
         _files([text for text in overrides if is_choice(text)]), [o for o in overrides if not is_choice(o)]
     )
@@ -160,7 +160,7 @@ def _leaves(values: Plain, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 def _explain(error: Exception) -> str:
     text = re.sub(r"\s+", " ", str(error)).strip()
-    choices = re.search(r"Could not find '(\w+)/([^']+)'", text)
+    choices = re.search(r"Could not find '(\w+)/([^']*)'", text)
     if choices:
         group, choice = choices.groups()
         options = [path.stem for path in (conf_dir() / group).glob("*.yaml")]

@@ -13,8 +13,8 @@ STAGES = {"kidney": "image", "parenchyma": "kidney"}
 NETWORKS = ("monai.networks.nets.", "crossmod.models.")
 # Names of files that a study writes beside those of its cohorts and sites.
 TAKEN = {"cohorts": ("check",), "sites": ("training", "splits", "audit")}
-# ASSUME: no field of view is longer than two metres.
-LONGEST_MM = 2000
+# ASSUME: no field of view is longer than two metres, and no GPU trains on patches of more voxels.
+LONGEST_MM, MOST_VOXELS = 2000, 2**25
 
 
 def faults(study: Plain) -> list[str]:
@@ -146,7 +146,7 @@ def _network(study: Plain) -> Iterator[str]:
 def _patch(key: str, patch: list[int], stride: tuple[int, int, int]) -> Iterator[str]:
     fitting = [max(s, s * round(side / s)) for side, s in zip(patch, stride, strict=True)]
     if fitting != patch:
-        yield f"{key}: {patch}, but the network halves it to {list(stride)} voxels in one; the nearest that fits is {fitting}"
+        yield f"{key}: {patch} is no multiple of the network's stride {list(stride)}; the nearest that fits is {fitting}"
     elif fitting == list(stride):
         yield f"{key}: {patch} leaves one voxel at the network's bottom, which cannot be normalised; use a larger patch"
 
@@ -156,6 +156,8 @@ def _stages(study: Plain) -> Iterator[str]:
     if list(given.items()) != list(STAGES.items()):
         yield f"stages: the cascade is {STAGES} (stage: region, in this order), not {given}"
     for name, stage in study["stages"].items():
+        if math.prod(stage["patch"]) > MOST_VOXELS:
+            yield f"stages.{name}.patch: {math.prod(stage['patch'])} voxels; at most {MOST_VOXELS}"
         for side, spacing in zip(stage["patch"], stage["spacing_mm"], strict=True):
             if side * spacing > LONGEST_MM:
                 yield f"stages.{name}.patch: {side} voxels of {spacing:g} mm are {side * spacing:g} mm; at most {LONGEST_MM}"

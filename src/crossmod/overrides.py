@@ -7,7 +7,7 @@ values, protocols) is replaced by a mapping that is given for it, never merged.
 
 import copy
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, get_args, get_origin
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -42,7 +42,7 @@ def overrides_from_snakemake(config: Plain, entries: Iterable[str] | None = None
     """
     given = dict(entry.split("=", 1) for entry in entries or () if "=" in entry)
     overrides = []
-    for key in sorted(config, key=lambda key: (key == "override", key not in GROUPS)):
+    for key in sorted(config, key=lambda key: key == "override"):  # which comes last, and wins
         text, value = given.get(key), config[key]
         if key == "override":
             overrides += split(text) if text is not None else _several(value)
@@ -63,7 +63,8 @@ def split(text: str) -> list[str]:
     for place, letter in enumerate(text):
         before = text[place - 1] if place else " "
         if quote:
-            quote = "" if letter == quote and before != "\\" else quote
+            escaped = (place - len(text[:place].rstrip("\\"))) % 2
+            quote = quote if escaped or letter != quote else ""
         elif letter in "'\"" and before in " =[{,:(":
             quote = letter
         elif letter in "[{" and (depth or before in " =,:"):
@@ -81,8 +82,8 @@ def split(text: str) -> list[str]:
 
 def is_choice(override: str) -> bool:
     """Whether an override chooses a file of the config, such as ``scale=smoke``."""
-    key, _, value = override.partition("=")
-    return key in GROUPS and not value.lstrip().startswith("{")
+    key, given, value = override.partition("=")
+    return bool(given) and key in GROUPS and not value.lstrip().startswith("{")
 
 
 def applied(base: Plain, overrides: Sequence[str]) -> Plain:
@@ -131,18 +132,18 @@ def as_text(value: Any) -> str:
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     text = str(value)
-    return text if re.fullmatch(r"[\w./+-]+", text, re.ASCII) else _quoted(text)
+    return text if re.fullmatch(r"[\w./+-]+", text, re.ASCII) else quoted(text)
+
+
+def quoted(text: str) -> str:
+    """A text in single quotes: the grammar wants quotes, and backslashes before them or at the end, escaped."""
+    return "'" + re.sub(r"(\\*)('|$)", lambda m: m[1] * 2 + ("\\'" if m[2] else ""), text) + "'"
 
 
 def _several(value: Any) -> list[str]:
     if value is None:
         return []
     return [str(item) for item in value] if isinstance(value, list | tuple) else split(str(value))
-
-
-def _quoted(text: str) -> str:
-    """A text in single quotes: the grammar wants quotes, and backslashes before them or at the end, escaped."""
-    return "'" + re.sub(r"(\\*)('|$)", lambda m: m[1] * 2 + ("\\'" if m[2] else ""), text) + "'"
 
 
 def _apply(values: Plain, override: str) -> None:
@@ -153,7 +154,7 @@ def _apply(values: Plain, override: str) -> None:
     known = _keys(values)
     if key not in known and (mark == "~" or (mark is None and not _settable(path, known))):
         # A key of the schema is at hand even where the files leave it out.
-        near = nearest(key, [*known, *_left_out(known)])
+        near = nearest(key, known | _left_out(known))
         further = f"; +{key}=... gives the network a further argument" if path[0] == "model" else ""
         raise UserError(f"{key}: unknown key{near}{further}")
     if mark == "~":
@@ -168,17 +169,16 @@ def _settable(path: list[str], known: set[str]) -> bool:
     return named and path[0] != "model" and kind_at(Study, path) is not None
 
 
-def _left_out(known: Iterable[str]) -> Iterator[str]:
-    for key in known:
-        kind = kind_at(Study, key.split("."))
-        yield from (f"{key}.{name}" for name in getattr(kind, "model_fields", ()))
+def _left_out(known: Iterable[str]) -> set[str]:
+    sections = {key: kind_at(Study, key.split(".")) for key in known}
+    return {f"{key}.{name}" for key, kind in sections.items() for name in getattr(kind, "model_fields", ())}
 
 
 def _value(key: str, text: str, kind: Any) -> Any:
     """What a text means for a key of some kind."""
     text = text.strip()
-    quoted = len(text) > 1 and text[0] in "'\"" and text[-1] == text[0]
-    if kind is str and not quoted and text not in ("null", "???"):
+    in_quotes = len(text) > 1 and text[0] in "'\"" and text[-1] == text[0]
+    if kind is str and not in_quotes and text not in ("null", "???"):
         return text
     try:
         value = OverridesParser.create().parse_override(f"key={text}").value()
@@ -207,7 +207,7 @@ def _put(values: Plain, path: list[str], value: Any) -> None:
             place[part] = {}
         place = place[part]
     last = _key(place, last)
-    if isinstance(value, dict) and isinstance(place.get(last), dict) and _merges(path, value):
+    if value and isinstance(value, dict) and isinstance(place.get(last), dict) and _merges(path, value):
         for name, item in value.items():
             _put(values, [*path, str(name)], item)
     else:

@@ -17,6 +17,7 @@ Seed = Annotated[Whole, Field(ge=0, lt=2**32)]
 Spacing = Annotated[Number, Field(gt=0, le=20)]
 Probability = Annotated[Number, Field(ge=0, le=1)]
 Share = Annotated[Number, Field(ge=0)]
+Target = Literal["kidney", "parenchyma_with_tumour", "parenchyma_without_tumour"]
 Positive = Annotated[Number, Field(gt=0)]
 # ASSUME: CT numbers lie between -1024 and 30000 HU (metal, extended scale).
 Hounsfield = Annotated[Number, Field(ge=-1024, le=30_000)]
@@ -34,6 +35,12 @@ SOURCES = {
     "chaos": (("root",), ("modality", "sequence")),
     "totalsegmentator": (("root",), ("modality",)),
 }
+
+
+def _unrepeated(values: list[Any]) -> list[Any]:
+    if len(set(values)) != len(values):
+        raise ValueError(f"repeated in {values}")
+    return values
 
 
 def _label_values(given: Any) -> Any:
@@ -244,13 +251,15 @@ class Study(Closed):
     scale: Name
     title: Text
     source: str = Field(description="the paper whose experiment this is")
-    seeds: list[Seed] = Field(min_length=1, description="one training of every arm and stage per seed")
+    seeds: Annotated[list[Seed], AfterValidator(_unrepeated)] = Field(
+        min_length=1, description="one training of every arm and stage per seed"
+    )
     split_seed: Seed
     cohorts: dict[Name, Cohort] = Field(min_length=1)
     arms: Arms
     sites: dict[Name, Site] = Field(min_length=1)
     stages: dict[Name, Stage] = Field(min_length=1)
-    targets: list[Literal["kidney", "parenchyma_with_tumour", "parenchyma_without_tumour"]] = Field(min_length=1)
+    targets: Annotated[list[Target], AfterValidator(_unrepeated)] = Field(min_length=1)
     surface_tolerance_mm: Number = Field(gt=0, le=100)
     normalisation: Normalisation
     model: Plain = Field(description="the network as a Hydra _target_ with its arguments")
@@ -258,8 +267,7 @@ class Study(Closed):
     analyse: Analysis
 
     @model_validator(mode="after")
-    def _nothing_is_repeated(self) -> "Study":
-        for key, values in (("seeds", self.seeds), ("targets", self.targets)):
-            if len(set(values)) != len(values):
-                raise ValueError(f"{key}: repeated in {values}")
+    def _adds_to_another(self) -> "Study":
+        if self.adds_to == self.study:
+            raise ValueError(f"adds_to: '{self.adds_to}' is this study itself; name another one, or null")
         return self

@@ -8,6 +8,7 @@ ANALYSIS = {
     ],
     "targets": STUDY["targets"],
     "seed": STUDY["split_seed"],
+    "seeds": SEEDS,
     **STUDY["analyse"],
 }
 
