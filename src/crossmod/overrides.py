@@ -21,7 +21,7 @@ from crossmod.study import Study
 Plain = dict[str, Any]
 GROUPS = ("study", "scale", "model", "training")
 _OVERRIDE = re.compile(r"(?P<mark>\+\+?|~)?(?P<key>[^\s=+~][^=]*?)(?:=(?P<text>.*))?", re.DOTALL)
-_START = re.compile(r"\s*(?:(?:\+\+?|~)?[A-Za-z_][\w.@/+-]*=|~[A-Za-z_][\w.+-]*(?:\s|$))")
+_START = re.compile(r"\s*(?:(?:\+\+?|~)?[A-Za-z_][\w.@/+-]*=|~[A-Za-z_][\w.+-]*(?:\s|$))", re.ASCII)
 # Such as ${analyse.margin_dsc}; what has a colon calls a function.
 _REFERENCE = re.compile(r"\$\{\.*[A-Za-z_][\w.-]*\}")
 
@@ -99,7 +99,7 @@ def applied(base: Plain, overrides: Sequence[str]) -> Plain:
         except UserError as error:
             faults.append(f"  {error}")
     if faults:
-        raise UserError("These overrides cannot be followed:\n" + "\n".join(faults))
+        raise UserError("These overrides cannot be followed (a text with blanks or = in it is safe in quotes):\n" + "\n".join(faults))
     return values
 
 

@@ -41,10 +41,10 @@ def write_cohort(name: str, folder: Path, settings: dict[str, Any], threads: int
     """
     required(name, settings, "table", "labels")
     table = Path(settings["table"])
+    cases = read_user_table(table)
     root = Path(settings.get("root") or table.parent)
     if not root.is_dir():
         raise UserError(f"Cohort '{name}': root is '{root}', which is no folder.")
-    cases = read_user_table(table)
     refuse(_other_modality(name, cases, settings.get("modality")), str(table))
     order = {patient: number for number, patient in enumerate(cases["patient"].map(_folded).unique(), start=1)}
     cases["patient"] = [f"{name}-P{order[_folded(patient)]:04d}" for patient in cases["patient"]]
