@@ -99,7 +99,10 @@ def applied(base: Plain, overrides: Sequence[str]) -> Plain:
         except UserError as error:
             faults.append(f"  {error}")
     if faults:
-        raise UserError("These overrides cannot be followed (a text with blanks or = in it is safe in quotes):\n" + "\n".join(faults))
+        raise UserError(
+            "These overrides cannot be followed (a text with blanks or = in it is safe in quotes):\n"
+            + "\n".join(faults)
+        )
     return values
 
 
