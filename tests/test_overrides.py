@@ -187,6 +187,10 @@ def test_snakemakes_config_becomes_overrides():
     ]
 
 
+def test_override_may_be_given_more_than_once():
+    assert snakemakes("override=a.b=1 c=2", "scale=smoke", "override=d=3") == ["scale=smoke", "a.b=1", "c=2", "d=3"]
+
+
 def test_a_config_file_becomes_overrides_too():
     config = {
         "override": ["a.b=1"],

@@ -40,12 +40,14 @@ def overrides_from_snakemake(config: Plain, entries: Iterable[str] | None = None
     Raises:
         UserError: if a quote or bracket in ``override`` is not closed.
     """
-    given = dict(entry.split("=", 1) for entry in entries or () if "=" in entry)
+    pairs = [entry.split("=", 1) for entry in entries or () if "=" in entry]
+    given, texts = dict(pairs), [text for key, text in pairs if key == "override"]
     overrides = []
     for key in sorted(config, key=lambda key: key == "override"):  # which comes last, and wins
         text, value = given.get(key), config[key]
         if key == "override":
-            overrides += split(text) if text is not None else _several(value)
+            # Snakemake keeps the last one alone.
+            overrides += [part for each in texts for part in split(each)] or _several(value)
         elif text is None or text.lstrip().startswith(("{", "[")):
             overrides.append(f"{key}={as_text(value)}")
         else:

@@ -17,8 +17,10 @@ from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
 # Jobs call the `crossmod` of the Python that runs this workflow, whatever the shell's PATH knows.
-os.environ["PATH"] = os.pathsep.join(
-    [os.path.dirname(sys.executable), os.environ.get("PATH", os.defpath)]
+os.environ.update(
+    PATH=os.pathsep.join(
+        [os.path.dirname(sys.executable), os.environ.get("PATH", os.defpath)]
+    )
 )
 
 REPLACE = str(config.get("replace", False)).lower()
