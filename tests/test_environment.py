@@ -29,6 +29,15 @@ def test_every_line_of_the_lock_pins_one_version(locked):
         assert re.fullmatch(r"==[^*,]+", str(requirement.specifier)), requirement
 
 
+def test_every_package_but_torch_has_its_hashes(root, locked):
+    """torch is each machine's own build: what PyPI has of it says nothing."""
+    text = (root / "requirements.sha256").read_text()
+    hashed = [Requirement(line.rstrip("\\ ")) for line in text.splitlines() if "==" in line]
+    assert sorted(map(str, hashed)) == sorted(str(one) for one in locked if one.name != "torch")
+    assert all("--hash=sha256:" in entry for entry in re.split(r"\n(?=\S)", text.strip()))
+    assert "requirements.sha256" in (root / "Makefile").read_text()
+
+
 def test_the_lock_holds_what_the_project_asks_for(project, locked):
     asked = [Requirement(text) for text in project["project"]["dependencies"] + project["dependency-groups"]["dev"]]
     pinned = {}

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from crossmod.config import compose
-from crossmod.finished import config_of, differences, keep, listed, shared
+from crossmod.finished import config_of, differences, keep, listed, replaced, shared, undermined
 
 
 @pytest.fixture
@@ -52,6 +52,20 @@ def test_titles_and_the_analysis_are_not_shared():
         shared(compose(["analyse.alpha=0.01", "sites.ct.title=other", "cohorts.ct.title=other", "seeds=[0,1]"])) == base
     )
     assert shared(compose(["training.batch=3"])) != base
+
+
+def test_what_a_report_rests_on_is_undermined_by_training_not_by_analysis(results):
+    assert undermined(results, compose(["scale=smoke", "analyse.alpha=0.01", "seeds=[0,1]"])) == []
+    assert undermined(results, compose(["scale=smoke", "training.batch=3"])) == ["training.batch: 2 → 3"]
+    assert replaced(results, compose(["scale=smoke"])) == []
+    assert replaced(results, compose(["scale=smoke", "seeds=[0,1]"])) == ["seeds: [0] → [0, 1]"]
+
+
+@pytest.mark.parametrize("record", ["", "{", "[]", "{}", '{"settings": 3}'])
+def test_a_report_whose_record_cannot_be_read_is_another_ones(results, record):
+    (results / "report/index.job.json").write_text(record)
+    assert replaced(results, compose(["scale=smoke"]))
+    assert undermined(results, compose(["scale=smoke"]))
 
 
 def test_a_replaced_report_is_kept_once(results):

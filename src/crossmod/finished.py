@@ -25,7 +25,22 @@ def config_of(results: Path) -> Plain | None:
     page, record = results / "report/index.html", results / "report/index.job.json"
     if not (page.is_file() and record.is_file()):
         return None
-    return json.loads(record.read_text(encoding="utf-8"))["settings"]["study"]
+    try:
+        return json.loads(record.read_text(encoding="utf-8"))["settings"]["study"]
+    except (ValueError, KeyError, TypeError):
+        return {}  # made with nobody knows what, and so with another config
+
+
+def replaced(results: Path, study: Plain) -> list[str]:
+    """What differs between a study and the finished report in its folder; nothing where there is no report."""
+    before = config_of(results)
+    return [] if before is None else differences(before, study)
+
+
+def undermined(results: Path, study: Plain) -> list[str]:
+    """What differs in all that masks and scores depend on, titles and the analysis apart."""
+    before = config_of(results)
+    return [] if before is None else differences(shared(before), shared(study))
 
 
 def differences(old: Plain, new: Plain) -> list[str]:
@@ -37,7 +52,7 @@ def differences(old: Plain, new: Plain) -> list[str]:
 
 def shared(study: Plain) -> Plain:
     """The part of a config that masks and scores depend on: no titles, nothing of the analysis."""
-    part = {key: study[key] for key in SHARED}
+    part = {key: study.get(key, {}) for key in SHARED}
     for key in ("cohorts", "sites"):
         part[key] = {name: {k: v for k, v in entry.items() if k != "title"} for name, entry in part[key].items()}
     return part

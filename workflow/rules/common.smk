@@ -120,38 +120,25 @@ def hold_the_study():
 LOCKS = []
 
 
-def changed_behind():
-    """What this run would change behind the back of a finished report, in words; empty where there is none of another config."""
-    before = finished.config_of(Path(B))
-    if B != R and before is not None:
-        changes = finished.differences(finished.shared(before), finished.shared(SHARED))
+REPLACED = finished.replaced(Path(R), STUDY)
+UNDERMINED = finished.undermined(Path(B), SHARED) if B != R else []
+if workflow.is_main_process and (REPLACED or UNDERMINED):
+    told = {
+        f"{R} holds a finished report of another config; a run replaces it:": REPLACED,
+        f"{B} holds a finished report, and this study would change what it rests on:": UNDERMINED,
+    }
+    for what, changes in told.items():
         if changes:
-            return (
-                f"{B} holds a finished report, and this study would change what it rests on:\n{finished.listed(changes)}\n"
-                f"Give the overrides that {SHARED['study']} was run with, or run {SHARED['study']} with these first."
-            )
-    return ""
-
-
-def replaced():
-    """What differs between this run and the finished report in its folder."""
-    before = finished.config_of(Path(R))
-    return [] if before is None else finished.differences(before, STUDY)
-
-
-REPLACED = replaced()
-BEHIND = changed_behind()
-if workflow.is_main_process and (REPLACED or BEHIND):
-    logger.warning(
-        BEHIND
-        or f"{R} holds a finished report of another config; a run replaces it:\n{finished.listed(REPLACED)}"
-    )
+            logger.warning(f"{what}\n{finished.listed(changes)}")
 
 
 def spare_the_finished():
     """Refuse to replace a finished report unless asked to, and keep a copy then."""
-    if BEHIND:
-        raise WorkflowError("Nothing was run: see above.")
+    if UNDERMINED:
+        raise WorkflowError(
+            f"Nothing was run, so that the report in {B} stays true. Give the overrides that {SHARED['study']} was run with, or run "
+            f"{SHARED['study']} with these first."
+        )
     if REPLACED and REPLACE != "true":
         raise WorkflowError(
             f"Nothing was run, so that the report in {R} stays as it is. To replace it, add replace=true after --config (its tables "
