@@ -20,16 +20,17 @@ help:  ## list the targets
 
 env: $(STAMP)  ## set everything up in .venv (idempotent)
 
-$(STAMP): requirements.lock pyproject.toml
+$(STAMP): requirements.lock requirements.sha256 pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit(f"crossmod needs Python 3.11 or newer; $(PYTHON) is {v.major}.{v.minor}. Name another one: make PYTHON=python3.12")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep '^uv==' requirements.lock)"
+	@awk '/^uv==/, !/\\$$/' requirements.sha256 > $(VENV)/uv.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(VENV)/uv.txt
 	@wheels="$${UV_FIND_LINKS:-$${PIP_FIND_LINKS:-$(call pip_knows,find-links)}}"; \
 	index="$${UV_DEFAULT_INDEX:-$${PIP_INDEX_URL:-$(call pip_knows,index-url)}}"; \
 	if [ -n "$$wheels" ]; then export UV_FIND_LINKS="$$wheels"; fi; \
 	if [ -n "$$index" ]; then export UV_DEFAULT_INDEX="$$index"; fi; \
 	echo "installing what requirements.lock pins (a few minutes on a slow line)"; \
-	$(BIN)/uv pip install --python $(BIN)/python --quiet -r requirements.lock && \
+	$(BIN)/uv pip install --python $(BIN)/python --quiet -r requirements.lock -c requirements.sha256 && \
 	$(BIN)/uv pip install --python $(BIN)/python --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
@@ -57,6 +58,8 @@ lock:  ## resolve all versions anew (torch brings its own CUDA where there is a 
 	$(BIN)/uv lock --quiet
 	$(BIN)/uv export --quiet --no-hashes --no-emit-project --all-groups --no-annotate --no-header \
 		| grep -vE '^(nvidia|cuda|triton)' > requirements.lock
+	grep -v '^torch==' requirements.lock | $(BIN)/uv pip compile --quiet --no-deps --universal --python-version 3.11 \
+		--generate-hashes --no-annotate --no-header --output-file requirements.sha256 -
 	rm uv.lock
 
 clean:  ## remove the environment (results stay)

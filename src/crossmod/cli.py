@@ -133,7 +133,7 @@ def config(
 
     from crossmod.config import compose
 
-    typer.echo(yaml.safe_dump(compose(overrides or []), sort_keys=False), nl=False)
+    typer.echo(yaml.safe_dump(compose(overrides or []), sort_keys=False, allow_unicode=True), nl=False)
 
 
 @app.command()

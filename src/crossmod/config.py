@@ -1,202 +1,29 @@
 """Compose → validate → plain values: the one place where a study's configuration is read.
 
-Hydra composes ``conf/``; the schema below is closed, so an unknown or mistyped key stops everything, with its full
-path and the nearest valid key, before any job starts.
+Hydra composes ``conf/``; the schema is closed, so an unknown or mistyped key stops everything, with its full path and the
+nearest valid key, before any job starts.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import ValidationError
 
-from crossmod.analyse.declared import Hypotheses
+from crossmod.feasible import faults
 from crossmod.job import UserError
-from crossmod.models.allowed import target_problem
-from crossmod.schema import Closed, faults_of, nearest
+from crossmod.overrides import applied, is_choice, refuse_resolvers
+from crossmod.schema import faults_of, nearest
+from crossmod.study import Study
 
 Plain = dict[str, Any]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$")]
-Count = Annotated[int, Field(ge=1)]
-Spacing = tuple[Annotated[float, Field(gt=0, le=20)], ...]
-Probability = Annotated[float, Field(ge=0, le=1)]
-
-
-class Cohort(Closed):
-    """Where a table of cases comes from."""
-
-    source: Literal["simulated", "folder", "kits23", "amos22", "chaos", "totalsegmentator"]
-    title: str = Field("", description="what the cohort is called in figures and text")
-    cases: Count | None = Field(None, description="simulated: how many patients to draw")
-    seed: int | None = Field(None, description="simulated: seed of the patients")
-    site: str | None = Field(None, description="simulated: name of the hospital or scanner")
-    recipe: Plain | None = Field(None, description="simulated: how the patients are imaged")
-    population: Plain | None = Field(None, description="simulated: who the patients are")
-    protocols: dict[str, float] | None = Field(
-        None, description="simulated: share of patients by acquisition protocol; what `recipe` says comes on top"
-    )
-    randomised: Probability | None = Field(
-        None, description="simulated by protocols: share of patients with domain randomisation"
-    )
-    table: str | None = Field(None, description="folder: CSV with one row per scan")
-    root: str | None = Field(
-        None, description="public sets: the folder as downloaded; folder: what the table's paths start from"
-    )
-    modality: str | None = Field(None, description="public sets holding both: CT or MR")
-    sequence: str | None = Field(None, description="public sets holding several: which one")
-    labels: dict[int, str] | None = Field(None, description="folder: label value → structure")
-
-    @model_validator(mode="after")
-    def _complete(self) -> "Cohort":
-        needed = {"simulated": ("cases", "seed", "recipe"), "folder": ("table", "labels")}.get(self.source, ("root",))
-        missing = [key for key in needed if getattr(self, key) is None]
-        if missing:
-            raise ValueError(f"source '{self.source}' needs {', '.join(missing)}")
-        return self
-
-
-class Assist(Closed):
-    """The pool of the assisting modality: used whole, or not at all."""
-
-    cohort: Name
-    patients: Count = Field(description="how many patients train; the cohort's others validate")
-
-
-class Graded(Closed):
-    """The pool of the modality of interest: halved, each half used in growing, nested amounts."""
-
-    cohort: Name
-    subsets: list[Name] = Field(min_length=1, description="names of the disjoint parts, e.g. A and B")
-    amounts: list[Count] = Field(min_length=1, description="patients, growing; nested: 40 ⊂ 80 ⊂ 120")
-
-    @model_validator(mode="after")
-    def _growing(self) -> "Graded":
-        if sorted(set(self.amounts)) != self.amounts:
-            raise ValueError(f"amounts must grow without repeats, not {self.amounts}")
-        return self
-
-
-class Arms(Closed):
-    """The training sets: assist alone, every graded amount alone (pure), and both together (mixed)."""
-
-    assist: Assist
-    graded: Graded
-
-
-class Site(Closed):
-    """A validation set."""
-
-    cohort: Name
-    title: str
-    part: Literal["other_half", "held_out", "all"] = Field(
-        description="other_half: the half an arm did not train on; held_out: patients outside the pool; all: every one"
-    )
-
-
-class Stage(Closed):
-    """A link of the cascade."""
-
-    structures: list[str] = Field(min_length=1, description="structures of the reference that are foreground")
-    region: Literal["image", "kidney"] = Field(description="what a patch is drawn from")
-    spacing_mm: Spacing = Field(min_length=3, max_length=3, description="grid of the network, R-A-S")
-    patch: tuple[Count, Count, Count] = Field(description="patch in voxels of that grid")
-    steps: Count = Field(description="optimiser steps, the same for every arm")
-    overlap: float = Field(ge=0, lt=1, description="of neighbouring windows in inference; nnU-Net: 0.5")
-    components: Count = Field(description="connected components kept in a prediction (per side where sided)")
-    margin_mm: float = Field(10.0, ge=0, description="region kidney: added around the box")
-    jitter_mm: float = Field(0.0, ge=0, description="region kidney: the box is moved by up to this in training")
-
-
-class Training(Closed):
-    """How every network is trained."""
-
-    batch: Count
-    learning_rate: float = Field(gt=0)
-    weight_decay: float = Field(ge=0)
-    warmup: Probability = Field(description="share of the steps in which the learning rate rises")
-    foreground: Probability = Field(description="share of the patches forced onto foreground")
-    checkpoint_every: Count = Field(description="steps between resumable checkpoints")
-    balance: Literal["natural", "modality"] = Field(
-        description="natural: every case equally often; modality: CT and MR equally often"
-    )
-    precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
-    threads: Count = Field(description="CPU threads per training; part of what makes a run repeatable")
-    augmentation: "Augmentation"
-
-
-class Augmentation(Closed):
-    """Random changes of a training patch; each with its probability and range."""
-
-    affine: Probability
-    rotation_deg: float = Field(ge=0, le=180)
-    scale: float = Field(ge=0, lt=1)
-    noise: Probability
-    noise_sd: float = Field(ge=0)
-    blur: Probability
-    blur_voxels: float = Field(ge=0)
-    brightness: Probability
-    brightness_shift: float = Field(ge=0)
-    contrast: Probability
-    contrast_factor: float = Field(ge=0, lt=1)
-    gamma: Probability
-    gamma_range: tuple[float, float]
-
-
-class Normalisation(Closed):
-    """Modality-wise intensity normalisation; the network gets no modality flag."""
-
-    ct_window_hu: tuple[float, float]
-    mr_percentiles: tuple[float, float]
-
-
-class Analysis(Closed):
-    """What is tested, at which level."""
-
-    alpha: float = Field(gt=0, lt=1)
-    confidence: float = Field(gt=0, lt=1)
-    correction: Literal["holm", "bonferroni", "hochberg", "BH", "BY"]
-    margin_dsc: float = Field(gt=0, lt=1, description="largest loss of DSC that does not matter")
-    hypotheses: Hypotheses = Field(description="what is tested on which table, declared before any score exists")
-    reference_error_ml: float | None = Field(description="volume error of the reference method; null: measured")
-    reference_error_source: str | None
-
-
-class Study(Closed):
-    """A whole study: every fact of the experiment, and nothing about paths of outputs."""
-
-    study: Name = Field(description="name of the study, of its results folder and of its MLflow experiment")
-    scale: Name
-    title: str
-    source: str = Field(description="the paper whose experiment this is")
-    seeds: list[int] = Field(min_length=1, description="one training of every arm and stage per seed")
-    split_seed: int
-    cohorts: dict[Name, Cohort]
-    arms: Arms
-    sites: dict[Name, Site]
-    stages: dict[Name, Stage]
-    targets: list[Literal["kidney", "parenchyma_with_tumour", "parenchyma_without_tumour"]]
-    surface_tolerance_mm: float = Field(gt=0)
-    normalisation: Normalisation
-    model: Plain = Field(description="the network as a Hydra _target_ with its arguments")
-    training: Training
-    analyse: Analysis
-
-    @model_validator(mode="after")
-    def _refers_to_what_exists(self) -> "Study":
-        faults = []
-        users = {"arms.assist": self.arms.assist.cohort, "arms.graded": self.arms.graded.cohort}
-        users |= {f"sites.{name}": site.cohort for name, site in self.sites.items()}
-        for key, cohort in users.items():
-            if cohort not in self.cohorts:
-                faults.append(f"{key}.cohort: no cohort '{cohort}'{nearest(cohort, self.cohorts)}")
-        if len(set(self.seeds)) != len(self.seeds):
-            faults.append(f"seeds: repeated in {self.seeds}")
-        if problem := target_problem(self.model):
-            faults.append(problem)
-        if faults:
-            raise ValueError("; ".join(faults))
-        return self
+# How a value that only the user knows is written.
+EXAMPLES = {
+    "table": "'/data/my_mr/cases.csv'",
+    "labels": "{2: right_kidney, 3: left_kidney}",
+    "title": "'MR of our hospital'",
+}
 
 
 def conf_dir() -> Path:
@@ -215,7 +42,7 @@ def compose(overrides: Sequence[str] = ()) -> Plain:
     """Compose and validate a study.
 
     Args:
-        overrides: Hydra overrides, e.g. ``["study=renal", "scale=smoke", "training.batch=4"]``.
+        overrides: e.g. ``["study=renal", "scale=smoke", "training.batch=4"]``, see :mod:`crossmod.overrides`.
 
     Returns:
         The whole config as plain, JSON-ready values.
@@ -223,20 +50,51 @@ def compose(overrides: Sequence[str] = ()) -> Plain:
     Raises:
         UserError: naming every unknown key with its nearest valid one, and every value out of range.
     """
-    from hydra import compose as hydra_compose
-    from hydra import initialize_config_dir
-    from hydra.errors import HydraException
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
+    refuse_resolvers(dict(override.partition("=")[::2] for override in overrides))
+    values = applied(
+        _files([text for text in overrides if is_choice(text)]), [o for o in overrides if not is_choice(o)]
+    )
+    refuse_resolvers(values)
+    missing = [path for path, value in _leaves(values) if value == "???"]
+    if missing:
+        raise UserError(_incomplete(missing))
     try:
-        with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-            base = hydra_compose("config", [o for o in overrides if re.match(r"(study|scale|model|training)=", o)])
-            _refuse_unknown_keys(overrides, OmegaConf.to_container(base))
-            composed = hydra_compose("config", list(overrides))
-    except (HydraException, OmegaConfBaseException) as error:
+        resolved = OmegaConf.to_container(OmegaConf.create(values), resolve=True)
+    except OmegaConfBaseException as error:
         raise UserError(_explain(error)) from error
-    return validate(OmegaConf.to_container(composed, resolve=True))
+    _refuse_other_names(overrides, resolved)
+    return validate(resolved)
+
+
+def shared_part(study: Plain, overrides: Sequence[str]) -> Plain:
+    """What a study shares with the one that it adds sites to; all of it where it adds to none.
+
+    Args:
+        study: as :func:`compose` returned it.
+        overrides: it was composed with.
+
+    Returns:
+        The study under the other one's name, with the other one's cohorts and sites alone.
+
+    Raises:
+        UserError: if there is no such study, or the arms train on a cohort that it does not have.
+    """
+    if study["adds_to"] is None:
+        return study
+    others = [text for text in overrides if is_choice(text) and not text.startswith("study=")]
+    base = _files([f"study={study['adds_to']}", *others])
+    if base.get("adds_to"):
+        raise UserError(f"adds_to: {study['adds_to']} adds to a study itself; name that one, {base['adds_to']}")
+    for key, arm in study["arms"].items():
+        if arm["cohort"] not in base["cohorts"]:
+            raise UserError(
+                f"arms.{key}.cohort: '{arm['cohort']}' is no cohort of {base['study']}, which trains the arms"
+            )
+    kept = {key: {name: study[key][name] for name in study[key] if name in base[key]} for key in ("cohorts", "sites")}
+    return {**study, **kept, "study": base["study"], "adds_to": None}
 
 
 def validate(values: Plain) -> Plain:
@@ -245,81 +103,66 @@ def validate(values: Plain) -> Plain:
     Raises:
         UserError: listing every fault with its full key.
     """
-    missing = [path for path, value in _leaves(values) if value == "???"]
-    if missing:
-        lines = "\n".join(f'  {path}: must be given, e.g. override="{path}=..."' for path in missing)
-        raise UserError(f"The config is not complete:\n{lines}")
     try:
-        study = Study.model_validate(values)
+        study = Study.model_validate(values).model_dump(mode="json", exclude_none=False)
+        lines = faults(study)
     except ValidationError as error:
-        lines = "\n".join(f"  {line}" for line in faults_of(Study, error, "study"))
-        raise UserError(f"The config is not valid:\n{lines}") from error
-    return study.model_dump(mode="json", exclude_none=False)
+        lines = faults_of(Study, error, "study")
+    if lines:
+        raise UserError("The config is not valid:\n" + "\n".join(f"  {line}" for line in lines))
+    return study
 
 
-def overrides_from_snakemake(config: Plain) -> list[str]:
-    """Turn Snakemake's ``--config`` into Hydra overrides.
+def _files(choices: Sequence[str]) -> Plain:
+    """What the chosen files of ``conf/`` say, references unresolved."""
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
 
-    ``study=renal scale=smoke`` become overrides as they are, ``training='{batch: 4}'`` becomes ``training.batch=4``, and
-    ``override="training.batch=4 stages.kidney.steps=9"`` (Snakemake allows no dots in a key) is split at blanks.
-    """
-    config = dict(config)
-    extra = config.pop("override", None) or []
-    overrides = []
-    for key in ("study", "scale"):
-        if key in config:
-            overrides.append(f"{key}={config.pop(key)}")
-    for key, value in config.items():
-        overrides.extend(_flatten(key, value))
-    return overrides + (extra.split() if isinstance(extra, str) else [str(item) for item in extra])
+    try:
+        with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+            return OmegaConf.to_container(hydra_compose("config", list(choices)))
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(_explain(error)) from error
 
 
-def _flatten(key: str, value: Any) -> list[str]:
-    if isinstance(value, dict):
-        return [line for inner, item in value.items() for line in _flatten(f"{key}.{inner}", item)]
-    if isinstance(value, list | tuple):
-        return [f"{key}=[{','.join(str(item) for item in value)}]"]
-    return [f"{key}={'null' if value is None else value}"]
+def _incomplete(missing: Sequence[str]) -> str:
+    """What only the user knows, and a command line that says it."""
+    given = {path: EXAMPLES.get(path.rpartition(".")[2], "...") for path in missing}
+    lines = [f"  {path}: must be given, e.g. {path}={example}" for path, example in given.items()]
+    together = " ".join(f"{path}={example}" for path, example in given.items())
+    return "\n".join(
+        ["The config is not complete:", *lines, f'All in one, for snakemake --config: override="{together}"']
+    )
 
 
-def _refuse_unknown_keys(overrides: Sequence[str], base: Plain) -> None:
-    """Hydra stops at the first unknown key and says little; say all of them and what was meant."""
-    known = set(_paths(base)) | {"study", "scale", "model", "training"}
-    faults = []
-    for override in overrides:
-        key = override.split("=", 1)[0]
-        if key.startswith(("+", "~")):
-            continue
-        if key not in known:
-            faults.append(f"  {key}: unknown key{nearest(key, known)}")
-    if faults:
-        raise UserError("The config has no such key:\n" + "\n".join(faults))
+def _refuse_other_names(overrides: Sequence[str], values: Plain) -> None:
+    """A study has its file's name: one that inherits another's name would write over its results."""
+    chosen = {"study": "renal"} | dict(o.split("=", 1) for o in overrides if o.startswith(("study=", "scale=")))
+    for key, name in chosen.items():
+        name = name.strip("'\" ")
+        if values.get(key) != name:
+            raise UserError(
+                f"conf/{key}/{name}.yaml says {key}: {values.get(key)}. Write {key}: {name} in it, so that its results get a "
+                "folder of their own; a study that uses the networks of another one names it by adds_to."
+            )
 
 
-def _leaves(values: Plain, prefix: str = "") -> list[tuple[str, Any]]:
-    found: list[tuple[str, Any]] = []
+def _leaves(values: Plain, prefix: str = "") -> Iterator[tuple[str, Any]]:
     for key, value in values.items():
-        found += _leaves(value, f"{prefix}{key}.") if isinstance(value, dict) else [(f"{prefix}{key}", value)]
-    return found
-
-
-def _paths(values: Plain, prefix: str = "") -> list[str]:
-    found = []
-    for key, value in values.items():
-        found.append(f"{prefix}{key}")
         if isinstance(value, dict):
-            found += _paths(value, f"{prefix}{key}.")
-    return found
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
 
 
 def _explain(error: Exception) -> str:
     text = re.sub(r"\s+", " ", str(error)).strip()
-    choices = re.search(r"Could not find '(\w+)/([^']+)'", text)
+    choices = re.search(r"Could not find '(\w+)/([^']*)'", text)
     if choices:
         group, choice = choices.groups()
         options = [path.stem for path in (conf_dir() / group).glob("*.yaml")]
         return f"{group}={choice}: no such {group}{nearest(choice, options)}"
     return f"The config cannot be composed: {text}"
-
-
-Training.model_rebuild()

@@ -2,15 +2,20 @@
 
 import difflib
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal, get_args, get_origin
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+# Whole numbers are not 4.0, "4" or true; numbers are not "4" or true.
+Whole = Annotated[int, Field(strict=True)]
+Number = Annotated[float, Field(strict=True)]
 
 
 class Closed(BaseModel):
-    """A section of a config or plan: no unknown keys, no silent changes of type."""
+    """A section of a config or plan: no unknown keys, no silent changes of type, no number that is NaN or infinite."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 def nearest(word: str, known: Iterable[Any]) -> str:
@@ -29,6 +34,32 @@ def faults_of(model: type[BaseModel], error: ValidationError, whole: str) -> lis
         whole: name of the values as a whole, for faults of no single key.
     """
     return [_sentence(model, fault, whole) for fault in error.errors()]
+
+
+def kind_at(model: type[BaseModel], path: Sequence[str]) -> Any | None:
+    """The type of the value at a path of keys, without its bounds and without null.
+
+    Returns:
+        ``Any`` where everything goes; None where the schema has no such key.
+    """
+    kind: Any = model
+    for key in path:
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            field = kind.model_fields.get(key)
+            kind = None if field is None else _bare(field.annotation)
+        elif kind is not Any:
+            kind = _bare(get_args(kind)[1]) if get_origin(kind) is dict else None
+    return kind
+
+
+def _bare(annotation: Any) -> Any:
+    """A type without its bounds, and without the null it may have."""
+    while get_origin(annotation) in (Annotated, Union, UnionType):
+        parts = [part for part in get_args(annotation) if part is not type(None)]
+        if get_origin(annotation) is not Annotated and len(parts) > 1:
+            break
+        annotation = parts[0]
+    return annotation
 
 
 def _sentence(model: type[BaseModel], fault: dict[str, Any], whole: str) -> str:

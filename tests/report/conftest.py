@@ -193,7 +193,15 @@ def analysis(study: dict) -> dict:
 @pytest.fixture(scope="session")
 def study() -> dict:
     """The config of the renal study, small, with a fourth site of (supposedly) real scans."""
-    return compose(["study=renal_real", "scale=smoke", "cohorts.mr_real.table=cases.csv"])
+    return compose(
+        [
+            "study=renal_real",
+            "scale=smoke",
+            "cohorts.mr_real.table=cases.csv",
+            "cohorts.mr_real.title=real",
+            "cohorts.mr_real.labels={1: kidney}",
+        ]
+    )
 
 
 @pytest.fixture(scope="session")

@@ -73,7 +73,11 @@ def test_a_real_site_is_added_without_training_again(study, tmp_path):
         source = next(iter(sorted((cohort / kind).iterdir())))
         (tmp_path / f"{kind[:-1]}.nii.gz").write_bytes(source.read_bytes())
     assert record["simulated"]
-    ran = study.would_run("study=renal_real", f"override=cohorts.mr_real.table={table}")
-    assert "train" not in ran
-    assert "split" not in ran
-    assert (ran["cohort"], ran["prepare"], ran["predict"], ran["evaluate"]) == (1, 1, 13, 13)
+    values = {"table": table, "title": "mine", "labels": "{1: parenchyma}"}
+    ran = study.would_run(
+        "study=renal_real", "override=" + " ".join(f"cohorts.mr_real.{k}={v}" for k, v in values.items())
+    )
+    assert ran == {
+        **{"cohort": 1, "check": 1, "prepare": 1, "site": 1, "audit": 1, "predict": 13, "evaluate": 13},
+        **AFTER_SCORES,
+    }

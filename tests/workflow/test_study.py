@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from urllib.parse import unquote
 
 import nibabel as nib
 import numpy as np
@@ -74,13 +75,14 @@ def test_any_job_can_be_repeated_by_hand(study):
     study.snakemake("--config", "scale=smoke", "--touch")
 
 
-# Stands before `crossmod` in the PATH: a training that reaches its fifth step takes the whole workflow with it, as a power
-# failure would.
-POWER_FAILURE = """#!{python}
-import os, signal, sys
-from crossmod import cli
+# Stands before the project's own package: a training that reaches its fifth step takes the whole workflow with it, as a
+# power failure would.
+POWER_FAILURE = """
+import sys
 
-if sys.argv[1] == "train":
+if sys.argv[:1] and sys.argv[0].endswith("crossmod") and "train" in sys.argv[1:2]:
+    import os, signal
+
     os.environ.pop("CROSSMOD_WARM", None)  # this process is to train, and to fail
     from crossmod.train.loop import Curve
 
@@ -89,7 +91,6 @@ if sys.argv[1] == "train":
             os.killpg(os.getpgid(0), signal.SIGKILL)
 
     Curve.on_train_batch_start = die
-cli.main()
 """
 
 
@@ -114,17 +115,30 @@ def test_a_fourth_real_site_from_scans_to_the_page(branch, real_data, tmp_path):
     rows = [f"chaos-{n},{n},MR,fs-t2,chaos,image_{n}.nii.gz,label_{n}.nii.gz" for n in numbers]
     table = tmp_path / "cases.csv"
     table.write_text("\n".join(["case,patient,modality,sequence,site,image,label", *rows]) + "\n")
-    given = f"override=cohorts.mr_real.table={table} cohorts.mr_real.root={real_data / 'chaos_t2spir'}"
+    labels = "{1: liver, 2: right_kidney, 3: left_kidney, 4: spleen}"
+    values = {"table": table, "root": real_data / "chaos_t2spir", "title": "Real MR (CHAOS)", "labels": labels}
+    given = "override=" + " ".join(f"cohorts.mr_real.{key}={value}" for key, value in values.items())
+    before = {path: path.read_bytes() for path in branch.results.rglob("*") if path.is_file() and path.suffix != ".log"}
     said = branch.snakemake("--config", "study=renal_real", "scale=smoke", given).stdout
     assert "train " not in said, "the networks are those of the renal study"
-    scores = pd.read_csv(branch.results / "analyse/scores.csv")
+    assert {path: path.read_bytes() for path in before} == before, "and its results stay as they are"
+    results = branch.folder / "results/renal_real/smoke"
+    hashes = {
+        json.loads((folder / "analyse/record.json").read_text())["plan_sha256"] for folder in (branch.results, results)
+    }
+    assert len(hashes) == 2, "a family of more sites is another family"
+    scores = pd.read_csv(results / "analyse/scores.csv")
     real = scores[scores["site"] == "mr_real"]
     assert not real["simulated"].any()
     assert scores.loc[scores["site"] != "mr_real", "simulated"].all()
     assert set(real["target"]) == {"kidney"}, "whose parenchyma was drawn by nobody is not scored"
     assert real["arm"].nunique() == 13
     assert (real.groupby("arm")["case"].nunique() == len(scans)).all()
-    assert "Real MR (CHAOS)" in (branch.results / "report/index.html").read_text()
+    page = (results / "report/index.html").read_text()
+    assert "Real MR (CHAOS)" in page
+    links = set(re.findall(r'href="(\.\./[^"#]+)"', page))
+    assert any(link.startswith("../../../renal/smoke/evaluate/") for link in links)
+    assert all((results / "report" / unquote(link)).exists() for link in links)
 
 
 def test_sigkill_in_a_training_changes_no_table(study, tmp_path):
@@ -134,10 +148,8 @@ def test_sigkill_in_a_training_changes_no_table(study, tmp_path):
     for path in ("train/mrB004/kidney", "predict/mrB004", "evaluate/mrB004", "analyse", "report"):
         shutil.rmtree(study.results / path)
     (study.results / "track.json").unlink()
-    program = tmp_path / "crossmod"
-    program.write_text(POWER_FAILURE.format(python=sys.executable))
-    program.chmod(0o755)
-    environment = {**study.environment, "PATH": f"{tmp_path}{os.pathsep}{study.environment['PATH']}"}
+    (tmp_path / "sitecustomize.py").write_text(POWER_FAILURE)
+    environment = {**study.environment, "PYTHONPATH": f"{tmp_path}{os.pathsep}{study.environment['PYTHONPATH']}"}
     command = [sys.executable, "-m", "snakemake", "--cores", "2", "--config", "scale=smoke"]
     killed = subprocess.run(
         command, cwd=study.folder, env=environment, start_new_session=True, capture_output=True, check=False
@@ -174,10 +186,12 @@ def test_the_commands_of_the_readme_start(bare, root, tmp_path):
         ["make", "-n", "reproduce", "weights"], cwd=root, capture_output=True, text=True, check=True
     ).stdout
     commands = [line for line in made.splitlines() if line.startswith("snakemake")]
-    commands += re.findall(r"^snakemake .*$", (root / "README.md").read_text(), re.MULTILINE)
+    commands += re.findall(r'^snakemake (?:[^"\n]|"[^"]*")*$', (root / "README.md").read_text(), re.MULTILINE)
     assert len(commands) >= 4
+    assert any("study=renal_real" in command for command in commands)
     table = tmp_path / "cases.csv"
-    table.write_text("case,patient,modality,image,label\n")
+    table.write_text("case,patient,modality,image,label\na,p,MR,a.nii.gz,a.nii.gz\n")
+    (tmp_path / "a.nii.gz").touch()
     for command in commands:
         command = command.replace("/data/my_mr/cases.csv", str(table))
         done = subprocess.run(

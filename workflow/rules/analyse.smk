@@ -1,16 +1,14 @@
 # analyse: rows → tests, intervals, agreement.
-SCORES = expand(
-    f"{R}/evaluate/{{arm}}/seed{{seed}}/{{site}}.csv",
-    arm=ARMS,
-    seed=SEEDS,
-    site=SITE_COHORTS,
-)
+SCORES = of_sites("evaluate/{arm}/seed{seed}/{site}.csv")
 
 ANALYSIS = {
     "arms": list(ARMS.values()),
-    "sites": [{"name": site["name"], "title": site["title"]} for site in SITES],
+    "sites": [
+        {"name": site["name"], "title": site["title"]} for site in SITES.values()
+    ],
     "targets": STUDY["targets"],
     "seed": STUDY["split_seed"],
+    "seeds": SEEDS,
     **STUDY["analyse"],
 }
 
@@ -22,7 +20,7 @@ rule analyse:
         folder=directory(f"{R}/analyse"),
         job=f"{R}/analyse.job.json",
     log:
-        f"{LOGS}/analyse.log",
+        f"{R}/logs/analyse.log",
     conda:
         "../../environment.yml"
     params:
@@ -36,4 +34,4 @@ rule analyse:
     message:
         "analyse: testing what the rows of every arm and site say"
     shell:
-        "crossmod analyse {params.job:q} 2>&1 | tee {log}"
+        "crossmod analyse {params.job:q} 2>&1 | tee {log:q}"

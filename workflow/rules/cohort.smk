@@ -5,10 +5,10 @@ rule cohort:
     input:
         cohort_inputs,
     output:
-        folder=directory(f"{R}/cohort/{{cohort}}"),
-        job=f"{R}/cohort/{{cohort}}.job.json",
+        folder=directory(f"{HOME}/cohort/{{cohort}}"),
+        job=f"{HOME}/cohort/{{cohort}}.job.json",
     log:
-        f"{LOGS}/cohort/{{cohort}}.log",
+        f"{HOME}/logs/cohort/{{cohort}}.log",
     # All cores, and first: a job of many threads otherwise waits until every core falls idle at once.
     priority: 10
     conda:
@@ -20,28 +20,23 @@ rule cohort:
     message:
         "cohort {wildcards.cohort}: making and checking its cases"
     shell:
-        "crossmod cohort {params.job:q} --threads {threads} 2>&1 | tee {log}"
+        "crossmod cohort {params.job:q} --threads {threads} 2>&1 | tee {log:q}"
 
 
 rule check:
     input:
-        folders("cohort", COHORTS),
+        lambda wildcards: folders("cohort", STUDIES[wildcards.study]["cohorts"]),
     output:
-        check=f"{R}/cohort/check.csv",
-        job=f"{R}/cohort/check.job.json",
+        check=f"{HOME}/cohort/check.csv",
+        job=f"{HOME}/cohort/check.job.json",
     log:
-        f"{LOGS}/cohort/check.log",
+        f"{HOME}/logs/cohort/check.log",
     conda:
         "../../environment.yml"
     params:
-        job=job(
-            "cohort.check",
-            {"cohorts": folders("cohort", COHORTS)},
-            {"check": f"{R}/cohort/check.csv", "job": f"{R}/cohort/check.job.json"},
-            {},
-        ),
+        job=check_job,
         code=source_digest("crossmod.cohort.check"),
     message:
         "cohort: looking for duplicates and for patients in two places, over all cohorts"
     shell:
-        "crossmod cohort {params.job:q} 2>&1 | tee {log}"
+        "crossmod cohort {params.job:q} 2>&1 | tee {log:q}"

@@ -2,32 +2,54 @@
 import fcntl
 import os
 import re
+import shlex
 import sys
 from collections import Counter
 from pathlib import Path
 
-from crossmod import design, warm
-from crossmod.config import compose, overrides_from_snakemake
+from crossmod import design, finished, given, warm
+from crossmod.config import compose, shared_part
 from crossmod.job import Job, UserError
-from crossmod.time_left import StudyProgress
+from crossmod.overrides import overrides_from_snakemake
 from crossmod.source import source_digest
+from crossmod.time_left import StudyProgress
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
+# Jobs call the `crossmod` of the Python that runs this workflow, whatever the shell's PATH knows.
+os.environ.update(
+    PATH=os.pathsep.join(
+        [os.path.dirname(sys.executable), os.environ.get("PATH", os.defpath)]
+    )
+)
+
+REPLACE = str(config.get("replace", False)).lower()
+if REPLACE not in ("true", "false"):
+    raise WorkflowError(f"replace={REPLACE}: true or false is needed.")
 try:
-    STUDY = compose(overrides_from_snakemake(config))
+    OVERRIDES = overrides_from_snakemake(
+        {key: value for key, value in config.items() if key != "replace"},
+        workflow.config_settings.config_args,
+    )
+    STUDY = compose(OVERRIDES)
+    # What is shared with another study lies in that one's folder, and is never made twice.
+    SHARED = shared_part(STUDY, OVERRIDES)
+    # All tables are read here: a fault that Snakemake met in an input function would leave an old report standing as if it were new.
+    TABLES = given.look(STUDY)
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
-R = f"results/{STUDY['study']}/{STUDY['scale']}"
-STORE = f"results/{STUDY['study']}/mlflow/store.json"
-LOGS = f"{R}/logs"
+SCALE = STUDY["scale"]
+STUDIES = {study["study"]: study for study in (SHARED, STUDY)}
+HOME = f"results/{{study}}/{SCALE}"  # of whatever belongs to one cohort or site
+B = f"results/{SHARED['study']}/{SCALE}"  # trainings, and cohorts and sites that are shared
+R = f"results/{STUDY['study']}/{SCALE}"  # further cohorts and sites, analysis and report
+STORE = f"results/{SHARED['study']}/mlflow/store.json"
 
 ARMS = {arm.name: arm.record() for arm in design.arms(STUDY)}
-SITES = design.site_records(STUDY)
+SITES = {site["name"]: site for site in design.site_records(STUDY)}
 COHORTS = list(STUDY["cohorts"])
 TRAINING_COHORTS = design.training_cohorts(STUDY)
-SITE_COHORTS = {site["name"]: [site["cohort"]] for site in SITES}
 STAGES = list(STUDY["stages"])
 SEEDS = STUDY["seeds"]
 
@@ -35,8 +57,9 @@ SEEDS = STUDY["seeds"]
 wildcard_constraints:
     arm="|".join(re.escape(arm) for arm in ARMS),
     cohort="|".join(re.escape(cohort) for cohort in COHORTS),
-    site="|".join(re.escape(site["name"]) for site in SITES),
+    site="|".join(re.escape(site) for site in SITES),
     stage="|".join(re.escape(stage) for stage in STAGES),
+    study="|".join(re.escape(study) for study in STUDIES),
     seed=r"\d+",
 
 
@@ -50,26 +73,81 @@ def section(*keys):
     return {key: STUDY[key] for key in keys}
 
 
+def home(wildcards):
+    """The results folder that a job writes into."""
+    return HOME.format(study=wildcards.study)
+
+
+def home_of(kind, name):
+    """The results folder of a cohort or site: the other study's where it is shared."""
+    return B if name in SHARED[kind] else R
+
+
 def folders(step, cohorts):
     """The folders of some cohorts, as one step wrote them."""
-    return [f"{R}/{step}/{cohort}" for cohort in cohorts]
+    return [f"{home_of('cohorts', cohort)}/{step}/{cohort}" for cohort in cohorts]
+
+
+def of_sites(pattern):
+    """The files of every arm, seed and site, by a pattern of their place in a results folder."""
+    return [
+        f"{home_of('sites', site)}/{pattern.format(arm=arm, seed=seed, site=site)}"
+        for arm in ARMS
+        for seed in SEEDS
+        for site in SITES
+    ]
 
 
 def hold_the_study():
-    """One workflow per study and scale at a time. The lock dies with its process, however it dies."""
-    path = Path(R) / ".running"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle = path.open("w")
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise WorkflowError(
-            f"Another snakemake is running this study in {R}; wait for it, or stop it."
-        ) from None
-    return handle
+    """One workflow per study and scale at a time. The locks die with their process, however it dies."""
+    for folder in dict.fromkeys((B, R)):
+        path = Path(folder) / ".running"
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle = path.open("w")
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise WorkflowError(
+                f"Another snakemake is running this study in {folder}; wait for it, or stop it."
+            ) from None
+        except OSError as error:
+            raise WorkflowError(
+                f"{folder}: cannot be written to ({error}). If results is a link, the folder it leads to must exist."
+            ) from None
+        LOCKS.append(handle)
 
 
 LOCKS = []
+
+
+REPLACED = finished.replaced(Path(R), STUDY)
+UNDERMINED = finished.undermined(Path(B), SHARED) if B != R else []
+if workflow.is_main_process and (REPLACED or UNDERMINED):
+    told = {
+        f"{R} holds a finished report of another config; a run replaces it:": REPLACED,
+        f"{B} holds a finished report, and this study would change what it rests on:": UNDERMINED,
+    }
+    for what, changes in told.items():
+        if changes:
+            logger.warning(f"{what}\n{finished.listed(changes)}")
+
+
+def spare_the_finished():
+    """Refuse to replace a finished report unless asked to, and keep a copy then."""
+    if UNDERMINED:
+        raise WorkflowError(
+            f"Nothing was run, so that the report in {B} stays true. Give the overrides that {SHARED['study']} was run with, or run "
+            f"{SHARED['study']} with these first."
+        )
+    if REPLACED and REPLACE != "true":
+        raise WorkflowError(
+            f"Nothing was run, so that the report in {R} stays as it is. To replace it, add replace=true after --config (its tables "
+            f"are copied to {R}/replaced first); to have both, give the new one a study of its own: a file in conf/study."
+        )
+    if REPLACED:
+        kept = finished.keep(Path(R), finished.config_of(Path(R)))
+        logger.warning(f"The report that this run replaces is kept in {kept}.")
+
 
 # Core-seconds of a job at scale laptop on the machine of the README: a first guess for the time left.
 USUAL_S = {
@@ -92,7 +170,8 @@ def jobs_to_run():
 
 
 onstart:
-    LOCKS.append(hold_the_study())
+    hold_the_study()
+    spare_the_finished()
     jobs = jobs_to_run()
     logger.addHandler(StudyProgress(jobs, workflow.cores, USUAL_S))
     # One job alone loads what it needs no faster that way.
@@ -105,10 +184,12 @@ onstart:
 
 onsuccess:
     if Path(f"{R}/report/index.html").is_file():
-        crossmod = os.path.relpath(Path(sys.executable).with_name("crossmod"))
+        crossmod = shlex.quote(
+            os.path.relpath(Path(sys.executable).with_name("crossmod"))
+        )
         print(
             f"── report: {R}/report/index.html",
-            f"── runs: {crossmod} ui --study {STUDY['study']}",
+            f"── runs: {crossmod} ui --study {SHARED['study']}",
             f"── a scan of your own: {crossmod} measure scan.nii.gz",
             sep="\n",
             file=sys.stderr,

@@ -1,13 +1,13 @@
 # evaluate: masks and references → one row per case and target.
 rule evaluate:
     input:
-        predictions=f"{R}/predict/{{arm}}/seed{{seed}}/{{site}}",
+        predictions=f"{HOME}/predict/{{arm}}/seed{{seed}}/{{site}}",
         cohorts=site_cohorts,
     output:
-        scores=f"{R}/evaluate/{{arm}}/seed{{seed}}/{{site}}.csv",
-        job=f"{R}/evaluate/{{arm}}/seed{{seed}}/{{site}}.job.json",
+        scores=f"{HOME}/evaluate/{{arm}}/seed{{seed}}/{{site}}.csv",
+        job=f"{HOME}/evaluate/{{arm}}/seed{{seed}}/{{site}}.job.json",
     log:
-        f"{LOGS}/evaluate/{{arm}}.seed{{seed}}.{{site}}.log",
+        f"{HOME}/logs/evaluate/{{arm}}.seed{{seed}}.{{site}}.log",
     conda:
         "../../environment.yml"
     params:
@@ -16,4 +16,4 @@ rule evaluate:
     message:
         "evaluate {wildcards.arm} on {wildcards.site}, seed {wildcards.seed}"
     shell:
-        "crossmod evaluate {params.job:q} 2>&1 | tee {log}"
+        "crossmod evaluate {params.job:q} 2>&1 | tee {log:q}"

@@ -4,15 +4,8 @@
 # cohort
 def cohort_inputs(wildcards):
     """Files that a cohort is made from: a change of the user's table, or of a scan in it, reruns the step."""
-    settings = STUDY["cohorts"][wildcards.cohort]
-    if settings["source"] != "folder":
-        return []
-    from crossmod.cohort.folder import listed_files
-
-    try:
-        return [str(path) for path in listed_files(settings["table"], settings["root"])]
-    except UserError as error:
-        raise WorkflowError(f"cohorts.{wildcards.cohort}.table: {error}") from None
+    table = TABLES.get(wildcards.cohort)
+    return [] if table is None else table.files
 
 
 def cohort_job(wildcards):
@@ -25,8 +18,8 @@ def cohort_job(wildcards):
         "cohort",
         {},
         {
-            "folder": f"{R}/cohort/{wildcards.cohort}",
-            "job": f"{R}/cohort/{wildcards.cohort}.job.json",
+            "folder": f"{home(wildcards)}/cohort/{wildcards.cohort}",
+            "job": f"{home(wildcards)}/cohort/{wildcards.cohort}.job.json",
         },
         {
             "name": wildcards.cohort,
@@ -40,14 +33,24 @@ def cohort_code(wildcards):
     return source_digest(f"crossmod.cohort.{source}", "crossmod.cohort.check")
 
 
+def check_job(wildcards):
+    stem = f"{home(wildcards)}/cohort/check"
+    return job(
+        "cohort.check",
+        {"cohorts": folders("cohort", STUDIES[wildcards.study]["cohorts"])},
+        {"check": f"{stem}.csv", "job": f"{stem}.job.json"},
+        {},
+    )
+
+
 # prepare
 def prepare_job(wildcards):
     return job(
         "prepare",
-        {"cohort": f"{R}/cohort/{wildcards.cohort}"},
+        {"cohort": f"{home(wildcards)}/cohort/{wildcards.cohort}"},
         {
-            "folder": f"{R}/prepare/{wildcards.cohort}",
-            "job": f"{R}/prepare/{wildcards.cohort}.job.json",
+            "folder": f"{home(wildcards)}/prepare/{wildcards.cohort}",
+            "job": f"{home(wildcards)}/prepare/{wildcards.cohort}.job.json",
         },
         {"stages": GRIDS, **section("normalisation")},
     )
@@ -55,21 +58,50 @@ def prepare_job(wildcards):
 
 # split
 def site_job(wildcards):
-    (site,) = [site for site in SITES if site["name"] == wildcards.site]
+    site = SITES[wildcards.site]
+    stem = f"{home(wildcards)}/split/{wildcards.site}"
     return job(
         "split.site",
         {
-            "training": f"{R}/split/training.json",
-            "cohort": f"{R}/cohort/{site['cohort']}",
+            "training": f"{B}/split/training.json",
+            "cohort": site_cohorts(wildcards)[0],
         },
-        {
-            "site": f"{R}/split/{wildcards.site}.json",
-            "job": f"{R}/split/{wildcards.site}.job.json",
-        },
+        {"site": f"{stem}.json", "job": f"{stem}.job.json"},
         {
             "site": {key: site[key] for key in ("name", "cohort", "part")},
             "arms": list(ARMS.values()),
         },
+    )
+
+
+def site_cohorts(wildcards):
+    """The folder of the cohort that a site validates on."""
+    return folders("cohort", [SITES[wildcards.site]["cohort"]])
+
+
+def site_files(study):
+    """Site → who it validates on, for the sites of one study."""
+    return {
+        site: f"{home_of('sites', site)}/split/{site}.json"
+        for site in STUDIES[study]["sites"]
+    }
+
+
+def audit_job(wildcards):
+    folder = f"{home(wildcards)}/split"
+    return job(
+        "split.audit",
+        {
+            "training": f"{B}/split/training.json",
+            "sites": site_files(wildcards.study),
+            "cohorts": folders("cohort", STUDIES[wildcards.study]["cohorts"]),
+        },
+        {
+            "splits": f"{folder}/splits.json",
+            "audit": f"{folder}/audit.csv",
+            "job": f"{folder}/splits.job.json",
+        },
+        {"arms": list(ARMS.values())},
     )
 
 
@@ -79,7 +111,7 @@ LEARNT = ("structures", "region", "spacing_mm", "patch", "steps", "jitter_mm")
 
 
 def train_paths(wildcards):
-    folder = f"{R}/train/{wildcards.arm}/{wildcards.stage}/seed{wildcards.seed}"
+    folder = f"{B}/train/{wildcards.arm}/{wildcards.stage}/seed{wildcards.seed}"
     return {
         "weights": f"{folder}/model.safetensors",
         "history": f"{folder}/history.csv",
@@ -95,7 +127,7 @@ def train_inputs(wildcards):
         if cohort in ARMS[wildcards.arm]["patients"]
     ]
     return {
-        "training": f"{R}/split/training.json",
+        "training": f"{B}/split/training.json",
         "prepared": folders("prepare", cohorts),
     }
 
@@ -104,7 +136,7 @@ def train_job(wildcards):
     return job(
         "train",
         {**train_inputs(wildcards), "store": STORE},
-        {**train_paths(wildcards), "resume": f"{R}/train/.resume"},
+        {**train_paths(wildcards), "resume": f"{B}/train/.resume"},
         {
             "arm": ARMS[wildcards.arm],
             "stage": wildcards.stage,
@@ -114,7 +146,7 @@ def train_job(wildcards):
                 }
             },
             "seed": int(wildcards.seed),
-            "tags": section("study", "scale"),
+            "tags": {"study": SHARED["study"], "scale": SCALE},
             **section("model", "training"),
         },
     )
@@ -122,13 +154,12 @@ def train_job(wildcards):
 
 # predict
 def predict_inputs(wildcards):
-    cohorts = SITE_COHORTS[wildcards.site]
     return {
-        "site": f"{R}/split/{wildcards.site}.json",
-        "cohorts": folders("cohort", cohorts),
-        "prepared": folders("prepare", cohorts),
+        "site": f"{home(wildcards)}/split/{wildcards.site}.json",
+        "cohorts": site_cohorts(wildcards),
+        "prepared": folders("prepare", [SITES[wildcards.site]["cohort"]]),
         **{
-            stage: f"{R}/train/{wildcards.arm}/{stage}/seed{wildcards.seed}/model.safetensors"
+            stage: f"{B}/train/{wildcards.arm}/{stage}/seed{wildcards.seed}/model.safetensors"
             for stage in STAGES
         },
     }
@@ -136,7 +167,7 @@ def predict_inputs(wildcards):
 
 def predict_job(wildcards):
     inputs = predict_inputs(wildcards)
-    folder = f"{R}/predict/{wildcards.arm}/seed{wildcards.seed}/{wildcards.site}"
+    folder = f"{home(wildcards)}/predict/{wildcards.arm}/seed{wildcards.seed}/{wildcards.site}"
     return job(
         "predict",
         {"weights": {stage: inputs.pop(stage) for stage in STAGES}, **inputs},
@@ -164,12 +195,13 @@ def predict_job(wildcards):
 
 # evaluate
 def evaluate_job(wildcards):
-    stem = f"{R}/evaluate/{wildcards.arm}/seed{wildcards.seed}/{wildcards.site}"
+    place = f"{wildcards.arm}/seed{wildcards.seed}/{wildcards.site}"
+    stem = f"{home(wildcards)}/evaluate/{place}"
     return job(
         "evaluate",
         {
-            "predictions": f"{R}/predict/{wildcards.arm}/seed{wildcards.seed}/{wildcards.site}",
-            "cohorts": folders("cohort", SITE_COHORTS[wildcards.site]),
+            "predictions": f"{home(wildcards)}/predict/{place}",
+            "cohorts": site_cohorts(wildcards),
         },
         {"scores": f"{stem}.csv", "job": f"{stem}.job.json"},
         {
@@ -181,19 +213,20 @@ def evaluate_job(wildcards):
     )
 
 
-def site_cohorts(wildcards):
-    return folders("cohort", SITE_COHORTS[wildcards.site])
-
-
 # track
 def training_results(arm, seed):
-    base = f"{arm}/seed{seed}"
+    def scored(pattern):
+        return [
+            f"{home_of('sites', site)}/{pattern.format(f'{arm}/seed{seed}/{site}')}"
+            for site in SITES
+        ]
+
     return {
         "runs": {
-            stage: f"{R}/train/{arm}/{stage}/seed{seed}/run.json" for stage in STAGES
+            stage: f"{B}/train/{arm}/{stage}/seed{seed}/run.json" for stage in STAGES
         },
-        "scores": [f"{R}/evaluate/{base}/{site}.csv" for site in SITE_COHORTS],
-        "predictions": [f"{R}/predict/{base}/{site}" for site in SITE_COHORTS],
+        "scores": scored("evaluate/{}.csv"),
+        "predictions": scored("predict/{}"),
     }
 
 
@@ -225,7 +258,7 @@ def notebook_job(wildcards):
         {
             "study": {
                 key: design.published(STUDY)[key]
-                for key in ("sites", "cohorts", "arms", "analyse")
+                for key in ("adds_to", "sites", "cohorts", "arms", "analyse")
             }
         },
     )

@@ -7,14 +7,14 @@ GRIDS = {
 
 rule prepare:
     input:
-        cohort=f"{R}/cohort/{{cohort}}",
+        cohort=f"{HOME}/cohort/{{cohort}}",
         # Order, not content: nothing is prepared before every cohort is found faultless.
-        check=ancient(f"{R}/cohort/check.csv"),
+        check=ancient(f"{HOME}/cohort/check.csv"),
     output:
-        folder=directory(f"{R}/prepare/{{cohort}}"),
-        job=f"{R}/prepare/{{cohort}}.job.json",
+        folder=directory(f"{HOME}/prepare/{{cohort}}"),
+        job=f"{HOME}/prepare/{{cohort}}.job.json",
     log:
-        f"{LOGS}/prepare/{{cohort}}.log",
+        f"{HOME}/logs/prepare/{{cohort}}.log",
     # All cores, and first: a job of many threads otherwise waits until every core falls idle at once.
     priority: 10
     conda:
@@ -26,4 +26,4 @@ rule prepare:
     message:
         "prepare {wildcards.cohort}: orienting, resampling and normalising its scans"
     shell:
-        "crossmod prepare {params.job:q} --threads {threads} 2>&1 | tee {log}"
+        "crossmod prepare {params.job:q} --threads {threads} 2>&1 | tee {log:q}"

@@ -27,7 +27,7 @@ rule notebook:
         figures=directory(f"{R}/report/figures/{{notebook}}"),
         job=f"{R}/report/notebooks/{{notebook}}.job.json",
     log:
-        f"{LOGS}/report/{{notebook}}.log",
+        f"{R}/logs/report/{{notebook}}.log",
     conda:
         "../../environment.yml"
     params:
@@ -36,7 +36,7 @@ rule notebook:
     message:
         "report: executing the notebook {wildcards.notebook}"
     shell:
-        "crossmod report {params.job:q} 2>&1 | tee {log}"
+        "crossmod report {params.job:q} 2>&1 | tee {log:q}"
 
 
 rule report:
@@ -54,7 +54,7 @@ rule report:
         claim=f"{R}/report/claim.md",
         job=f"{R}/report/index.job.json",
     log:
-        f"{LOGS}/report/page.log",
+        f"{R}/logs/report/page.log",
     conda:
         "../../environment.yml"
     params:
@@ -81,7 +81,7 @@ rule report:
     message:
         "report: writing the page"
     shell:
-        "crossmod report {params.job:q} 2>&1 | tee {log}"
+        "crossmod report {params.job:q} 2>&1 | tee {log:q}"
 
 
 rule number_audit:
@@ -92,7 +92,7 @@ rule number_audit:
         audit=f"{R}/report/audit.csv",
         job=f"{R}/report/audit.job.json",
     log:
-        f"{LOGS}/report/audit.log",
+        f"{R}/logs/report/audit.log",
     conda:
         "../../environment.yml"
     params:
@@ -106,4 +106,4 @@ rule number_audit:
     message:
         "audit: recomputing every number of the page from the rows of every arm and site"
     shell:
-        "crossmod report {params.job:q} 2>&1 | tee {log}"
+        "crossmod report {params.job:q} 2>&1 | tee {log:q}"

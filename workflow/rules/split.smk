@@ -1,16 +1,15 @@
 # split: tables of cases → patient-disjoint training arms and validation sites.
-SITE_FILES = {site: f"{R}/split/{site}.json" for site in SITE_COHORTS}
 
 
 rule split:
     input:
         cohorts=folders("cohort", TRAINING_COHORTS),
-        check=ancient(f"{R}/cohort/check.csv"),
+        check=ancient(f"{B}/cohort/check.csv"),
     output:
-        training=f"{R}/split/training.json",
-        job=f"{R}/split/training.job.json",
+        training=f"{B}/split/training.json",
+        job=f"{B}/split/training.job.json",
     log:
-        f"{LOGS}/split/training.log",
+        f"{B}/logs/split/training.log",
     conda:
         "../../environment.yml"
     params:
@@ -18,8 +17,8 @@ rule split:
             "split",
             {"cohorts": folders("cohort", TRAINING_COHORTS)},
             {
-                "training": f"{R}/split/training.json",
-                "job": f"{R}/split/training.job.json",
+                "training": f"{B}/split/training.json",
+                "job": f"{B}/split/training.job.json",
             },
             {"arms": STUDY["arms"], "seed": STUDY["split_seed"]},
         ),
@@ -27,18 +26,18 @@ rule split:
     message:
         "split: drawing the training patients of every arm"
     shell:
-        "crossmod split {params.job:q} 2>&1 | tee {log}"
+        "crossmod split {params.job:q} 2>&1 | tee {log:q}"
 
 
 rule site:
     input:
-        training=f"{R}/split/training.json",
+        training=f"{B}/split/training.json",
         cohort=site_cohorts,
     output:
-        site=f"{R}/split/{{site}}.json",
-        job=f"{R}/split/{{site}}.job.json",
+        site=f"{HOME}/split/{{site}}.json",
+        job=f"{HOME}/split/{{site}}.job.json",
     log:
-        f"{LOGS}/split/{{site}}.log",
+        f"{HOME}/logs/split/{{site}}.log",
     conda:
         "../../environment.yml"
     params:
@@ -47,39 +46,26 @@ rule site:
     message:
         "split: placing the cases of site {wildcards.site}"
     shell:
-        "crossmod split {params.job:q} 2>&1 | tee {log}"
+        "crossmod split {params.job:q} 2>&1 | tee {log:q}"
 
 
 rule audit:
     input:
-        training=f"{R}/split/training.json",
-        sites=SITE_FILES.values(),
-        cohorts=folders("cohort", COHORTS),
+        training=f"{B}/split/training.json",
+        sites=lambda wildcards: site_files(wildcards.study).values(),
+        cohorts=lambda wildcards: folders("cohort", STUDIES[wildcards.study]["cohorts"]),
     output:
-        splits=f"{R}/split/splits.json",
-        audit=f"{R}/split/audit.csv",
-        job=f"{R}/split/splits.job.json",
+        splits=f"{HOME}/split/splits.json",
+        audit=f"{HOME}/split/audit.csv",
+        job=f"{HOME}/split/splits.job.json",
     log:
-        f"{LOGS}/split/audit.log",
+        f"{HOME}/logs/split/audit.log",
     conda:
         "../../environment.yml"
     params:
-        job=job(
-            "split.audit",
-            {
-                "training": f"{R}/split/training.json",
-                "sites": SITE_FILES,
-                "cohorts": folders("cohort", COHORTS),
-            },
-            {
-                "splits": f"{R}/split/splits.json",
-                "audit": f"{R}/split/audit.csv",
-                "job": f"{R}/split/splits.job.json",
-            },
-            {"arms": list(ARMS.values())},
-        ),
+        job=audit_job,
         code=source_digest("crossmod.split"),
     message:
         "split: looking for leaks between training and validation"
     shell:
-        "crossmod split {params.job:q} 2>&1 | tee {log}"
+        "crossmod split {params.job:q} 2>&1 | tee {log:q}"

@@ -6,7 +6,7 @@ TRACKED = f"{R}/track.json"
 rule track:
     input:
         runs=expand(
-            f"{R}/train/{{arm}}/{{stage}}/seed{{seed}}/run.json",
+            f"{B}/train/{{arm}}/{{stage}}/seed{{seed}}/run.json",
             arm=ARMS,
             stage=STAGES,
             seed=SEEDS,
@@ -17,7 +17,7 @@ rule track:
     output:
         tracked=TRACKED,
     log:
-        f"{LOGS}/track.log",
+        f"{R}/logs/track.log",
     conda:
         "../../environment.yml"
     params:
@@ -26,4 +26,4 @@ rule track:
     message:
         "track: final metrics and worst cases of every training into MLflow"
     shell:
-        "crossmod track {params.job:q} 2>&1 | tee {log}"
+        "crossmod track {params.job:q} 2>&1 | tee {log:q}"

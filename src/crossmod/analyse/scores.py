@@ -50,6 +50,7 @@ class Plan:
         reference_error_source: where that number comes from.
         confidence: level of the intervals.
         seed: of the bootstrap.
+        seeds: of the trainings that are declared.
         hypotheses: table → hypotheses tested on it, see :class:`crossmod.analyse.declared.Hypotheses`.
     """
 
@@ -63,6 +64,7 @@ class Plan:
     reference_error_source: str | None = None
     confidence: float = 0.95
     seed: int = 0
+    seeds: list[int] = field(default_factory=list)
     hypotheses: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
     @classmethod
@@ -80,7 +82,7 @@ class Plan:
             raise UserError(
                 f"Settings of the analyse step: {error}. Expected arms (name, strategy, amount, subset), sites (name), "
                 "targets, and optionally alpha, correction, confidence, margin_dsc, hypotheses, reference_error_ml, "
-                "reference_error_source, seed."
+                "reference_error_source, seed, seeds."
             ) from error
         if len({name for name, *_ in known}) < len(known):
             raise UserError(f"settings.arms: a name stands twice among {some((k[0] for k in known), 20)}.")

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from crossmod import job as jobs
 from crossmod.analyse.declared import Hypotheses
-from crossmod.analyse.plan import AnalysisPlan, Tested, digest_of, families_of, run_plan
+from crossmod.analyse.plan import AnalysisPlan, Tested, families_of, run_plan
 from crossmod.analyse.scores import CELL, COLUMNS, Plan, read_scores
 from crossmod.analyse.strategies import (
     INCOMPLETE_COLUMNS,
@@ -91,7 +91,7 @@ def analyse(scores: pd.DataFrame, plan: Plan) -> Analysis:
     tested["volumes"] = Tested({"volumes": volumes}, volume_rows)
     hypotheses = {name: table for found in tested.values() for name, table in found.tables.items()}
     record = {
-        **{"plan_sha256": digest_of(list(declared.values())), "correction": plan.correction, "alpha": plan.alpha},
+        **{"plan_sha256": digest_of(plan, declared), "correction": plan.correction, "alpha": plan.alpha},
         "families": families_of({name: table for name, table in hypotheses.items() if name != "volumes"}),
     }
     return Analysis(tables, tested, notes(scores, tables, hypotheses, plan), record)
@@ -108,6 +108,13 @@ def declared_plans(plan: Plan) -> dict[str, AnalysisPlan]:
     except ValidationError as error:
         lines = "\n".join(f"  {line}" for line in faults_of(Hypotheses, error, "hypotheses"))
         raise jobs.UserError(f"The study's hypotheses are not valid:\n{lines}") from error
+
+
+def digest_of(plan: Plan, declared: dict[str, AnalysisPlan]) -> str:
+    """SHA-256 of what is tested and of what a family is made of: another hypothesis, margin, arm, site, target or seed is another hash."""
+    family = {"arms": plan.arms, "sites": plan.sites, "targets": plan.targets, "seeds": plan.seeds}
+    plans = {table: analysis.model_dump(mode="json") for table, analysis in declared.items()}
+    return jobs.digest({"plans": plans, "family": family}, 64)
 
 
 def _tested(

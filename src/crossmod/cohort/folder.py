@@ -28,7 +28,8 @@ def write_cohort(name: str, folder: Path, settings: dict[str, Any], threads: int
         folder: existing folder to write into.
         settings: ``table`` (CSV; columns case, patient, modality, image, label must be there, label may be empty; sequence,
             site, tumour_side, sex, age are optional; further columns are left out, for they may name a patient), ``labels``
-            (value → structure) and optionally ``root`` (folder that paths are relative to; by default the table's own).
+            (value → structure) and optionally ``root`` (folder that paths are relative to; by default the table's own) and
+            ``modality`` (CT or MR: what every scan must be).
         threads: unused, nothing is converted.
 
     Raises:
@@ -46,6 +47,7 @@ def write_cohort(name: str, folder: Path, settings: dict[str, Any], threads: int
             f"cohort {name}: columns of its table that results do not need are left out: {', '.join(left_out)}",
             file=sys.stderr,
         )
+    refuse(_other_modality(name, cases, settings.get("modality")), str(table))
     order = {patient: number for number, patient in enumerate(cases["patient"].map(_folded).unique(), start=1)}
     cases["patient"] = [f"{name}-P{order[_folded(patient)]:04d}" for patient in cases["patient"]]
     write_table(
@@ -131,6 +133,15 @@ def _exists(path: Path) -> bool:
         return path.exists()
     except OSError:
         return False  # Its name is too long; the check says so.
+
+
+def _other_modality(name: str, cases: pd.DataFrame, wanted: str | None) -> list[str]:
+    """Scans of the other modality than the cohort's, where it has one."""
+    cure = f"if it is meant, set cohorts.{name}.modality to it, or to null for both"
+    other = cases[cases["modality"].isin({"CT", "MR"} - {wanted})] if wanted else cases[:0]
+    return [
+        f"case '{row.case}': modality is {row.modality}, the cohort's is {wanted}; {cure}" for row in other.itertuples()
+    ]
 
 
 def _folded(patient: str) -> str:

@@ -77,9 +77,9 @@ def write_cohort(name: str, folder: Path, settings: dict[str, Any], threads: int
     Raises:
         UserError: if a setting or the recipe is wrong, naming the key and its range.
     """
-    plan = _checked(name, settings, threads)
-    seeds = [case_seed(plan.seed, index) for index in range(plan.cases)]
-    recipes, population = _recipes(plan, seeds), parse_population(plan.population)
+    if threads < 1:
+        raise UserError(f"cohort {name}: threads = {threads}: at least one worker is needed")
+    plan, seeds, recipes, population = planned(name, settings)
     for part in ("images", "labels"):
         (folder / part).mkdir(parents=True, exist_ok=True)
     tasks = [
@@ -98,6 +98,17 @@ def write_cohort(name: str, folder: Path, settings: dict[str, Any], threads: int
             "labels": {str(value): label for value, label in LABELS.items()},
         },
     )
+
+
+def planned(name: str, settings: dict[str, Any]) -> tuple[CohortSettings, list[int], list[Recipe], Population]:
+    """Who is to be simulated and how: settings, the seed and the recipe of each patient, and whom they are drawn from.
+
+    Raises:
+        UserError: if a setting, the recipe or the population is wrong, naming the key and its range.
+    """
+    plan = _checked(name, settings)
+    seeds = [case_seed(plan.seed, index) for index in range(plan.cases)]
+    return plan, seeds, _recipes(plan, seeds), parse_population(plan.population)
 
 
 def case_seed(seed: int, index: int) -> int:
@@ -127,9 +138,7 @@ def _recipes(plan: CohortSettings, seeds: list[int]) -> list[Recipe]:
     return recipes
 
 
-def _checked(name: str, settings: dict[str, Any], threads: int) -> CohortSettings:
-    if threads < 1:
-        raise UserError(f"cohort {name}: threads = {threads}: at least one worker is needed")
+def _checked(name: str, settings: dict[str, Any]) -> CohortSettings:
     try:
         return CohortSettings.model_validate(settings)
     except ValidationError as error:

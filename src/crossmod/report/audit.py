@@ -96,8 +96,10 @@ def page_again(results: Path, scores: Sequence[str | Path], settings: Plain, stu
     plan = Plan.of(settings)
     found = analyse(read_scores(scores, plan), plan)
     with tempfile.TemporaryDirectory() as place:
-        again = Path(place) / results.name
+        again = Path(place) / results.parent.name / results.name
         (again / "analyse").mkdir(parents=True)
+        if study.get("adds_to"):
+            (Path(place) / study["adds_to"]).symlink_to(results.parents[1] / study["adds_to"])
         for child in results.iterdir():
             if child.name != "analyse":
                 (again / child.name).symlink_to(child)

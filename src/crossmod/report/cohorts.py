@@ -26,7 +26,7 @@ def cohorts_of(results: Results) -> list[Cohort]:
         for name in part
     }
     order = [*results.study.get("cohorts", {}), *sorted(used)]
-    return [read_cohort(results.root / "cohort" / name) for name in dict.fromkeys(order) if name in used]
+    return [read_cohort(results.place(f"cohort/{name}")) for name in dict.fromkeys(order) if name in used]
 
 
 def cohort_table(cohorts: list[Cohort]) -> pd.DataFrame:

@@ -76,9 +76,9 @@ def view(results: Results, unit: pd.Series) -> View:
     Raises:
         UserError: if the prediction or the case is gone.
     """
-    folder = results.root / "predict" / unit["arm"] / f"seed{unit['seed']}" / unit["site"]
+    folder = results.place(f"predict/{unit['arm']}/seed{unit['seed']}/{unit['site']}")
     row = _index_row(folder, unit["case"])
-    cohort = read_cohort(results.root / "cohort" / row["cohort"])
+    cohort = read_cohort(results.place(f"cohort/{row['cohort']}"))
     case = cohort.cases.set_index("case").loc[unit["case"]]
     image = read_scan(cohort.root / case["image"])
     labels = labels_on_image_grid(read_scan(cohort.root / case["label"]), image)

@@ -1,5 +1,6 @@
 """The walk from each number to its files, and the software that made them."""
 
+import os
 from dataclasses import dataclass
 from importlib import metadata
 from platform import python_version
@@ -35,8 +36,8 @@ class Walk:
 
 def link(results: Results, path: str, text: str) -> Link:
     """A link from ``report/index.html`` to a path relative to the results."""
-    exists = (results.root / path).exists()
-    return Link(text, quote(f"../{path}") if exists else "")
+    place = results.place(path)
+    return Link(text, quote(os.path.relpath(place, results.root / "report")) if place.exists() else "")
 
 
 def walks(results: Results) -> list[Walk]:

@@ -81,7 +81,7 @@ class Results:
 
     Attributes:
         root: ``results/<study>/<scale>``, with the folders of the steps.
-        study: the study's config; only gives sites their titles here, may be empty.
+        study: the study's config; gives sites their titles, and names the study whose results are shared; may be empty.
     """
 
     root: Path
@@ -89,6 +89,14 @@ class Results:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "root", Path(self.root))
+
+    def place(self, name: str) -> Path:
+        """Where a file or folder of the results lies: in this study's folder, or in that of the study it adds sites to."""
+        other = self.study.get("adds_to")
+        own = self.root / name
+        if other is None or own.exists():
+            return own
+        return self.root.parents[1] / other / self.root.name / name
 
     def table(self, name: str) -> pd.DataFrame:
         """A table of the analyse step, arms, sites and targets as ordered categories.
@@ -187,7 +195,7 @@ class Results:
         return json.loads(self._existing(name).read_text(encoding="utf-8"))
 
     def _existing(self, name: str) -> Path:
-        path = self.root / name
+        path = self.place(name)
         if not path.is_file():
             raise UserError(f"{path}: no such file; run the step '{name.split('/')[0]}' of this study first.")
         return path

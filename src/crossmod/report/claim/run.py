@@ -85,7 +85,7 @@ class Run:
 
     def table_if_any(self, path: str) -> pd.DataFrame | None:
         """A CSV of the results, or None where there is none."""
-        file = self.results.root / path
+        file = self.results.place(path)
         return read_own(file, TEXT) if file.is_file() else None
 
 
