@@ -3,7 +3,7 @@
 import pytest
 
 from crossmod.config import compose
-from crossmod.design import arms, default_arm
+from crossmod.design import arms, default_arm, published
 
 
 @pytest.fixture(scope="module")
@@ -31,3 +31,11 @@ def test_shares_of_mr_are_the_papers(study):
 
 def test_default_arm_is_mixed_and_largest(study):
     assert default_arm(study) == "ct116+mrA120"
+
+
+def test_a_published_config_has_no_paths_of_the_machine(study):
+    assert published(study) == study  # simulated patients have none
+    here = {"source": "folder", "table": "/home/me/cases.csv", "root": "/home/me", "title": "mine"}
+    shown = published(study | {"cohorts": study["cohorts"] | {"own": here}})
+    assert shown["cohorts"]["own"] == {"source": "folder", "table": None, "root": None, "title": "mine"}
+    assert shown["cohorts"] | {"own": here} == study["cohorts"] | {"own": here}

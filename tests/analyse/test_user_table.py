@@ -150,6 +150,7 @@ def test_per_cent_in_all_rows_is_a_scale_of_its_own(read):
 
 def test_missing_values_are_empty_and_other_outcomes_may_have_any_range(read):
     assert read(cell(""))["dsc"].isna().sum() == 1
+    read(SCORES.assign(dsc=SCORES.dsc - 0.9).rename(columns={"dsc": "dsc_gain"}), outcome="dsc_gain")
     renamed = SCORES.rename(columns={"dsc": "hd95_mm"})
     read(renamed.assign(hd95_mm=renamed.hd95_mm * 100 - 85), outcome="hd95_mm")
 
@@ -267,3 +268,9 @@ def test_the_tests_come_out_the_same(tmp_path, make):
     assert (row["n"], round(row["mean_difference"], 5)) == (24, -0.01455)
     for path in (tmp_path / "plain").rglob("*.csv"):
         assert path.read_bytes() == (tmp_path / "other" / path.relative_to(tmp_path / "plain")).read_bytes()
+
+
+def test_a_table_without_a_plan_is_told_what_it_lacks(tmp_path):
+    (tmp_path / "scores.csv").write_text(CSV)
+    done = CliRunner().invoke(app, ["analyse", str(tmp_path / "scores.csv")])
+    assert isinstance(done.exception, UserError) and "name it with --plan" in str(done.exception)

@@ -16,8 +16,9 @@ from crossmod.job import UserError
 
 # ASSUME: a subject with such a name is no subject but a row that sums up the others.
 _SUMMARY = re.compile(r"(grand ?)?(mean|average|avg|median|std|stdev|sd|total|sum)s?(\s*[(:±].*)?", re.IGNORECASE)
-# ASSUME: columns with such a word in their name hold overlaps, from 0 to 1 or in per cent.
+# ASSUME: columns with such a word in their name hold overlaps, from 0 to 1 or in per cent, unless they name a change.
 _OVERLAP = re.compile(r"(?<![a-z])(dsc|dice|iou|jaccard|nsd)(?![a-z])", re.IGNORECASE)
+_CHANGE = re.compile(r"diff|delta|gain|change|loss|log|Δ", re.IGNORECASE)
 # ASSUME: nothing that is measured on a scan is larger; sums of squares of such numbers would overflow.
 _MOST = 1e15
 
@@ -182,7 +183,9 @@ def _refuse_text_covariates(
 def _refuse_mixed_scales(path: Path, texts: pd.DataFrame, table: pd.DataFrame, plan: AnalysisPlan) -> None:
     """Refuse overlaps that are fractions in some rows and per cent in others, and margins of the other scale."""
     for hypothesis in plan.hypotheses:
-        for column in filter(_OVERLAP.search, hypothesis.measured(plan)):
+        for column in hypothesis.measured(plan):
+            if not _OVERLAP.search(column) or _CHANGE.search(column):
+                continue
             values = selected(hypothesis, table, True)[column].dropna()
             _refuse_outside(path, texts, column, values, plan)
             margin = getattr(hypothesis, "margin", None) if isinstance(hypothesis, NonInferiorityOf) else None
