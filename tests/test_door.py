@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crossmod.cli import run_job
-from crossmod.door import admit
+from crossmod.door import admitted
 from crossmod.job import Job, UserError, write_json
 
 RECIPE = {"modality": "CT", "spacing_mm": [6.0, 6.0, 8.0]}
@@ -81,8 +81,9 @@ def test_a_job_edited_in_its_own_place_replaces_nothing(here):
 def test_a_job_does_not_leave_the_working_folder(here, tmp_path, target, key):
     (here / "link").symlink_to(tmp_path)
     outputs = {"folder": "results/a", "job": "results/a.job.json"} | {key: target}
-    with pytest.raises(UserError, match=rf"outputs\.{key}: .*(working folder|no path)"):
-        admit(Job("cohort", {}, outputs, {}))
+    job = Job("cohort", {}, outputs, {})
+    with pytest.raises(UserError, match=rf"outputs\.{key}: .*(working folder|no path)"), admitted(job):
+        pass
     assert not (here / "results").exists()
 
 
@@ -139,7 +140,8 @@ def test_only_the_project_s_notebooks_are_executed(here, notebook):
 def test_any_path_is_inside_or_refused(value):
     job = Job("cohort", {}, {"folder": value}, {})
     try:
-        admit(job)
+        with admitted(job):
+            pass
     except UserError:
         return
     assert ".." not in value.split("/")

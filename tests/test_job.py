@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from crossmod.job import Job, UserError, canonical, digest, whole
+from crossmod.job import Job, UserError, canonical, digest, read_json, whole
 
 
 def test_job_survives_its_json():
@@ -30,6 +30,45 @@ def test_job_loads_from_file_and_text(tmp_path):
 def test_broken_job_says_what_is_expected(text):
     with pytest.raises(UserError, match="Not a job description"):
         Job.from_json(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"step": 1, "inputs": {}, "outputs": {}, "settings": {}}',
+        '{"step": "train", "inputs": [], "outputs": {}, "settings": {}}',
+        '{"step": "train", "inputs": {}, "outputs": null, "settings": {}}',
+        '{"a": ' * 100_000,
+        '{"step": ' + "9" * 5000 + "}",
+    ],
+)
+def test_a_job_of_other_kinds_says_what_is_expected(text):
+    with pytest.raises(UserError, match="Not a job description"):
+        Job.from_json(text)
+
+
+def test_a_job_file_that_is_no_text_is_a_message(tmp_path):
+    (tmp_path / "job.json").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(UserError, match="no text in UTF-8"):
+        Job.load(tmp_path / "job.json")
+    with pytest.raises(UserError, match="no such job file"):
+        Job.load("a\0b")
+
+
+def test_a_key_that_a_job_lacks_is_told_at_any_depth():
+    job = Job.from_json('{"step": "s", "inputs": {"a": {"b": 1}}, "outputs": {}, "settings": {}}')
+    with pytest.raises(UserError, match="no key 'c' where it needs one, beside b"):
+        job.inputs["a"]["c"]
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"[" * 100_000])
+def test_a_file_that_is_no_json_is_a_message(tmp_path, content):
+    path = tmp_path / "x.json"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"x\.json: no JSON"):
+        read_json(path)
+    with pytest.raises(UserError, match="no such file"):
+        read_json(tmp_path / "none.json")
 
 
 def test_missing_job_file_is_named(tmp_path):

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from crossmod.door import admit
+from crossmod.door import admitted
 from crossmod.job import Job, UserError, write_json
 from crossmod.machine import trouble
 from crossmod.warm import elsewhere
@@ -55,16 +55,16 @@ def run_job(step: str, source: str, threads: int) -> None:
     job = Job.load(source, threads)
     if job.step.split(".")[0] != step or job.step not in STEPS:
         raise UserError(f"This job belongs to `crossmod {job.step.split('.')[0]}`, not to `crossmod {step}`.")
-    admit(job)
     module, function, _ = STEPS[job.step]
     try:
-        getattr(importlib.import_module(module), function)(job)
-        if "job" in job.outputs:
-            write_json(job.outputs["job"], json.loads(job.to_json()))
+        with admitted(job):
+            getattr(importlib.import_module(module), function)(job)
+            if "job" in job.outputs:
+                write_json(job.outputs["job"], json.loads(job.to_json()))
     except UserError:
         raise
     except Exception as error:
-        problem = trouble(error, Path(next(iter(job.outputs.values()), ".")))
+        problem = trouble(error, Path(str(next(iter(job.outputs.values()), "."))))
         if problem is None:
             raise
         raise UserError(problem) from error

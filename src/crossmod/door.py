@@ -4,7 +4,10 @@ A job file can be edited, or come from somebody else. Whatever stands where such
 user's own.
 """
 
+import contextlib
 import json
+import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,28 +18,41 @@ ADDED_TO = ("resume",)  # a folder that a job adds to; nothing in it is replaced
 NOTEBOOKS = Path("notebooks")
 
 
-def admit(job: Job) -> None:
+@contextlib.contextmanager
+def admitted(job: Job) -> Iterator[None]:
     """Refuse a job that would replace what crossmod did not make, or leave the working folder; else note what it makes.
 
-    The note is a hidden file beside the job's record: a job that was edited to write elsewhere finds none there.
+    The note is a hidden file beside the job's record: a job that was edited to write elsewhere finds none there. It is written before
+    the work, so that a killed job can be repeated; of a job that fails it keeps what the job has made.
 
     Raises:
         UserError: naming the output, and what to do.
     """
     _refuse_foreign_code(job)
     outputs = {key: _inside(f"outputs.{key}", value) for key, value in job.outputs.items()}
-    if not outputs:
+    replaced = {key: path for key, path in outputs.items() if key not in ADDED_TO}
+    if not replaced:
+        yield
         return
-    record = outputs.get("job") or next(iter(outputs.values()))
+    record = replaced.get("job") or next(iter(replaced.values()))
     note = record.with_name(f".{record.name}.made")
     made = _made(note)
-    for key, path in outputs.items():
-        if key not in ADDED_TO and path.as_posix() not in made and not _is_free(path) and not _is_record_of(path, job):
+    for key, path in replaced.items():
+        if path.as_posix() not in made and not _is_free(path) and not _is_record_of(path, job):
             raise UserError(
                 f"outputs.{key}: {path} exists already, and it is not known to be made by this job, so it is not replaced. "
                 "Move it away, or let the job write elsewhere."
             )
-    write_json(note, {"step": job.step, "made": sorted(path.as_posix() for path in outputs.values())})
+    _write(note, job, replaced.values())
+    try:
+        yield
+    except BaseException:
+        _write(note, job, (path for path in replaced.values() if not _is_free(path)))
+        raise
+
+
+def _write(note: Path, job: Job, made: Iterable[Path]) -> None:
+    write_json(note, {"step": job.step, "made": sorted(path.as_posix() for path in made)})
 
 
 def _refuse_foreign_code(job: Job) -> None:
@@ -56,7 +72,7 @@ def _inside(key: str, value: Any) -> Path:
     leads_out = ".." in path.parts or (path.is_absolute() and not path.is_relative_to(here))
     if not leads_out:
         path = path.relative_to(here) if path.is_absolute() else path
-        leads_out = path.parts[:1] != (RESULTS,) and not (here / path).resolve().is_relative_to(here)
+        leads_out = path.parts[:1] != (RESULTS,) and not Path(os.path.realpath(here / path)).is_relative_to(here)
     if leads_out or not path.parts:
         raise UserError(
             f"{key}: {value} does not lie inside the working folder {here}. Let the job write into it; `{RESULTS}` may be a link to "

@@ -133,7 +133,12 @@ def whole(path: str | Path) -> Iterator[Path]:
 def write_json(path: str | Path, value: Any) -> None:
     """Write a plain value as readable JSON, whole or not at all."""
     with whole(path) as partial:
-        partial.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        partial.write_text(as_text(value), encoding="utf-8")
+
+
+def as_text(value: Any) -> str:
+    """A plain value as readable JSON."""
+    return json.dumps(value, indent=2, sort_keys=True) + "\n"
 
 
 def _clear(path: Path) -> None:

@@ -18,7 +18,7 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
 from filelock import FileLock
 
-from crossmod.job import UserError, read_json, write_json
+from crossmod.job import UserError, as_text, read_json, write_json
 
 DATABASE = "mlflow.db"
 RECORD = "store.json"
@@ -121,8 +121,9 @@ def _opened(folder: Path, study: str) -> tuple[Any, str]:
                 client.create_experiment(study, artifact_location=_artifacts(folder, study)) if found is None else ""
             )
     found_id = found.experiment_id if found else found_id
-    if not (folder / RECORD).is_file():
-        write_json(folder / RECORD, {"experiment": study, "experiment_id": found_id})
+    record, path = {"experiment": study, "experiment_id": found_id}, folder / RECORD
+    if not path.is_file() or path.read_bytes() != as_text(record).encode():
+        write_json(path, record)
     return client, found_id
 
 
