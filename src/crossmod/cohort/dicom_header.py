@@ -1,6 +1,8 @@
 """What the DICOM files of a folder state: each tag that a volume hangs on is there, can be read, and is a sound value."""
 
+import math
 import warnings
+from collections.abc import MutableSequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,6 +73,12 @@ def slice_headers(folder: Path) -> list[SliceHeader]:
         raise ScanError(
             folder, "the folder cannot be read", error.strerror or str(error), "Ask for the right to read it."
         ) from error
+    with warnings.catch_warnings():  # pydicom warns of much that is refused here by name
+        warnings.simplefilter("ignore")
+        return _headers_of(folder, files)
+
+
+def _headers_of(folder: Path, files: list[Path]) -> list[SliceHeader]:
     found, broken = [], []
     for file in files:
         dataset, problem = _dataset(file)
@@ -92,8 +100,7 @@ def _dataset(file: Path) -> tuple[Any, str]:
     if not file.is_file():
         return None, "a link that leads nowhere, or no file" if _meant_as_slice(file, b"") else ""
     try:
-        with file.open("rb") as opened, warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with file.open("rb") as opened:
             start = opened.read(1024)
             if not _meant_as_slice(file, start):
                 return None, ""
@@ -127,96 +134,92 @@ def _is_text(start: bytes) -> bool:
 
 
 def _stated(file: Path, dataset: Any) -> SliceHeader:
-    _refuse_kind(file, dataset)
-    missing = [tag for tag in _PLACES if not _value(file, dataset, tag)]
+    tags = _Tags(file, dataset)
+    _refuse_kind(tags)
+    missing = [tag for tag in _PLACES if not tags[tag]]
     if missing:
         cure = "Remove the file if it is a localiser or a report; otherwise export the series again."
         raise ScanError(file, "the slice does not state where it lies", f"no {', '.join(missing)}", cure)
-    orientation, corner, spacing = (numbers(file, dataset, tag, count) for tag, count in _PLACES.items())
+    orientation, corner, spacing = (tags.numbers(tag, count) for tag, count in _PLACES.items())
     if min(spacing) <= 0:
-        value = f"PixelSpacing is {_written(dataset, 'PixelSpacing')}"
-        raise ScanError(file, "the slice does not state its pixel size", value, _EXPORT)
+        raise ScanError(file, "the slice does not state its pixel size", tags.written("PixelSpacing"), _EXPORT)
     row, column = orientation[:3], orientation[3:]
     lengths = [abs(np.linalg.norm(axis) - 1) for axis in (row, column)]
     if max(*lengths, abs(np.dot(row, column))) > _ROUNDING_COSINE:
-        value = f"ImageOrientationPatient is {_written(dataset, 'ImageOrientationPatient')}"
+        value = tags.written("ImageOrientationPatient")
         raise ScanError(file, "rows and columns are not at right angles, or not directions", value, _EXPORT)
-    size = int(numbers(file, dataset, "Columns", 1)[0]), int(numbers(file, dataset, "Rows", 1)[0])
-    modality, series = (str(_value(file, dataset, tag) or "").strip() for tag in ("Modality", "SeriesInstanceUID"))
-    rescaled = "RescaleSlope" in dataset or "RescaleIntercept" in dataset
-    return SliceHeader(file, modality, series, size, row, column, corner, (spacing[1], spacing[0]), rescaled)
+    return SliceHeader(
+        file,
+        modality=str(tags["Modality"] or "").strip(),
+        series=str(tags["SeriesInstanceUID"] or "").strip(),
+        size=(int(tags.numbers("Columns", 1)[0]), int(tags.numbers("Rows", 1)[0])),
+        row=row,
+        column=column,
+        corner_mm=corner,
+        spacing_mm=(spacing[1], spacing[0]),
+        rescaled=any(tags[tag] not in (None, "") for tag in ("RescaleSlope", "RescaleIntercept")),
+    )
 
 
-def _refuse_kind(file: Path, dataset: Any) -> None:
+def _refuse_kind(tags: "_Tags") -> None:
     """Refuse pictures, several frames in one file, and stored values that are not turned into the scanner's by two numbers."""
-    frames, colours = (_number(file, dataset, tag, 1) for tag in ("NumberOfFrames", "SamplesPerPixel"))
+    frames, colours = tags.number("NumberOfFrames", 1), tags.number("SamplesPerPixel", 1)
     if frames > 1:
         cure = "Convert it to NIfTI (for instance with dcm2niix) and give that file."
-        raise ScanError(file, "an enhanced multi-frame DICOM", f"{frames:g} frames in one file", cure)
+        raise ScanError(tags.file, "an enhanced multi-frame DICOM", f"{frames:g} frames in one file", cure)
     if colours != 1:
-        raise ScanError(file, "not a grey-level image", f"{colours:g} colours", "Remove screenshots.")
-    shown = str(_value(file, dataset, "PhotometricInterpretation") or "MONOCHROME2").strip()
-    if shown != "MONOCHROME2":
+        raise ScanError(tags.file, "not a grey-level image", f"{colours:g} colours", "Remove screenshots.")
+    if str(tags["PhotometricInterpretation"] or "MONOCHROME2").strip() != "MONOCHROME2":
         cure = "Export the series with PhotometricInterpretation MONOCHROME2, where high values are bright."
-        raise ScanError(
-            file,
-            "grey levels are inverted or looked up in a palette",
-            f"PhotometricInterpretation is {printable(shown)}",
-            cure,
-        )
-    if _value(file, dataset, "ModalityLUTSequence"):
+        value = tags.written("PhotometricInterpretation")
+        raise ScanError(tags.file, "grey levels are inverted or looked up in a palette", value, cure)
+    if tags["ModalityLUTSequence"]:
         cure = "Export the series with RescaleSlope and RescaleIntercept instead."
-        raise ScanError(
-            file, "stored values are looked up in a table, which is not supported", "ModalityLUTSequence", cure
-        )
-    if _number(file, dataset, "RescaleSlope", 1) == 0:
-        raise ScanError(file, "the slice has lost its values", "RescaleSlope is 0", _EXPORT)
-    _number(file, dataset, "RescaleIntercept", 0)
+        raise ScanError(tags.file, "stored values are looked up in a table", "ModalityLUTSequence", cure)
+    tags.number("RescaleIntercept", 0)
+    if tags.number("RescaleSlope", 1) == 0:
+        raise ScanError(tags.file, "the slice has lost its values", tags.written("RescaleSlope"), _EXPORT)
 
 
-def _number(file: Path, dataset: Any, tag: str, default: float) -> float:
-    return numbers(file, dataset, tag, 1)[0] if _value(file, dataset, tag) not in (None, "") else default
+class _Tags:
+    """The tags of a file, each as pydicom converts it, or None; a tag that cannot be converted is refused by its name."""
 
+    def __init__(self, file: Path, dataset: Any) -> None:
+        self.file, self._dataset = file, dataset
+        self._values = {tag: self._converted(tag) for tag in _TAGS}
 
-def numbers(file: Path, dataset: Any, tag: str, count: int) -> tuple[float, ...]:
-    """The numbers of a tag.
+    def __getitem__(self, tag: str) -> Any:
+        return self._values[tag]
 
-    Raises:
-        ScanError: if they are not ``count`` finite ones.
-    """
-    try:
-        found = np.atleast_1d(np.array(_value(file, dataset, tag), dtype=float))
-    except (ValueError, TypeError) as error:
-        raise _not_numbers(file, dataset, tag) from error
-    if found.shape != (count,) or not np.isfinite(found).all():
-        raise _not_numbers(file, dataset, tag)
-    return tuple(float(number) for number in found)
+    def _converted(self, tag: str) -> Any:
+        try:
+            return self._dataset.get(tag)
+        except Exception as error:  # pydicom raises many kinds
+            raise self._unusable(tag) from error
 
+    def number(self, tag: str, default: float) -> float:
+        """The number of a tag, and the default where there is none."""
+        return default if self[tag] in (None, "") else self.numbers(tag, 1)[0]
 
-def _value(file: Path, dataset: Any, tag: str) -> Any:
-    """A tag as pydicom converts it, or None.
+    def numbers(self, tag: str, count: int) -> tuple[float, ...]:
+        """The numbers of a tag, which are ``count`` finite ones."""
+        try:
+            found = tuple(map(float, self[tag] if isinstance(self[tag], MutableSequence) else [self[tag]]))
+        except (ValueError, TypeError) as error:
+            raise self._unusable(tag) from error
+        if len(found) != count or not all(map(math.isfinite, found)):
+            raise self._unusable(tag)
+        return found
 
-    Raises:
-        ScanError: if it cannot.
-    """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return dataset.get(tag)
-    except Exception as error:  # pydicom raises many kinds
-        raise _not_numbers(file, dataset, tag) from error
+    def written(self, tag: str) -> str:
+        """A tag and what the file writes there."""
+        element = self._dataset.get_item(tag)
+        value = getattr(element, "value", element)
+        if isinstance(value, bytes):
+            value = value.decode("latin-1")
+        text = value if isinstance(value, str) else "\\".join(map(str, np.atleast_1d(np.array(value, dtype=object))))
+        return f"{tag} is {printable(text.strip(' ' + chr(0))) or 'empty'}"
 
-
-def _not_numbers(file: Path, dataset: Any, tag: str) -> ScanError:
-    cure = "Mend the tag (numbers have a decimal point, and several are set apart by a backslash), or export the series again."
-    return ScanError(file, f"the tag {tag} cannot be used", f"{tag} is {_written(dataset, tag)}", cure)
-
-
-def _written(dataset: Any, tag: str) -> str:
-    """A tag as the file writes it."""
-    element = dataset.get_item(tag)
-    value = getattr(element, "value", element)
-    if isinstance(value, bytes):
-        value = value.decode("latin-1")
-    text = value if isinstance(value, str) else "\\".join(map(str, np.atleast_1d(np.array(value, dtype=object))))
-    return printable(text.strip(" \0")) or "empty"
+    def _unusable(self, tag: str) -> ScanError:
+        cure = "Mend the tag (numbers have a decimal point, and several are set apart by a backslash), or export the series again."
+        return ScanError(self.file, f"the tag {tag} cannot be used", self.written(tag), cure)
