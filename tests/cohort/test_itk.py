@@ -1,4 +1,4 @@
-"""NRRD and MetaImage files: what the header states decides, compressed voxels are checked, other folders are not read."""
+"""NRRD and MetaImage files: what the header states decides, voxels are checked, other folders are not read."""
 
 import gzip
 import itertools

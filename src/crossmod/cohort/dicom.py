@@ -27,12 +27,12 @@ def read_series(folder: str | Path) -> Scan:
     """Read the one series in a folder; files that are not DICOM images are passed over.
 
     Returns:
-        The scan: (X, Y, Z) with X along rows, Y down columns, Z along the slice normal; rescale slope and intercept applied
-        slice by slice; float32 unless all values are whole numbers of 16 bits, then int16.
+        The scan: (X, Y, Z) with X along rows, Y down columns, Z along the slice normal; rescale slope and intercept
+        applied slice by slice; float32 unless all values are whole numbers of 16 bits, then int16.
 
     Raises:
-        ScanError: if the folder holds no image, several series, several slices at one place, a gap, corners that do not lie on a line,
-            or a slice that cannot be read or states something impossible.
+        ScanError: if the folder holds no image, several series, several slices at one place, a gap,
+            corners that do not lie on a line, or a slice that cannot be read or states something impossible.
     """
     folder = Path(folder)
     headers = slice_headers(folder)
@@ -146,7 +146,9 @@ def _refuse_jumps(folder: Path, slices: list[Slice]) -> None:
     # ASSUME: scanners' rounding of a corner stays below a tenth of the step between slices.
     if off.max() > 0.1 * (positions[-1] - positions[0]) / (len(slices) - 1):
         first = slices[int(np.argmax(off))].file.name
-        value = f"the corner of {first} lies {off.max():.4g} mm beside the line from the first slice to the last (ImagePositionPatient)"
+        value = (
+            f"the corner of {first} (ImagePositionPatient) lies {off.max():.4g} mm beside the line of first and last"
+        )
         cure = "Two series share the folder, or the positions were damaged: export the whole series again."
         raise ScanError(folder, "slices are shifted against each other", value, cure)
 

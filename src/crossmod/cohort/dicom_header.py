@@ -1,4 +1,4 @@
-"""What the DICOM files of a folder state: each tag that a volume hangs on is there, can be read, and is a sound value."""
+"""What DICOM files state: each tag that a volume hangs on is there, can be read, and has a sound value."""
 
 import math
 import warnings
@@ -88,7 +88,7 @@ def _headers_of(folder: Path, files: list[Path]) -> list[SliceHeader]:
             found.append((file, dataset))
     if broken:
         value = f"{len(broken)} of {len(broken) + len(found)}, the first is {broken[0]}"
-        cure = "Copy or export the series again; a volume of the slices that are left would be wrong. Remove what is no slice."
+        cure = "Copy or export the series again: what is left would give a wrong volume. Remove what is no slice."
         raise ScanError(folder, "there are slices that cannot be read", value, cure)
     return [_stated(file, dataset) for file, dataset in found]
 
@@ -120,8 +120,9 @@ def _dataset(file: Path) -> tuple[Any, str]:
 
 
 def _meant_as_slice(file: Path, start: bytes) -> bool:
-    # ASSUME: a file is meant as a slice if it begins as DICOM files do or is called .dcm, .dicom or .ima; if its name has no suffix, or one
-    # of digits, as scanners export them, then too, unless it holds text. Hidden files and other suffixes (.txt, .xml, .png) are none.
+    # ASSUME: a file is meant as a slice if it begins as DICOM files do or is called .dcm, .dicom or .ima; if its name
+    # has no suffix, or one of digits, as scanners export them, then too, unless it holds text. Hidden files and other
+    # suffixes (.txt, .xml, .png) are none.
     suffixes = [suffix.lower() for suffix in file.suffixes]
     if start[128:132] == b"DICM" or any(suffix in _SLICE_SUFFIXES for suffix in suffixes):
         return True
@@ -162,7 +163,7 @@ def _stated(file: Path, dataset: Any) -> SliceHeader:
 
 
 def _refuse_kind(tags: "_Tags") -> None:
-    """Refuse pictures, several frames in one file, and stored values that are not turned into the scanner's by two numbers."""
+    """Refuse pictures, several frames in one file, and values that two numbers do not turn into the scanner's."""
     frames, colours = tags.number("NumberOfFrames", 1), tags.number("SamplesPerPixel", 1)
     if frames > 1:
         cure = "Convert it to NIfTI (for instance with dcm2niix) and give that file."
@@ -182,7 +183,7 @@ def _refuse_kind(tags: "_Tags") -> None:
 
 
 class _Tags:
-    """The tags of a file, each as pydicom converts it, or None; a tag that cannot be converted is refused by its name."""
+    """The tags of a file as pydicom converts them, or None; one that cannot be converted is refused by name."""
 
     def __init__(self, file: Path, dataset: Any) -> None:
         self.file, self._dataset = file, dataset
@@ -221,5 +222,5 @@ class _Tags:
         return f"{tag} is {printable(text.strip(' ' + chr(0))) or 'empty'}"
 
     def _unusable(self, tag: str) -> ScanError:
-        cure = "Mend the tag (numbers have a decimal point, and several are set apart by a backslash), or export the series again."
+        cure = f"Numbers have a decimal point, and several are set apart by a backslash. {_EXPORT}"
         return ScanError(self.file, f"the tag {tag} cannot be used", self.written(tag), cure)

@@ -15,7 +15,8 @@ from crossmod.job import UserError
 _SAME_VOXELS = 1e-3
 # ASSUME: up to a tenth of a voxel is rounding in a header, and the voxels correspond one to one.
 _ROUNDING_VOXELS = 0.1
-# ASSUME: a label map fits an image if it covers 95 % of the image's field of view and 95 % of what it labels lies inside.
+# ASSUME: a label map fits an image if it covers 95 % of the image's field of view and 95 % of what it labels lies
+# inside.
 _COVER = 0.95
 # Beyond it float32, in which other than whole numbers are read, has no room for every whole number.
 _MOST_FLOAT = 2**24

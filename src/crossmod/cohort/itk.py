@@ -1,7 +1,8 @@
 """NRRD and MetaImage files: voxels through SimpleITK, geometry as the header itself states it.
 
-ITK takes a default in silence where a header states no voxel size or no axes, reads whatever file a header names, and passes
-over the checksum of compressed voxels. So the header is read here first, and compressed voxels are unpacked by :mod:`crossmod.cohort.packed`.
+ITK takes a default in silence where a header states no voxel size or no axes. It reads whatever file a header names, and
+passes over the checksum of compressed voxels. So the header is read here first, and compressed voxels are unpacked by
+:mod:`crossmod.cohort.packed`.
 """
 
 from pathlib import Path
@@ -19,8 +20,8 @@ def read_itk(path: Path) -> Scan:
     """Voxels and where they lie.
 
     Raises:
-        ScanError: if the file is damaged, states no orientation or voxel size, contradicts itself, names a file outside its folder,
-            or is not one grey-level volume.
+        ScanError: if the file is damaged, states no orientation or voxel size, contradicts itself, names a file outside its
+            folder, or is not one grey-level volume.
     """
     import SimpleITK as sitk
 

@@ -13,8 +13,8 @@ from crossmod.cohort.volume import CONVERT, not_a_volume, unreadable
 _AXES = ("TransformMatrix", "Rotation", "Orientation")
 _PLACES = ("Offset", "Position", "Origin")
 _SPACINGS = ("ElementSpacing", "ElementSize")
-# ASSUME: AnatomicalOrientation tells where each axis comes from, as ITK writes it: RAI is LPS+. (The format's own text could be
-# read the other way round; a file that means that is refused as contradicting its matrix.)
+# ASSUME: AnatomicalOrientation tells where each axis comes from, as ITK writes it: RAI is LPS+. (The format's own text
+# could be read the other way round; a file that means that is refused as contradicting its matrix.)
 _FROM = {"R": (0, 1), "L": (0, -1), "A": (1, 1), "P": (1, -1), "I": (2, 1), "S": (2, -1)}
 # ASSUME: letters name the nearest axis of the patient, which is less than 60° away.
 _LEAST_COSINE = 0.5
@@ -26,7 +26,8 @@ def metaimage_header(path: Path) -> Header:
     """Check what the header states of axes and voxel size, and find its voxels.
 
     Raises:
-        ScanError: if it states neither axes nor voxel size, contradicts itself, scales its voxels, or has none in its folder.
+        ScanError: if it states neither axes nor voxel size, contradicts itself, scales its voxels, or has none
+            in its folder.
     """
     with path.open("rb") as file:
         fields = _fields(path, file)
@@ -79,7 +80,7 @@ def _spacing(path: Path, fields: dict[str, str], dims: int) -> tuple[float, ...]
 
 
 def _matrix(path: Path, fields: dict[str, str], dims: int) -> NDArray[np.float64]:
-    """(dims, dims) whose rows are the directions of the grid's axes, LPS+; ITK would take the patient's own where nothing is stated."""
+    """(dims, dims) whose rows are the directions of the grid's axes, LPS+; for ITK the patient's own are the default."""
     key = next((key for key in _AXES if key in fields), None)
     letters = fields.get("AnatomicalOrientation", "").upper()
     coded = len(letters) == 3 and {_FROM[letter][0] for letter in letters if letter in _FROM} == {0, 1, 2}

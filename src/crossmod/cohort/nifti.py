@@ -20,8 +20,8 @@ _KINDS = {348: nib.Nifti1Image, 540: nib.Nifti2Image}
 # ASSUME: a header that leaves the unit unknown means millimetres, as every library takes it.
 _UNIT_MM = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}
 _UNITS = {0: "unknown", 1: "metre", 2: "mm", 3: "micrometre"}
-# ASSUME: two statements of one voxel size differ by rounding if they differ by less than a thousandth, and two of one place if by
-# less than a tenth of the smallest edge. Single precision turns a quaternion by up to 0.04°.
+# ASSUME: two statements of one voxel size differ by rounding if they differ by less than a thousandth, and two of one
+# place if by less than a tenth of the smallest edge. Single precision turns a quaternion by up to 0.04°.
 _ROUNDING_SIZE, _ROUNDING_VOXELS, _ROUNDING_DEGREES = 1e-3, 0.1, 0.2
 _BOTH = "Find out which is true and set both to it (or the other's code to 0)."
 
@@ -171,7 +171,8 @@ def _refuse_contradiction(path: Path, sform: NDArray, qform: NDArray) -> None:
     edges = np.linalg.norm(qform[:3, :3], axis=0)
     _refuse_other_size(path, "sform", sform, "qform and pixdim", edges)
     degrees = _degrees_apart(sform, qform)
-    # ASSUME: a qform cannot hold the shear of a tilted gantry: it differs by up to the tilt, and the sform is the truth.
+    # ASSUME: a qform cannot hold the shear of a tilted gantry: it differs by up to the tilt, and the sform is the
+    # truth.
     if degrees > _ROUNDING_DEGREES + _sheared_degrees(sform):
         value = f"the axes of sform and qform differ by up to {degrees:.2g}°"
         raise ScanError(path, "the header contradicts itself about orientation", value, _BOTH)
@@ -182,7 +183,7 @@ def _refuse_contradiction(path: Path, sform: NDArray, qform: NDArray) -> None:
 
 
 def _refuse_other_size(path: Path, name: str, affine: NDArray, other: str, edges: NDArray) -> None:
-    """Refuse edges that are not those of the affine: of a sheared one, its steps or the distances between its planes."""
+    """Refuse edges other than the affine's: of a sheared one, its steps or the distances between its planes."""
     steps = np.linalg.norm(affine[:3, :3], axis=0)
     distances = 1 / np.linalg.norm(np.linalg.inv(affine[:3, :3]), axis=1)
     apart = np.minimum(np.abs(edges / steps - 1), np.abs(edges / distances - 1))

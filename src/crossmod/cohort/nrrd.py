@@ -11,7 +11,8 @@ from crossmod.cohort.header import Header, data_beside, lines, no_orientation, n
 from crossmod.cohort.images import ScanError
 from crossmod.cohort.volume import CONVERT, unreadable
 
-# Spaces that name right and left, and which way their axes point, seen from RAS+. Others (scanner-xyz, 3D-right-handed, …) do not.
+# Spaces that name right and left, and which way their axes point, seen from RAS+. Others (scanner-xyz, 3D-right-handed,
+# …) do not.
 _SPACES = {
     ("right-anterior-superior", "ras"): (1, 1, 1),
     ("left-anterior-superior", "las"): (-1, 1, 1),
@@ -50,7 +51,7 @@ def nrrd_header(path: Path) -> Header:
 
 
 def _fields(path: Path, file: IO[bytes]) -> dict[str, str]:
-    """Field → what it holds; names without blanks and capitals, for ``space directions`` may be written ``spacedirections``."""
+    """Field → what it holds; names without blanks and capitals, as the format allows ``spacedirections``."""
     head = lines(path, file)
     if not next(head, "").startswith("NRRD"):
         raise unreadable(path, "it does not begin with the header of an NRRD file")

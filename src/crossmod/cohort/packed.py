@@ -1,4 +1,4 @@
-"""The bytes of a compressed file: read to their end, where the checksum stands, and never beyond what the header declares."""
+"""The bytes of a compressed file: read to their checksum at the end, and never beyond what the header declares."""
 
 import gzip
 import shutil
@@ -56,7 +56,7 @@ def refuse_rest(path: Path, file: IO[bytes]) -> None:
 
 
 def unpacked(path: Path, declared: int) -> IO[bytes]:
-    """A gzip file's content in a file without a name, in the folder for temporary files; it ends with the last reference to it.
+    """A gzip file's content in a file without a name, in the folder for temporary files; it ends with its user.
 
     Raises:
         ScanError: if the content has another size than declared.

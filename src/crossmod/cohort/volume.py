@@ -1,4 +1,4 @@
-"""What every reader demands of a file: one grey-level volume, whose voxels have a size that a scan of a person can have."""
+"""What every reader demands of a file: one grey-level volume, of a size that a scan of a person can have."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from crossmod.cohort.images import ScanError
 
-# ASSUME: no scan of a person has voxels finer than 0.05 mm or coarser than 50 mm; such a size was written in another unit.
+# ASSUME: no scan of a person has voxels finer than 0.05 mm or coarser than 50 mm; such a size was written in another
+# unit.
 VOXEL_MM = (0.05, 50.0)
 # ASSUME: the longest side of a scan measures 2 mm at least, and no side more than 3 m.
 SIDE_MM = (2.0, 3000.0)
@@ -78,8 +79,8 @@ def refuse_colour(path: Path, colour: bool, kind: str) -> None:
     """
     if colour:
         cure = (
-            "Of an image, give the grey-level volume itself, not a screenshot or a fused picture. A label map in several layers "
-            "(overlapping segments) is to be exported as one label map, with one whole number per voxel."
+            "Of an image, give the grey-level volume itself, not a screenshot or a fused picture. A label map in several "
+            "layers (overlapping segments) is to be exported as one label map, with one whole number per voxel."
         )
         raise ScanError(path, "not a grey-level image, and not a single label map", kind, cure)
 
