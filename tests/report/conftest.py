@@ -198,8 +198,8 @@ def study() -> dict:
             "study=renal_real",
             "scale=smoke",
             "cohorts.mr_real.table=cases.csv",
-            "cohorts.mr_real.title=real",
-            "cohorts.mr_real.labels={1: kidney}",
+            "cohorts.mr_real.title=Real MR (CHAOS)",
+            "cohorts.mr_real.labels={1: liver, 2: right_kidney, 3: left_kidney, 4: spleen}",
         ]
     )
 
@@ -207,7 +207,7 @@ def study() -> dict:
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory, study) -> Path:
     """A results folder; tests must not change it."""
-    root = tmp_path_factory.mktemp("study") / "results" / "renal" / "smoke"
+    root = tmp_path_factory.mktemp("study") / "results" / "renal_real" / "smoke"
     write_results(root, study)
     return root
 
@@ -223,7 +223,7 @@ def edit(folder, study, tmp_path):
     """A copy of the tables with one of them changed by a function; returns its results."""
 
     def change(name: str, by) -> Results:
-        root = tmp_path / "results" / "renal" / "smoke"
+        root = tmp_path / "results" / "renal_real" / "smoke"
         for step in ("analyse", "split"):
             shutil.copytree(folder / step, root / step, dirs_exist_ok=True)
         path = root / "analyse" / name

@@ -18,7 +18,7 @@ from .conftest import analysis
 @pytest.fixture(scope="module")
 def page(folder, study, tmp_path_factory):
     """The page of a copy of the study, so that others may change theirs."""
-    root = tmp_path_factory.mktemp("audit") / "results" / "renal" / "smoke"
+    root = tmp_path_factory.mktemp("audit") / "results" / "renal_real" / "smoke"
     shutil.copytree(folder, root)
     shutil.rmtree(root / "report", ignore_errors=True)
     write_page(root, [], study, root / "report" / "index.html")

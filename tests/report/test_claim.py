@@ -32,7 +32,7 @@ def copied(folder, study, tmp_path):
     """The tables of the study, to be changed; without the sites in ``without``, and with other sources of cohorts."""
 
     def make(without: tuple[str, ...] = (), sources: dict[str, str] | None = None) -> Results:
-        root = tmp_path / "results" / "renal" / "smoke"
+        root = tmp_path / "results" / "renal_real" / "smoke"
         for step in ("analyse", "split", "cohort"):
             shutil.copytree(folder / step, root / step, ignore=shutil.ignore_patterns("*.nii.gz"))
         for path in (root / "analyse").glob("*.csv"):

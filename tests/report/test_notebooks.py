@@ -63,7 +63,7 @@ def test_notebooks_run_on_a_small_study(root, name, folder, study, tmp_path):
 def test_equal_runs_leave_equal_files(root, folder, study, tmp_path, monkeypatch):
     name = "03_learning_curves"
     monkeypatch.chdir(folder.parents[2])
-    folder = Path("results/renal/smoke")  # relative to the working folder, as in a study
+    folder = Path("results/renal_real/smoke")  # relative to the working folder, as in a study
     notebook, figures = run(root, name, folder, study, tmp_path)
     before = {path: path.read_bytes() for path in (notebook, *figures.iterdir())}
     run(root, name, folder, study, tmp_path)

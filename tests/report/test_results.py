@@ -47,3 +47,24 @@ def test_ids_stay_text(edit):
 
     cases = set(edit("scores.csv", rename).table("scores")["case"])
     assert cases == {"007", "NA"}
+
+
+def test_what_another_study_shares_is_found_there_and_linked(tmp_path):
+    """Sites that are added have their own results; the rest lies in the folder of the study they are added to."""
+    from crossmod.report.provenance import link
+
+    own, other = tmp_path / "renal_real/smoke", tmp_path / "renal/smoke"
+    for folder, names in (
+        (own, ["analyse/dsc.csv", "split/splits.json"]),
+        (other, ["evaluate/a b.csv", "split/splits.json"]),
+    ):
+        for name in names:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).touch()
+    found = Results(own, {"adds_to": "renal"})
+    assert found.place("split/splits.json") == own / "split/splits.json"
+    assert found.place("evaluate/a b.csv") == other / "evaluate/a b.csv"
+    assert link(found, "analyse/dsc.csv", "").href == "../analyse/dsc.csv"
+    assert link(found, "evaluate/a b.csv", "").href == "../../../renal/smoke/evaluate/a%20b.csv"
+    assert link(found, "evaluate/gone.csv", "").href == ""
+    assert Results(own, {"adds_to": None}).place("evaluate/a b.csv") == own / "evaluate/a b.csv"
