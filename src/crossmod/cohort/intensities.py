@@ -9,21 +9,21 @@ from numpy.typing import NDArray
 from crossmod.cohort.images import Scan, ScanError, Unread, planes
 
 SAMPLE_VOXELS = 1_000_000
-# Thresholds below were looked at on 16 CT and 28 MR scans of six public sets and 28 simulated ones; what those reach stands beside each.
+# Thresholds below were looked at on 15 CT and 28 MR scans of eight public sets and 28 simulated ones; what those reach stands beside each.
 # ASSUME: values below this are padding outside of what a CT scanner saw; air is -1000 HU.
 PADDING_HU = -1100.0
 # ASSUME: below this lies air: lung, bowel gas and what surrounds a body. No MR of magnitudes reaches it.
 AIR_HU = -500.0
-# ASSUME: calibrated scanners show air within 50 HU of -1000 (real and simulated: -1030 to -1000); further off by another 100 HU, or less
+# ASSUME: calibrated scanners show air within 60 HU of -1000 (real and simulated: -1030 to -1000); further off by another 100 HU, or less
 # than lung is, it is no longer air in HU.
 _AIR_PEAK_HU, _AIR_LIMITS_HU = (-1060.0, -940.0), (-1150.0, -830.0)
-# ASSUME: fat, organs and blood with contrast lie here; in real CT 33 % of the voxels or more do, in simulated ones 20 %.
+# ASSUME: fat, organs and blood with contrast lie here; in real CT 32 % of the voxels or more do, in simulated ones 20 %.
 _TISSUE_HU, _LEAST_TISSUE = (-200.0, 300.0), 0.05
 # ASSUME: only bone, metal and dense contrast lie above this; 1.6 % of the body at most, in a crop of one vertebra.
 _DENSE_HU, _MOST_DENSE = 700.0, 0.2
-# ASSUME: every CT of a trunk shows some fat or air; real ones 28 % of the voxels or more.
+# ASSUME: every CT of a trunk shows some fat or air; real ones 27 % of the voxels or more.
 _FAT_HU, _LEAST_FAT = -30.0, 0.01
-# ASSUME: fat lies here, and is more of a body (what is above -200 HU) than this; in real CT 19 % or more, in simulated ones 26 %.
+# ASSUME: fat lies here, and is more of a body (what is above -200 HU) than this; in real CT 18 % or more, in simulated ones 25 %.
 _FAT_PEAK_HU, _LEAST_FAT_OF_BODY = (-150.0, -30.0), 0.03
 # ASSUME: a CT in HU spans more than this even where it was cut to a window of soft tissue (the narrowest seen: 400 HU).
 _LEAST_SPAN_HU = 200.0
