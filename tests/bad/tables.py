@@ -159,7 +159,8 @@ def _plans() -> Iterator[BadTable]:
     yield plan("name-twice", lambda p: p.replace("not-worse", "paired"))
     yield plan("name-leaves", lambda p: p.replace("not-worse", "../../out"))
     yield plan("name-markup", lambda p: p.replace("not-worse", "[/red]"))
-    yield plan("same-arm-twice", lambda p: p.replace("a: mixed", "a: pure"))
+    alone = "test: noninferiority, within: arm, a: pure, b: pure, margin: 0.01"
+    yield plan("same-arm-twice", lambda p: p.split("  - ")[0] + f"  - {{name: not-worse, {alone}}}\n")
     yield plan("no-hypothesis", lambda p: p.split("hypotheses")[0] + "hypotheses: []\n")
     yield plan("alpha-2", lambda p: p + "alpha: 2\n")
 

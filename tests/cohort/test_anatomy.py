@@ -108,3 +108,9 @@ def test_large_values_are_found_too(torso):
     assert found_structures(labels, {70000: "right_kidney"}, torso.affine)["right_kidney"].x_mm == pytest.approx(
         62, abs=3
     )
+
+
+def test_a_name_that_no_study_knows_is_a_warning(torso):
+    strange = {1: "right_niere", 2: "left_kidney", 3: "other", 4: "spleen"}
+    assert ("warning", "structures that no study knows") in problems(torso, names=strange)
+    assert not [p for _, p in problems(torso, names=strange | {1: "right_kidney"}) if "no study" in p]

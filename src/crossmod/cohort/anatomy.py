@@ -11,7 +11,7 @@ from crossmod.cohort.edges import Box, edges_reached
 from crossmod.cohort.images import voxel_ml
 from crossmod.cohort.intensities import Finding
 from crossmod.cohort.kidneys import boxes_of
-from crossmod.cohort.structures import RENAL, split_side
+from crossmod.cohort.structures import OTHERS, RENAL, split_side
 
 # ASSUME: usual volumes in ml, lowest and highest; a structure outside comes with a warning. Kidneys with their masses: 3 of KiTS23's 489
 # patients have more than 2000 ml in both together; below 30 ml lie dysplastic ones, and tumours called kidney. Liver and spleen: from a
@@ -68,6 +68,7 @@ def label_findings(labels: NDArray, names: dict[int, str], affine: NDArray, body
     structures = found_structures(labels, names, affine)
     shape = labels.shape
     return [
+        *_names(structures),
         *_sides(structures, body),
         *(one for structure in structures.values() for one in _size(structure, shape, affine)),
         *(one for structure in structures.values() for one in _edges(structure, shape, affine)),
@@ -107,6 +108,14 @@ def _structure(
     centre = centre_of(mask)
     x_mm = affine[0, :3] @ (centre + [part.start for part in box]) + affine[0, 3]
     return Structure(name, np.count_nonzero(mask) * voxel_ml(affine), float(x_mm), box)
+
+
+def _names(found: dict[str, Structure]) -> Iterator[Finding]:
+    """Names that no study uses: what they label counts as background, which must be meant."""
+    strange = [name for name in found if split_side(name)[1] not in (*RENAL, *OTHERS, "other")]
+    if strange:
+        cure = f"Their voxels count as background. If one is a kidney or a part of it, name it {', '.join(RENAL)}; else 'other'."
+        yield Finding("warning", "structures that no study knows", ", ".join(strange), cure)
 
 
 def _sides(found: dict[str, Structure], body: Body | None) -> Iterator[Finding]:
