@@ -1,6 +1,7 @@
 """Hundreds of bad inputs through every door: none gives a traceback, none gives a number without a warning beside it."""
 
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -144,6 +145,79 @@ def test_a_cohort_refuses_the_scan(bad, crossmod, patients, tmp_path):
     modality = "MR" if bad.modality == "auto" else bad.modality
     (tmp_path / "cases.csv").write_text(f"{cases.HEADER}\na,1,{modality},{scan.relative_to(tmp_path)},\n")
     refused(*enters(crossmod, tmp_path, cases.LABELS))
+
+
+STAGES = {
+    name: {"structures": [structure], "spacing_mm": [8.0, 8.0, 8.0], "patch": [16, 16, 16], "components": count}
+    | {"overlap": 0.25, "margin_mm": 10.0}
+    for name, structure, count in (("kidney", "kidney", 2), ("parenchyma", "parenchyma", 1))
+}
+NORMALISATION = {"ct_window_hu": [-200.0, 300.0], "mr_percentiles": [0.5, 99.5]}
+NETWORK = {"_target_": "monai.networks.nets.UNet", "spatial_dims": 3, "in_channels": 1, "out_channels": 2}
+NETWORK |= {"channels": [4, 8], "strides": [2]}
+
+
+@pytest.fixture(scope="module")
+def ready(patients, tmp_path_factory) -> Path:
+    """A study up to its trained networks: a cohort of each modality, checked and prepared, of one case."""
+    from crossmod import cohort, prepare
+    from crossmod.job import Job
+    from crossmod.models.build import build, save_weights
+
+    folder = tmp_path_factory.mktemp("ready")
+    monkeypatch = pytest.MonkeyPatch()
+    monkeypatch.chdir(folder)  # paths are relative, so that the study can be copied
+    for modality, scan in patients.items():
+        (folder / modality).mkdir()
+        nifti(folder / modality / "image.nii.gz", scan.array, scan.affine)
+        nifti(folder / modality / "label.nii.gz", scan.labels, scan.affine)
+        table = Path(modality) / "cases.csv"
+        table.write_text(f"{cases.HEADER}\na,1,{modality},image.nii.gz,label.nii.gz\n")
+        settings = {"name": modality, "source": "folder", "table": str(table), "labels": cases.LABELS}
+        own, prepared = Path("results") / modality, Path("results/prepare") / modality
+        cohort.run(Job("cohort", {}, {"folder": str(own)}, settings))
+        settings = {"stages": STAGES, "normalisation": NORMALISATION}
+        prepare.run(Job("prepare", {"cohort": str(own)}, {"folder": str(prepared)}, settings))
+        (folder / f"results/{modality}.json").write_text(json.dumps({"arm": {modality: ["a"]}}))
+    for stage in STAGES:
+        save_weights(build(NETWORK), folder / f"results/{stage}.safetensors", {})
+    monkeypatch.undo()
+    return folder
+
+
+def predicts(crossmod: Callable, modality: str) -> tuple[int, str]:
+    """What the predict job says of the one case of a modality."""
+    inputs = {
+        "weights": {stage: f"results/{stage}.safetensors" for stage in STAGES},
+        "site": f"results/{modality}.json",
+        "cohorts": [f"results/{modality}"],
+        "prepared": [f"results/prepare/{modality}"],
+    }
+    settings = {"arm": {"name": "arm"}, "site": "s", "cascade": list(STAGES), "stages": STAGES, "model": NETWORK}
+    settings |= {"precision": "32-true", "threads": 1, "normalisation": NORMALISATION}
+    job = {"step": "predict", "inputs": inputs, "outputs": {"folder": "results/predict"}, "settings": settings}
+    return crossmod("predict", json.dumps(job))
+
+
+@pytest.mark.parametrize("modality", ["CT", "MR"])
+def test_a_right_scan_is_predicted(modality, crossmod, ready, tmp_path):
+    shutil.copytree(ready, tmp_path, dirs_exist_ok=True)
+    code, said = predicts(crossmod, modality)
+    assert code == 0, said
+    assert (tmp_path / "results/predict/a.kidney.nii.gz").is_file()
+
+
+@pytest.mark.parametrize("bad", [b for b in scans.all_scans() if not b.seen], ids=lambda b: b.name)
+def test_predict_refuses(bad, crossmod, patients, ready, tmp_path):
+    modality = "MR" if bad.modality == "auto" else bad.modality
+    (tmp_path / modality / "in").mkdir(parents=True)
+    scan = bad.make(tmp_path / modality / "in", patients)
+    shutil.copytree(ready, tmp_path, dirs_exist_ok=True)
+    table = tmp_path / "results" / modality / "cases.csv"
+    table.write_text(table.read_text().replace("image.nii.gz", str(scan.relative_to(tmp_path / modality))))
+    code, said = predicts(crossmod, modality)
+    refused(code, said)
+    assert bad.name == "no-such-file" or "no such file" not in said
 
 
 @pytest.mark.parametrize("bad", cases.all_labels(), ids=lambda b: b.name)
