@@ -101,7 +101,7 @@ def _stated(path: Path, file: IO[bytes]) -> _Header:
     image = _KINDS[raw.sizeof_hdr].from_file_map({"image": nib.FileHolder(fileobj=file)})
     dtype = image.get_data_dtype()
     refuse_colour(path, dtype.names is not None or dtype.kind == "c", str(dtype))
-    affine = np.diag([scale, scale, scale, 1.0]) @ image.affine
+    affine = image.affine * np.array([[scale], [scale], [scale], [1.0]])
     shape = volume_shape(path, image.shape, affine, unit)
     if all(codes):
         _refuse_contradiction(path, raw.get_sform(), raw.get_qform())
