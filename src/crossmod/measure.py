@@ -2,6 +2,7 @@
 
 import itertools
 from dataclasses import dataclass, replace
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -86,9 +87,9 @@ class Segmented:
     agreement: dict[str, float]
     sides_certain: bool = True
 
-    @property
+    @cached_property
     def box(self) -> tuple[slice, slice, slice]:
-        """What holds both masks; the whole scan where there is nothing."""
+        """What holds both masks; the whole scan where there is nothing. To look for it in a large scan takes seconds."""
         from crossmod.cohort.kidneys import boxes_of
 
         found = [box for mask in (self.kidney, self.parenchyma) for box in boxes_of(mask) if box]
@@ -212,11 +213,11 @@ def _doubts(side: str, volume_ml: float | None, segmented: Segmented) -> list[st
 
     found, part = segmented.kidney == MASK_VALUES[side], segmented.parenchyma == MASK_VALUES[side]
     agree = segmented.agreement.get(side, 1.0)
-    doubts = (
-        [f"the networks agree by a DSC of only {agree:.2f} on the {side} kidney"] if agree < LEAST_AGREEMENT else []
-    )
+    unsure = agree < LEAST_AGREEMENT
     if not found.any():
-        return [f"no {side} kidney was found", *doubts]
+        some = f"some of the networks did find a {side} kidney, but they agree by a DSC of only {agree:.2f}"
+        return [f"no {side} kidney was found", *([some] if unsure else [])]
+    doubts = [f"the networks agree on the {side} kidney by a DSC of only {agree:.2f}"] if unsure else []
     if volume_ml is None:
         return [f"no parenchyma was found in the {side} kidney", *doubts]
     low, high = PLAUSIBLE_ML
@@ -231,9 +232,10 @@ def _doubts(side: str, volume_ml: float | None, segmented: Segmented) -> list[st
 def _guess(found: Segmented) -> str:
     from crossmod.cohort.kidneys import MASK_VALUES, boxes_of
 
-    sides = [side for side, box in zip(MASK_VALUES, boxes_of(found.kidney), strict=False) if box]
+    sides = [side for side, box in zip(MASK_VALUES, boxes_of(found.inside(found.box).kidney), strict=False) if box]
     what = f"that the kidney found is the {sides[0]} one" if len(sides) == 1 else "which kidney is the right one"
-    return f"{what} is a guess: the scan does not show the body from flank to flank around it"
+    where = "it" if len(sides) == 1 else "them"
+    return f"it is a guess {what}: the scan does not show the body from flank to flank around {where}"
 
 
 def _cut(side: str, image: Scan, voxels: Intensities, found: Segmented, modality: str) -> list[str]:
@@ -250,8 +252,9 @@ def _cut(side: str, image: Scan, voxels: Intensities, found: Segmented, modality
     edges = edges_reached(box, image.array.shape, image.affine, gap_voxels=1)
     if modality == "CT" and reaches_padding(mask[local[0]], box, image, voxels):
         edges.append("padded")
-    where = f"the {side} kidney reaches the {', '.join(edges)} edge of the scan"
-    return [f"{where}: it may be cut, and its volume be that of a part"] if edges else []
+    named = " and the ".join(edges)
+    where = f"the {side} kidney reaches the {named} edge of the scan"
+    return [f"{where}: part of it may lie outside, and the volume would be too small"] if edges else []
 
 
 def _overlay(image: Scan, found: Segmented, record: Plain) -> bytes:
