@@ -90,14 +90,10 @@ class Segmented:
     @cached_property
     def box(self) -> tuple[slice, slice, slice]:
         """What holds both masks; the whole scan where there is nothing. To look for it in a large scan takes seconds."""
-        from crossmod.cohort.kidneys import boxes_of
+        from crossmod.cohort.kidneys import around, boxes_of
 
         found = [box for mask in (self.kidney, self.parenchyma) for box in boxes_of(mask) if box]
-        if not found:
-            return tuple(slice(0, n) for n in self.kidney.shape)
-        return tuple(
-            slice(min(p.start for p in parts), max(p.stop for p in parts)) for parts in zip(*found, strict=True)
-        )
+        return around(found) if found else tuple(slice(0, n) for n in self.kidney.shape)
 
     def inside(self, box: tuple[slice, slice, slice]) -> "Segmented":
         """The masks in a box of the scan."""
@@ -150,10 +146,10 @@ def segment_scan(
 def _body(image: Scan, kidney: np.ndarray, modality: str, voxels: Intensities) -> "Body | None":
     """The body at the height of the kidneys; None where none was found."""
     from crossmod.cohort.body import find_body
-    from crossmod.cohort.kidneys import boxes_of
+    from crossmod.cohort.kidneys import around, boxes_of
 
-    found = boxes_of((kidney > 0).view(np.uint8))
-    return find_body(image, air_level(voxels, modality), found[0]) if found else None
+    found = [box for box in boxes_of(kidney) if box]
+    return find_body(image, air_level(voxels, modality), around(found)) if found else None
 
 
 def agreement(alone: list[np.ndarray]) -> dict[str, float]:

@@ -7,8 +7,7 @@ from scipy import ndimage
 
 from crossmod.cohort.images import Scan
 from crossmod.cohort.intensities import AIR_HU, Intensities
-
-Box = tuple[slice, slice, slice]
+from crossmod.cohort.kidneys import Box
 
 _EDGES = {"R": "right", "L": "left", "A": "front", "P": "back", "S": "upper", "I": "lower"}
 # ASSUME: padding outside of a round field of view, or of a resampled scan, is at least 1 % of it; where a twentieth of what surrounds a
