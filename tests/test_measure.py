@@ -84,6 +84,13 @@ def test_any_half_of_the_body_is_called_rightly_or_a_guess(torso, measure, code,
     assert any(f"it is a guess that the kidney found is the {half} one" in text for text in record["warnings"])
 
 
+def test_lost_slices_in_a_kidney_are_told(torso, measure):
+    array = torso.ct.copy()
+    middle = int(np.argwhere(torso.labels == 2)[:, 2].mean())
+    array[:, :, middle : middle + 2] = 0
+    assert any("hold one value only: slices may be lost" in text for text in measure(array, torso.affine)["warnings"])
+
+
 FACES = {
     "lower": (2, 12, 30),
     "upper": (2, 0, 13),

@@ -28,6 +28,8 @@ LEAST_INSIDE = 0.7
 # ASSUME: trainings that find the same kidney agree on it by this DSC. On the real scans of the README (84 kidneys: 14 scans, three sets of
 # five trainings) all 7 kidneys with a DSC below 0.70 lay below it, and 10 of the other 77.
 LEAST_AGREEMENT = 0.8
+# ASSUME: where slices were lost, a network's outline ends within this distance of them.
+BESIDE_MM = 5.0
 NOTE = "Research use only. Check the mask against the scan before using a volume."
 
 
@@ -235,8 +237,8 @@ def _guess(found: Segmented) -> str:
 
 
 def _cut(side: str, image: Scan, voxels: Intensities, found: Segmented, modality: str) -> list[str]:
-    """A warning where a kidney ends with the image, or within a voxel of that: more of it may lie outside."""
-    from crossmod.cohort.edges import edges_reached, reaches_padding
+    """Warnings where a kidney ends with the image, or within a voxel of that, or where slices of it were lost."""
+    from crossmod.cohort.edges import edges_reached, empty_planes, reaches_padding
     from crossmod.cohort.kidneys import MASK_VALUES, boxes_of
 
     part, value = found.inside(found.box), MASK_VALUES[side]
@@ -248,9 +250,14 @@ def _cut(side: str, image: Scan, voxels: Intensities, found: Segmented, modality
     edges = edges_reached(box, image.array.shape, image.affine, gap_voxels=1)
     if modality == "CT" and reaches_padding(mask[local[0]], box, image, voxels):
         edges.append("padded")
-    named = " and the ".join(edges)
-    where = f"the {side} kidney reaches the {named} edge of the scan"
-    return [f"{where}: part of it may lie outside, and the volume would be too small"] if edges else []
+    warnings, lost = [], empty_planes(image, box, BESIDE_MM)
+    if edges:
+        where = f"the {side} kidney reaches the {' and the '.join(edges)} edge of the scan"
+        warnings.append(f"{where}: part of it may lie outside, and the volume would be too small")
+    if lost:
+        where = f"{lost} planes through the {side} kidney, or beside it, hold one value only"
+        warnings.append(f"{where}: slices may be lost, and the volume would be wrong")
+    return warnings
 
 
 def _overlay(image: Scan, found: Segmented, record: Plain) -> bytes:
