@@ -40,9 +40,9 @@ _TISSUES_APART, _LEAST_TISSUES = 0.2, 0.8
 _ZERO = 0.1
 # ASSUME: no voxel of an MR is brighter than this many times the brightest thousandth (twice in 18 real ones).
 _MOST_TIMES = 100.0
-# ASSUME: a label map has fewer values than a byte, and most labelled voxels have the same as the next one: 80 % or more in 47 label maps,
+# ASSUME: a label map holds whole numbers from 0 to those of a byte, and most labelled voxels have the same as the next one: 80 % or more in 47 label maps,
 # 33 % at most in scans of 8 bits.
-_MOST_LABELS, _LEAST_ALIKE = 256, 0.6
+_HIGHEST_LABEL, _LEAST_ALIKE = 255, 0.6
 
 
 class Finding(NamedTuple):
@@ -281,7 +281,7 @@ def _could_be_ct(found: Intensities) -> bool:
 
 def _labels(found: Intensities) -> int:
     """How many values a label map has; 0 of what is none."""
-    if found.alike < _LEAST_ALIKE:
+    if found.alike < _LEAST_ALIKE or found.low != 0 or found.high > _HIGHEST_LABEL:
         return 0
     values = np.unique(found.sample)
-    return len(values) if len(values) < _MOST_LABELS and (values == np.rint(values)).all() else 0
+    return len(values) if (values == np.rint(values)).all() else 0
