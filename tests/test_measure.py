@@ -62,7 +62,7 @@ def test_the_picture_tells_what_the_json_tells(torso, measure, monkeypatch):
     monkeypatch.setattr(pictures, "measured_picture", lambda *given: told.append(given[-2:]) or real(*given))
     measure(*cut_at(torso, torso.ct, 0, 0, 30))
     ((title, note),) = told
-    assert "right not found" in title and "is a guess" in note and "Read as CT: the values are those of air" in note
+    assert "right not found" in title and "it is a guess" in note and "Read as CT: the values are those of air" in note
 
 
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -81,7 +81,14 @@ def test_any_half_of_the_body_is_called_rightly_or_a_guess(torso, measure, code,
     assert f"no {other} kidney was found" in record["warnings"]
     assert record["total_of"] == [half] and record["total_ml"] == record["volumes_ml"][half]
     assert not record["sides_certain"]
-    assert any(f"that the kidney found is the {half} one is a guess" in text for text in record["warnings"])
+    assert any(f"it is a guess that the kidney found is the {half} one" in text for text in record["warnings"])
+
+
+def test_lost_slices_in_a_kidney_are_told(torso, measure):
+    array = torso.ct.copy()
+    middle = int(np.argwhere(torso.labels == 2)[:, 2].mean())
+    array[:, :, middle : middle + 2] = 0
+    assert any("hold one value only: slices may be lost" in text for text in measure(array, torso.affine)["warnings"])
 
 
 FACES = {
@@ -98,7 +105,11 @@ FACES = {
 @pytest.mark.parametrize("modality", ["CT", "MR"])
 def test_a_kidney_cut_by_any_face_comes_with_a_warning(torso, measure, face, modality):
     record = measure(*cut_at(torso, torso.ct if modality == "CT" else torso.mr, *FACES[face]), modality)
-    cut = [text for text in record["warnings"] if f"reaches the {face} edge of the scan: it may be cut" in text]
+    cut = [
+        text
+        for text in record["warnings"]
+        if f"reaches the {face} edge of the scan: part of it may lie outside" in text
+    ]
     assert len(cut) == (1 if face in ("left", "right") else 2)
 
 
@@ -186,8 +197,12 @@ def test_a_kidney_without_parenchyma_has_no_volume():
 def test_networks_that_disagree_are_a_warning():
     kidney, parenchyma = masks()
     found = Segmented(kidney, parenchyma, {"right": 0.55, "left": 0.95})
-    assert _doubts("right", 150.0, found) == ["the networks agree by a DSC of only 0.55 on the right kidney"]
+    assert _doubts("right", 150.0, found) == ["the networks agree on the right kidney by a DSC of only 0.55"]
     assert _doubts("right", 150.0, Segmented(kidney, parenchyma, {"right": 0.8})) == []
+    assert _doubts("left", None, Segmented(kidney, parenchyma, {"left": 0.6})) == [
+        "no left kidney was found",
+        "some of the networks did find a left kidney, but they agree by a DSC of only 0.60",
+    ]
 
 
 def test_agreement_is_the_mean_of_all_pairs():

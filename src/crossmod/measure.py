@@ -2,6 +2,7 @@
 
 import itertools
 from dataclasses import dataclass, replace
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,8 @@ LEAST_INSIDE = 0.7
 # ASSUME: trainings that find the same kidney agree on it by this DSC. On the real scans of the README (84 kidneys: 14 scans, three sets of
 # five trainings) all 7 kidneys with a DSC below 0.70 lay below it, and 10 of the other 77.
 LEAST_AGREEMENT = 0.8
+# ASSUME: where slices were lost, a network's outline ends within this distance of them.
+BESIDE_MM = 5.0
 NOTE = "Research use only. Check the mask against the scan before using a volume."
 
 
@@ -86,17 +89,13 @@ class Segmented:
     agreement: dict[str, float]
     sides_certain: bool = True
 
-    @property
+    @cached_property
     def box(self) -> tuple[slice, slice, slice]:
-        """What holds both masks; the whole scan where there is nothing."""
-        from crossmod.cohort.kidneys import boxes_of
+        """What holds both masks; the whole scan where there is nothing. To look for it in a large scan takes seconds."""
+        from crossmod.cohort.kidneys import around, boxes_of
 
         found = [box for mask in (self.kidney, self.parenchyma) for box in boxes_of(mask) if box]
-        if not found:
-            return tuple(slice(0, n) for n in self.kidney.shape)
-        return tuple(
-            slice(min(p.start for p in parts), max(p.stop for p in parts)) for parts in zip(*found, strict=True)
-        )
+        return around(found) if found else tuple(slice(0, n) for n in self.kidney.shape)
 
     def inside(self, box: tuple[slice, slice, slice]) -> "Segmented":
         """The masks in a box of the scan."""
@@ -149,10 +148,10 @@ def segment_scan(
 def _body(image: Scan, kidney: np.ndarray, modality: str, voxels: Intensities) -> "Body | None":
     """The body at the height of the kidneys; None where none was found."""
     from crossmod.cohort.body import find_body
-    from crossmod.cohort.kidneys import boxes_of
+    from crossmod.cohort.kidneys import around, boxes_of
 
-    found = boxes_of((kidney > 0).view(np.uint8))
-    return find_body(image, air_level(voxels, modality), found[0]) if found else None
+    found = [box for box in boxes_of(kidney) if box]
+    return find_body(image, air_level(voxels, modality), around(found)) if found else None
 
 
 def agreement(alone: list[np.ndarray]) -> dict[str, float]:
@@ -212,11 +211,11 @@ def _doubts(side: str, volume_ml: float | None, segmented: Segmented) -> list[st
 
     found, part = segmented.kidney == MASK_VALUES[side], segmented.parenchyma == MASK_VALUES[side]
     agree = segmented.agreement.get(side, 1.0)
-    doubts = (
-        [f"the networks agree by a DSC of only {agree:.2f} on the {side} kidney"] if agree < LEAST_AGREEMENT else []
-    )
+    unsure = agree < LEAST_AGREEMENT
     if not found.any():
-        return [f"no {side} kidney was found", *doubts]
+        some = f"some of the networks did find a {side} kidney, but they agree by a DSC of only {agree:.2f}"
+        return [f"no {side} kidney was found", *([some] if unsure else [])]
+    doubts = [f"the networks agree on the {side} kidney by a DSC of only {agree:.2f}"] if unsure else []
     if volume_ml is None:
         return [f"no parenchyma was found in the {side} kidney", *doubts]
     low, high = PLAUSIBLE_ML
@@ -231,14 +230,15 @@ def _doubts(side: str, volume_ml: float | None, segmented: Segmented) -> list[st
 def _guess(found: Segmented) -> str:
     from crossmod.cohort.kidneys import MASK_VALUES, boxes_of
 
-    sides = [side for side, box in zip(MASK_VALUES, boxes_of(found.kidney), strict=False) if box]
+    sides = [side for side, box in zip(MASK_VALUES, boxes_of(found.inside(found.box).kidney), strict=False) if box]
     what = f"that the kidney found is the {sides[0]} one" if len(sides) == 1 else "which kidney is the right one"
-    return f"{what} is a guess: the scan does not show the body from flank to flank around it"
+    where = "it" if len(sides) == 1 else "them"
+    return f"it is a guess {what}: the scan does not show the body from flank to flank around {where}"
 
 
 def _cut(side: str, image: Scan, voxels: Intensities, found: Segmented, modality: str) -> list[str]:
-    """A warning where a kidney ends with the image, or within a voxel of that: more of it may lie outside."""
-    from crossmod.cohort.edges import edges_reached, reaches_padding
+    """Warnings where a kidney ends with the image, or within a voxel of that, or where slices of it were lost."""
+    from crossmod.cohort.edges import edges_reached, empty_planes, reaches_padding
     from crossmod.cohort.kidneys import MASK_VALUES, boxes_of
 
     part, value = found.inside(found.box), MASK_VALUES[side]
@@ -250,8 +250,14 @@ def _cut(side: str, image: Scan, voxels: Intensities, found: Segmented, modality
     edges = edges_reached(box, image.array.shape, image.affine, gap_voxels=1)
     if modality == "CT" and reaches_padding(mask[local[0]], box, image, voxels):
         edges.append("padded")
-    where = f"the {side} kidney reaches the {', '.join(edges)} edge of the scan"
-    return [f"{where}: it may be cut, and its volume be that of a part"] if edges else []
+    warnings, lost = [], empty_planes(image, box, BESIDE_MM)
+    if edges:
+        where = f"the {side} kidney reaches the {' and the '.join(edges)} edge of the scan"
+        warnings.append(f"{where}: part of it may lie outside, and the volume would be too small")
+    if lost:
+        where = f"{lost} planes through the {side} kidney, or beside it, hold one value only"
+        warnings.append(f"{where}: slices may be lost, and the volume would be wrong")
+    return warnings
 
 
 def _overlay(image: Scan, found: Segmented, record: Plain) -> bytes:

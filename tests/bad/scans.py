@@ -379,3 +379,15 @@ def _fields_of_view() -> Iterator[Bad]:
     for modality in ("CT", "MR"):
         for name, (low, high) in parts.items():
             yield Bad(f"{modality}-{name}", modality, seen(modality, low, high), seen=True)
+        yield Bad(f"{modality}-lost-slices", modality, _lost(modality), seen=True)
+
+
+def _lost(modality: str) -> Callable[[Path, Scans], Path]:
+    def make(folder: Path, scans: Scans) -> Path:
+        scan = scans[modality]
+        middle = int(np.argwhere(scan.labels)[:, 2].mean())
+        array = scan.array.copy()
+        array[:, :, middle : middle + 3] = 0
+        return nifti(folder / "scan.nii.gz", array, scan.affine)
+
+    return make

@@ -5,6 +5,7 @@ import os
 import shutil
 
 import numpy as np
+import pydicom
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -73,7 +74,10 @@ def test_faults_are_named(tmp_path, write_series):
 
     write_series(tmp_path / "two", VOLUME)
     write_series(tmp_path / "two", VOLUME[:4], names=[f"x{z}" for z in range(5)])
-    with pytest.raises(ScanError, match=r"2 series in one folder.*5 slices.*a folder of its own"):
+    with pytest.raises(
+        ScanError,
+        match=r"2 series in one folder \(5 slices like IMG-0001.dcm and 5 slices like x0.*a folder of its own",
+    ):
         read_series(tmp_path / "two")
 
     write_series(tmp_path / "echoes", VOLUME, series="1.2.3")
@@ -145,8 +149,6 @@ def test_a_tilted_gantry_is_read_with_its_shear(tmp_path, write_series, degrees)
 
 
 def move(files, corner):
-    import pydicom
-
     for z, file in enumerate(files):
         slice_ = pydicom.dcmread(file)
         slice_.ImagePositionPatient = corner(z)
@@ -213,8 +215,6 @@ def test_files_that_are_no_slices_may_lie_among_them(tmp_path, write_series):
         (folder / name).write_bytes(content)
     (folder / "previews").mkdir()
     report = shutil.copy(files[0], folder / "report.dcm")
-    import pydicom
-
     text = pydicom.dcmread(report)
     text.SOPClassUID = "1.2.840.10008.5.1.4.1.1.88.11"  # a structured report
     for tag in ("Rows", "Columns", "PixelData", "PixelSpacing", "ImagePositionPatient"):
@@ -272,8 +272,6 @@ def test_tags_without_ground_are_refused(tmp_path, write_series, tags, message):
 
 
 def test_slices_are_rescaled_one_by_one(tmp_path, write_series):
-    import pydicom
-
     files = write_series(tmp_path / "series", VOLUME)
     for z, file in enumerate(files):
         one = pydicom.dcmread(file)
@@ -291,12 +289,31 @@ def test_the_modality_is_told_and_is_one(tmp_path, write_series):
     files = write_series(tmp_path / "series", VOLUME, modality="CT")
     assert read_series(tmp_path / "series").stated_modality == "CT"
     assert read_series(write_series(tmp_path / "none", VOLUME, modality="")[0].parent).stated_modality == ""
-    import pydicom
-
     one = pydicom.dcmread(files[2])
     one.Modality = "MR"
     one.save_as(files[2])
     with pytest.raises(ScanError, match=r"several modalities in one folder \(4 slices of CT and 1 slices of MR\)"):
+        read_series(tmp_path / "series")
+
+
+@pytest.mark.filterwarnings("ignore:Invalid value for VR CS")
+def test_tags_that_differ_by_rounding_are_one_series(tmp_path, write_series):
+    files = write_series(tmp_path / "series", VOLUME)
+    straight = read_series(tmp_path / "series")
+    for z, file in enumerate(files):
+        header = pydicom.dcmread(file)
+        turned = 0.0004999 if z % 2 else 0.0005001
+        header.ImageOrientationPatient = [1, turned, 0, -turned, 1, 0]
+        header.PixelSpacing = [3.00004, 2.0] if z % 2 else [3.00006, 2.0]
+        header.Modality = "mr"
+        header.save_as(file)
+    scan = read_series(tmp_path / "series")
+    np.testing.assert_array_equal(scan.array, straight.array)
+    np.testing.assert_allclose(scan.spacing_mm, straight.spacing_mm, atol=1e-3)
+    assert scan.stated_modality == "MR"
+    header.PixelSpacing = [3.1, 2.0]
+    header.save_as(file)
+    with pytest.raises(ScanError, match="2 series in one folder"):
         read_series(tmp_path / "series")
 
 

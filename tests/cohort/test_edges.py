@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crossmod.cohort.edges import edges_reached, reaches_padding
+from crossmod.cohort.edges import edges_reached, empty_planes, reaches_padding
 from crossmod.cohort.images import Scan
 from crossmod.cohort.intensities import intensities
 from crossmod.cohort.kidneys import boxes_of
@@ -46,3 +46,15 @@ def test_a_kidney_at_the_rim_of_a_round_field_of_view(torso, padding):
     other = torso.labels == 2
     (place,) = boxes_of(other.view(np.uint8))
     assert not reaches_padding(other[place], place, Scan(ct, torso.affine), intensities(ct))
+
+
+@given(axis=st.integers(0, 2), first=st.integers(0, 19), count=st.integers(1, 4), value=st.sampled_from([-1024, 0, 37]))
+def test_lost_slices_at_a_structure_are_counted(axis, first, count, value):
+    array = np.random.default_rng(1).integers(-100, 200, (20, 20, 20)).astype(np.int16)
+    scan = Scan(array, np.diag([2.0, 2.0, 5.0, 1.0]))
+    place = (slice(6, 14),) * 3
+    assert empty_planes(scan, place, 5.0) == 0
+    array[tuple(slice(first, first + count) if a == axis else slice(None) for a in range(3))] = value
+    beside = 3 if axis < 2 else 1
+    for mm, near in ((0.0, range(6, 14)), (5.0, range(6 - beside, 14 + beside))):
+        assert empty_planes(scan, place, mm) == len(set(near) & set(range(first, first + count)))

@@ -1,5 +1,6 @@
 """The one look at the voxels: what is no CT in HU, what is no number, and which modality a scan is."""
 
+import contextlib
 from functools import partial
 
 import numpy as np
@@ -126,6 +127,44 @@ def test_a_stored_ct_called_mr_comes_with_a_warning(torso):
     assert severities(torso.ct + 1024, "MR") == {"warning"}
     with pytest.raises(ScanError, match="neither file nor values say"):
         guess(torso.ct + 1024)
+
+
+@few()
+@given(scale=st.floats(1e-4, 1e4), shift=st.sampled_from([0, 1024, 8192, 32768]))
+def test_a_ct_on_another_scale_is_not_taken_for_an_mr_in_silence(torso, scale, shift):
+    array = ((torso.ct + shift) * scale).astype(np.float32)
+    assert severities(array, "MR")
+    with contextlib.suppress(ScanError):
+        assert guess(array)[0] == "CT"
+
+
+def test_an_mr_with_some_negative_values_is_an_mr(torso):
+    mr = torso.mr / torso.mr.max() * 20000
+    mr[::7, ::5, ::3] -= 600.0
+    assert guess(mr)[0] == "MR" and found(mr, "MR") == []
+
+
+@pytest.mark.parametrize("value", [1e30, -1e30, 1e9, 2**31 - 1])
+def test_a_voxel_that_outshines_an_mr_is_refused(torso, value):
+    mr = torso.mr.astype(np.float64)
+    mr[3, 4, 5] = value
+    (one,) = found(mr.astype(np.float32), "MR")
+    assert one.severity == "error" and "far out of the range" in one.problem
+
+
+@pytest.mark.parametrize("modality", ["auto", "CT", "MR"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.float32])
+def test_a_label_map_is_no_scan(torso, modality, dtype):
+    array = torso.labels.astype(dtype)
+    asked = guess(array)[0] if modality == "auto" else modality
+    (one,) = found(array, asked)
+    assert one.severity == "error" and one.problem == "this is a label map, not a scan"
+
+
+@pytest.mark.parametrize("bits", [7, 8])
+def test_a_scan_of_few_values_is_no_label_map(torso, bits):
+    array = np.clip(torso.mr / torso.mr.max() * 2**bits, 0, 2**bits - 1).astype(np.uint8)
+    assert found(array, "MR") == [] and guess(array)[0] == "MR"
 
 
 def test_what_the_file_says_decides(torso):

@@ -204,6 +204,13 @@ def test_metaimages_without_ground_are_refused(read, tmp_path, fields, message):
         read(metaimage(tmp_path / "scan.mha", **fields))
 
 
+def test_an_empty_dicom_tag_is_passed_over(tmp_path):
+    expected = read_scan(metaimage(tmp_path / "plain.mha"))
+    found = read_scan(metaimage(tmp_path / "scan.mha", **{"0010|0010": "", "0008|103e": "Abdomen = 5.0: B30f"}))
+    np.testing.assert_array_equal(found.array, expected.array)
+    np.testing.assert_array_equal(found.affine, expected.affine)
+
+
 def test_a_key_twice_is_refused(tmp_path):
     path = metaimage(tmp_path / "scan.mha")
     path.write_bytes(path.read_bytes().replace(b"Offset", b"ElementSpacing = 1 1 1\nOffset"))

@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossmod.cohort.body import Body, centre_of
-from crossmod.cohort.edges import Box, edges_reached
+from crossmod.cohort.edges import edges_reached
 from crossmod.cohort.images import voxel_ml
 from crossmod.cohort.intensities import Finding
-from crossmod.cohort.kidneys import boxes_of
+from crossmod.cohort.kidneys import Box, around, boxes_of
 from crossmod.cohort.structures import OTHERS, RENAL, split_side
 
 # ASSUME: usual volumes in ml, lowest and highest; a structure outside comes with a warning. Kidneys with their masses: 3 of KiTS23's 489
@@ -103,7 +103,7 @@ def _structure(
     places = [boxes[value] for value in values if value and value in boxes]
     if not places:
         return None
-    box = tuple(slice(min(p.start for p in at), max(p.stop for p in at)) for at in zip(*places, strict=True))
+    box = around(places)
     mask = np.isin(labels[box], values)
     centre = centre_of(mask)
     x_mm = affine[0, :3] @ (centre + [part.start for part in box]) + affine[0, 3]

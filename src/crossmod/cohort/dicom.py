@@ -12,6 +12,9 @@ from crossmod.cohort.images import Scan, ScanError, itk_affine, native
 from crossmod.cohort.volume import volume_shape
 
 _EXPORT = "Export the series again."
+# ASSUME: direction cosines, and pixel sizes relative to each other, that differ by less than a thousandth differ by rounding.
+_ROUNDING = 1e-3
+_TOLD = 4
 
 
 @dataclass(frozen=True)
@@ -127,15 +130,26 @@ def _refuse_several(folder: Path, headers: list[SliceHeader]) -> None:
     # Some anonymisers give every slice a series number of its own; such numbers say nothing (CHAOS).
     telling = len(set(uids)) < len(uids)
 
-    def kind(header: SliceHeader) -> tuple:
-        orientation = tuple(np.round((*header.row, *header.column), 3) + 0.0)
-        return (header.series if telling else "", header.size, orientation, tuple(np.round(header.spacing_mm, 4)))
+    groups: list[list[SliceHeader]] = []
+    for header in headers:
+        group = next((group for group in groups if _alike(header, group[0], telling)), None)
+        if group is None:
+            groups.append([header])
+        else:
+            group.append(header)
+    if len(groups) > 1:
+        value = " and ".join(f"{len(group)} slices like {group[0].file.name}" for group in groups[:_TOLD])
+        more = f" and {len(groups) - _TOLD} more" if len(groups) > _TOLD else ""
+        cure = "Give each series (one number, one orientation, one size of image and pixel) a folder of its own; remove localisers."
+        raise ScanError(folder, f"{len(groups)} series in one folder", value + more, cure)
 
-    counts = Counter(map(kind, headers))
-    if len(counts) > 1:
-        groups = " and ".join(f"{n} slices of {key[1][1]}×{key[1][0]}" for key, n in sorted(counts.items()))
-        cure = "Give each series (one orientation, one pixel size) a folder of its own."
-        raise ScanError(folder, f"{len(counts)} series in one folder", groups, cure)
+
+def _alike(one: SliceHeader, other: SliceHeader, telling: bool) -> bool:
+    """Whether two slices are of one series: what is written with more digits than scanners mean may differ by rounding."""
+    same = (one.size == other.size) and (one.series == other.series or not telling)
+    turned = np.abs(np.subtract((*one.row, *one.column), (*other.row, *other.column))).max()
+    stretched = np.abs(np.divide(one.spacing_mm, other.spacing_mm) - 1).max()
+    return bool(same and turned <= _ROUNDING and stretched <= _ROUNDING)
 
 
 def _refuse_jumps(folder: Path, slices: list[Slice]) -> None:

@@ -151,7 +151,7 @@ def _stated(file: Path, dataset: Any) -> SliceHeader:
         raise ScanError(file, "rows and columns are not at right angles, or not directions", value, _EXPORT)
     return SliceHeader(
         file,
-        modality=str(tags["Modality"] or "").strip(),
+        modality=str(tags["Modality"] or "").strip().upper(),
         series=str(tags["SeriesInstanceUID"] or "").strip(),
         size=(int(tags.numbers("Columns", 1)[0]), int(tags.numbers("Rows", 1)[0])),
         row=row,

@@ -7,8 +7,7 @@ from scipy import ndimage
 
 from crossmod.cohort.images import Scan
 from crossmod.cohort.intensities import AIR_HU, Intensities
-
-Box = tuple[slice, slice, slice]
+from crossmod.cohort.kidneys import Box
 
 _EDGES = {"R": "right", "L": "left", "A": "front", "P": "back", "S": "upper", "I": "lower"}
 # ASSUME: padding outside of a round field of view, or of a resampled scan, is at least 1 % of it; where a twentieth of what surrounds a
@@ -37,6 +36,28 @@ def edges_reached(box: Box, shape: tuple[int, ...], affine: NDArray, gap_voxels:
     return reached
 
 
+def empty_planes(scan: Scan, box: Box, beside_mm: float = 0.0) -> int:
+    """How many planes through a box hold one value only, as slices do that were lost: what lies there is not measured.
+
+    Args:
+        scan: read or opened.
+        box: of a structure.
+        beside_mm: how far from the box to look, too.
+    """
+    beside = np.ceil(beside_mm / scan.spacing_mm).astype(int)
+    voxels = np.asarray(scan.array[_around(box, scan.array.shape, beside)])
+    others = [tuple(b for b in range(3) if b != a) for a in range(3)]
+    return max(int(np.count_nonzero(voxels.min(axis=two) == voxels.max(axis=two))) for two in others)
+
+
+def _around(box: Box, shape: tuple[int, ...], voxels: NDArray[np.integer]) -> Box:
+    """A box with some voxels more at both ends, as far as there are any."""
+    return tuple(
+        slice(max(0, part.start - more), min(n, part.stop + more))
+        for part, n, more in zip(box, shape, voxels.tolist(), strict=True)
+    )
+
+
 def reaches_padding(mask: NDArray[np.bool_], box: Box, scan: Scan, found: Intensities) -> bool:
     """Whether a structure in a CT borders on voxels that hold no image: those with the lowest value of the scan, that of air or less.
 
@@ -50,10 +71,9 @@ def reaches_padding(mask: NDArray[np.bool_], box: Box, scan: Scan, found: Intens
     """
     if np.mean(found.sample == np.float32(found.low)) < _PADDING_SHARE or found.low > AIR_HU:
         return False
-    low = [max(0, part.start - _SHELL_VOXELS) for part in box]
-    high = [min(n, part.stop + _SHELL_VOXELS) for part, n in zip(box, scan.array.shape, strict=True)]
-    inside = np.zeros(np.subtract(high, low), dtype=bool)
-    inside[tuple(slice(part.start - a, part.stop - a) for part, a in zip(box, low, strict=True))] = mask
+    around = _around(box, scan.array.shape, np.full(3, _SHELL_VOXELS))
+    inside = np.zeros([part.stop - part.start for part in around], dtype=bool)
+    inside[tuple(slice(a.start - b.start, a.stop - b.start) for a, b in zip(box, around, strict=True))] = mask
     shell = ndimage.binary_dilation(inside, iterations=_SHELL_VOXELS) & ~inside
-    padding = np.asarray(scan.array[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]) == found.low
+    padding = np.asarray(scan.array[around]) == found.low
     return bool(np.count_nonzero(shell & padding) >= _SHELL_SHARE * max(1, np.count_nonzero(shell)))

@@ -97,6 +97,11 @@ class Unread:
         parts = [z[start : start + some] for start in range(0, len(z), some)] or [z]
         return native(np.concatenate([self._planes(part)[x, y].copy() for part in parts], axis=2))
 
+    def planes(self) -> Iterator[NDArray]:
+        """The planes across the third axis as they lie in memory: to turn the order of their voxels round takes longer than to read them."""
+        for z in range(self.shape[2]):
+            yield _native_numbers(self._planes(range(z, z + 1)).squeeze(2))
+
     def _planes(self, z: range) -> NDArray:
         return np.asanyarray(self._voxels[..., z.start : z.stop : z.step])
 
@@ -106,9 +111,9 @@ class Unread:
 
 def planes(array: NDArray | Unread) -> tuple[int, Iterator[NDArray]]:
     """The axis across which planes are read in one go, and the planes, one after another."""
-    axis = 0 if isinstance(array, np.ndarray) else 2
-    cuts = (tuple(slice(i, i + 1) if a == axis else slice(None) for a in range(3)) for i in range(array.shape[axis]))
-    return axis, (array[cut].squeeze(axis) for cut in cuts)
+    if isinstance(array, Unread):
+        return 2, array.planes()
+    return 0, iter(array)
 
 
 def read_scan(path: str | Path) -> Scan:
@@ -216,10 +221,13 @@ def voxel_ml(affine: NDArray) -> float:
 
 
 def native(array: NDArray) -> NDArray:
-    """Integers as stored (machine byte order), everything else as float32."""
-    if array.dtype.kind in "ui":
-        return np.ascontiguousarray(array.astype(array.dtype.newbyteorder("="), copy=False))
-    return np.ascontiguousarray(array.astype(np.float32, copy=False))
+    """Integers as stored (machine byte order), everything else as float32; the last index is the fastest."""
+    return np.ascontiguousarray(_native_numbers(array))
+
+
+def _native_numbers(array: NDArray) -> NDArray:
+    kind = array.dtype.newbyteorder("=") if array.dtype.kind in "ui" else np.float32
+    return array.astype(kind, copy=False)
 
 
 def _kind(path: Path) -> str:

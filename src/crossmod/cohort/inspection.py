@@ -11,11 +11,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from crossmod.cohort.anatomy import label_findings
-from crossmod.cohort.body import Body, find_body
+from crossmod.cohort.body import find_body
+from crossmod.cohort.edges import empty_planes
 from crossmod.cohort.grids import labels_on_image_grid, match_grids, whole_labels
 from crossmod.cohort.images import Scan, ScanError, read_scan
 from crossmod.cohort.intensities import Intensities, air_level, findings, intensities
-from crossmod.cohort.kidneys import boxes_of
+from crossmod.cohort.kidneys import Box, boxes_of
 from crossmod.cohort.sides import tumour_side, unsure_sides
 from crossmod.job import UserError
 
@@ -165,7 +166,11 @@ def _inspect_label(
             return listed
         array = labels_on_image_grid(label, image)
     if array.any() and not unknown:
-        body = None if image is None or voxels is None else _body(array, image, voxels, row["modality"])
+        body = None
+        if image is not None and voxels is not None:
+            (box,) = boxes_of((array > 0).view(np.uint8))
+            body = find_body(image, air_level(voxels, row["modality"]), box)
+            _inspect_planes(image, box, row, note)
         affine = (image or label).affine
         for severity, *problem in label_findings(array, labels, affine, body) + unsure_sides(
             array, labels, affine, body
@@ -175,9 +180,12 @@ def _inspect_label(
     return listed
 
 
-def _body(array: NDArray, image: Scan, voxels: Intensities, modality: str) -> Body:
-    (box,) = boxes_of((array > 0).view(np.uint8))
-    return find_body(image, air_level(voxels, modality), box)
+def _inspect_planes(image: Scan, box: Box, row: dict[str, Any], note) -> None:
+    lost = empty_planes(image, box)
+    if lost:
+        cure = "Convert the scan again from its DICOM files; if they are as empty, leave the case out."
+        value = f"{lost} planes through what is labelled hold one value only"
+        note("warning", row["image"], "slices may be lost", value, cure)
 
 
 def _values(array: NDArray) -> list[int]:

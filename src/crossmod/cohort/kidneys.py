@@ -5,6 +5,7 @@ concern of the kidneys. A kidney is the union of its renal structures. Where nam
 is found by geometry.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,7 @@ from scipy.spatial import cKDTree
 from crossmod.cohort.structures import RENAL, split_side
 
 Mask = NDArray[np.bool_]
+Box = tuple[slice, slice, slice]
 SIDES = ("right", "left")
 MASK_VALUES = {"right": 1, "left": 2}  # of every predicted mask
 
@@ -126,12 +128,17 @@ def assign_sides(mask: Mask, affine: NDArray, sides: NDArray[np.uint8] | None = 
     return result
 
 
-def boxes_of(values: NDArray[np.integer]) -> list[tuple[slice, slice, slice] | None]:
+def boxes_of(values: NDArray[np.integer]) -> list[Box | None]:
     """Where each value of a mask or label map lies, from 1 on; None for one that does not occur."""
     if not values.flags.f_contiguous:
         return ndimage.find_objects(values)
     # In the order of memory: several times faster.
     return [box and box[::-1] for box in ndimage.find_objects(values.T)]
+
+
+def around(boxes: Iterable[Box]) -> Box:
+    """The smallest box that holds others, of which there is one at least."""
+    return tuple(slice(min(p.start for p in at), max(p.stop for p in at)) for at in zip(*boxes, strict=True))
 
 
 def part_centres(parts: NDArray) -> NDArray[np.float64]:

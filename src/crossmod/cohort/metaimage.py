@@ -1,5 +1,6 @@
 """What the header of a MetaImage states: lines of ``Key = Value``, the last of which says where the voxels are."""
 
+import re
 from pathlib import Path
 from typing import IO
 
@@ -11,6 +12,7 @@ from crossmod.cohort.images import ScanError, itk_affine
 from crossmod.cohort.volume import CONVERT, not_a_volume, unreadable
 
 _AXES = ("TransformMatrix", "Rotation", "Orientation")
+_DICOM_TAG = re.compile(r"[0-9a-fA-F]{4}\|[0-9a-fA-F]{4}")
 _PLACES = ("Offset", "Position", "Origin")
 _SPACINGS = ("ElementSpacing", "ElementSize")
 # ASSUME: AnatomicalOrientation tells where each axis comes from, as ITK writes it: RAI is LPS+. (The format's own text
@@ -43,7 +45,8 @@ def _fields(path: Path, file: IO[bytes]) -> dict[str, str]:
     fields: dict[str, str] = {}
     for line in filter(None, lines(path, file)):
         key, _, value = (part.strip() for part in line.replace(":", "=", "=" not in line).partition("="))
-        if not value:  # ITK would take the next line for it
+        # A DICOM tag may be empty, as SimpleITK writes those of an anonymised series; for other keys ITK would take the next line.
+        if not value and not _DICOM_TAG.fullmatch(key):
             raise unreadable(path, f"a line of its header is not 'Key = Value': {line[:40]}")
         if key in fields and key != "Comment":
             raise ScanError(path, f"the header states '{key}' twice", f"{fields[key]}; {value}", CONVERT)
