@@ -195,9 +195,11 @@ def _cells(path: Path, text: str) -> tuple[list[tuple[int, list[str]]], str]:
         try:
             parsed[mark] = list(_parsed(text, mark, before))
         except csv.Error as error:
-            wrong = error
+            wrong = wrong or error
     if not parsed:
-        raise UserError(f"{path}: cannot be read as CSV ({wrong}). Mend its quotes. {_CURE}.") from wrong
+        raise UserError(
+            f"{path}: cannot be read as CSV ({wrong}). Mend its quotes, and separate cells by one comma, semicolon or tab. {_CURE}."
+        ) from wrong
     if not any(parsed.values()):
         raise UserError(f"{path} is empty: a table has a line with the names of its columns, then a line per row.")
     even = {mark: rows for mark, rows in parsed.items() if len({len(row) for _, row in rows}) == 1} or parsed

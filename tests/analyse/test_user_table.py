@@ -141,18 +141,32 @@ def test_overlaps_that_cannot_be_are_refused(read, value, message):
 
 
 def test_per_cent_in_all_rows_is_a_scale_of_its_own(read):
-    assert read(SCORES.assign(dsc=100 * SCORES.dsc))["dsc"].max() > 90
     claim = PLAN["hypotheses"][1] | {"margin": 1}
-    read(SCORES.assign(dsc=100 * SCORES.dsc), hypotheses=[claim])
+    assert read(SCORES.assign(dsc=100 * SCORES.dsc), hypotheses=[claim])["dsc"].max() > 90
     with pytest.raises(UserError, match=r"not-worse: margin is 1, and 'dsc' is between 0 and 1.*e\.g\. 0\.01"):
         read(hypotheses=[claim])
+    with pytest.raises(UserError, match=r"not-worse: margin is 0.01, and 'dsc' is in per cent.*e\.g\. 1"):
+        read(SCORES.assign(dsc=100 * SCORES.dsc))
+
+
+@pytest.mark.parametrize(
+    ("outcome", "less"), [("hd95", True), ("ASSD_mm", True), ("surface distance", True), ("dice", False)]
+)
+def test_a_claim_knows_which_way_is_better(read, outcome, less):
+    table, claim = SCORES.rename(columns={"dsc": outcome}), PLAN["hypotheses"][1] | {"margin": 0.5}
+    read(table, outcome=outcome, hypotheses=[claim | {"less_is_better": less}])
+    wrong = claim if less else claim | {"less_is_better": True}
+    message = f"not-worse: of '{outcome}' {'less' if less else 'more'} is better.*: {str(less).lower()}"
+    with pytest.raises(UserError, match=message):
+        read(table, outcome=outcome, hypotheses=[wrong])
 
 
 def test_missing_values_are_empty_and_other_outcomes_may_have_any_range(read):
     assert read(cell(""))["dsc"].isna().sum() == 1
     read(SCORES.assign(dsc=SCORES.dsc - 0.9).rename(columns={"dsc": "dsc_gain"}), outcome="dsc_gain")
     renamed = SCORES.rename(columns={"dsc": "hd95_mm"})
-    read(renamed.assign(hd95_mm=renamed.hd95_mm * 100 - 85), outcome="hd95_mm")
+    hypotheses = [PLAN["hypotheses"][0], PLAN["hypotheses"][1] | {"less_is_better": True}]
+    read(renamed.assign(hd95_mm=renamed.hd95_mm * 100 - 85), outcome="hd95_mm", hypotheses=hypotheses)
 
 
 @pytest.mark.parametrize("column", ["patient", "case"])
@@ -244,7 +258,7 @@ def test_the_command_prints_names_as_they_stand_and_no_patient(tmp_path):
     (tmp_path / "plan.yaml").write_text(yaml.safe_dump(plan))
     arguments = [str(tmp_path / "scores.csv"), "--plan", str(tmp_path / "plan.yaml"), "--out", str(tmp_path / "[b]out")]
     done = CliRunner().invoke(app, ["analyse", *arguments])
-    assert done.exit_code == 0, done.output
+    assert "Nothing could be tested" in str(done.exception)
     assert "[/]" in done.output and "[red]" in done.output and "[b]out" in done.output
     files = [path.read_text() for path in (tmp_path / "[b]out").rglob("*.csv")]
     assert "MRN" not in done.output + "".join(files)

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from crossmod.analyse.cells import ordered_levels
 from crossmod.analyse.errors import some
-from crossmod.analyse.hypotheses import AnyHypothesis, Hypothesis
+from crossmod.analyse.hypotheses import AnyHypothesis, Hypothesis, choose
 from crossmod.analyse.multiplicity import METHODS, correct_p
 from crossmod.analyse.names import doubled_files, levels_of
 from crossmod.job import UserError, digest
@@ -48,6 +48,12 @@ class AnalysisPlan(Closed):
     confidence: float = Field(0.95, gt=0, lt=1)
     correction: str = "holm"
     hypotheses: list[AnyHypothesis] = Field(min_length=1)
+
+    def factors(self) -> list[str]:
+        """Columns that divide the rows, of all hypotheses together."""
+        measured = {name for hypothesis in self.hypotheses for name in hypothesis.measured(self)}
+        named = [*self.levels, *(name for hypothesis in self.hypotheses for name in hypothesis.columns())]
+        return [name for name in dict.fromkeys(named) if name not in measured]
 
     @model_validator(mode="after")
     def _consistent(self) -> "AnalysisPlan":
@@ -139,14 +145,16 @@ def run_plan(plan: AnalysisPlan, table: pd.DataFrame, place: str, strict: bool =
         plan: the hypotheses.
         table: tidy scores whose factors have their order, see :func:`read_table`.
         place: folder of the files of rows, relative to the results.
-        strict: whether a value of ``where`` that no row has is a mistake, or selects nothing.
+        strict: whether a value of ``where``, or a level to be compared, that no row has is a mistake, or selects nothing.
 
     Raises:
-        UserError: for such a value, or an empty column of ``each``. What cannot be tested becomes a row with its reason.
+        UserError: for such a value or level, or an empty column of ``each``. What cannot be tested becomes a row with its reason.
     """
     tables, files = {}, {}
     taken: dict[str, list[pd.Index]] = {}
     for hypothesis in plan.hypotheses:
+        if strict:
+            _refuse_unknown_levels(hypothesis, table)
         parts, used = [], columns_of(hypothesis, plan)
         for labels, cell in _cells(hypothesis, table, strict):
             name = _file(place, hypothesis, labels, cell.index, taken)
@@ -214,6 +222,16 @@ def selected(hypothesis: Hypothesis, table: pd.DataFrame, strict: bool) -> pd.Da
             )
         table = table[table[column].isin(values)]
     return table
+
+
+def _refuse_unknown_levels(hypothesis: Hypothesis, table: pd.DataFrame) -> None:
+    """Refuse levels to be compared that are in no cell, or the same: a family would be smaller than the plan says."""
+    table = selected(hypothesis, table, True)
+    for column, levels in hypothesis.compared().items():
+        try:
+            choose(table, column, levels)
+        except UserError as error:
+            raise UserError(f"{hypothesis.name}: {error}") from error
 
 
 def _cells(hypothesis: Hypothesis, table: pd.DataFrame, strict: bool) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
