@@ -182,7 +182,7 @@ def test_rows_of_means_are_refused(read):
     tail = [{"case": "mean", "patient": "", "arm": arm, "dsc": 0.9} for arm in ("pure", "mixed")]
     with pytest.raises(UserError, match=r"column 'patient' is empty in 2 rows: line 50 \(case 'mean'"):
         read(pd.concat([SCORES, pd.DataFrame(tail)]))
-    for name in ("mean", "Total", "std", "Average (n=24)", "MEDIAN"):
+    for name in ("mean", "Total", "std", "Average (n=24)", "MEDIAN", "Overall", "Mittelwert"):
         named = pd.DataFrame([row | {"case": name, "patient": name} for row in tail])
         with pytest.raises(UserError, match="line 50 has case .*looks like a row that sums up the others"):
             read(pd.concat([SCORES, named]))
@@ -201,6 +201,22 @@ def test_doubled_columns_and_rows_are_refused(read):
         read(SCORES.assign(x=0.5).to_csv(index=False).replace("dsc,x", "dsc,Dsc ", 1))
     with pytest.raises(UserError, match=r"1 rows repeat an earlier one, the first on line 50 \(as line 6\)"):
         read(pd.concat([SCORES, SCORES.iloc[[4]]]))
+
+
+@pytest.mark.parametrize("column", ["patient", "case"])
+@pytest.mark.parametrize("other", ["ÄX", "äx", "A\u0308x", "Ä x"])
+def test_one_name_in_two_writings_is_refused(read, column, other):
+    table = SCORES.assign(**{column: "Äx" + SCORES[column]})
+    table.loc[3, column] = table.loc[3, column].replace("Äx", other)
+    with pytest.raises(UserError, match=f"'{column}' has names that differ only by capitals.*lines [24], 5") as error:
+        read(table)
+    assert "MRN" not in str(error.value)
+
+
+@pytest.mark.parametrize("column", ["patient", "case"])
+def test_numbers_that_a_spreadsheet_shortened_are_no_names(read, column):
+    with pytest.raises(UserError, match=f"line 2: the cell of '{column}' is a number that a spreadsheet shortened"):
+        read(SCORES.assign(**{column: "1.23457E+11"}))
 
 
 def test_names_stay_text_and_patients_are_numbered(read):

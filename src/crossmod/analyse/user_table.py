@@ -15,7 +15,11 @@ from crossmod.analyse.plan import AnalysisPlan, columns_of, selected
 from crossmod.job import UserError
 
 # ASSUME: a subject with such a name is no subject but a row that sums up the others.
-_SUMMARY = re.compile(r"(grand ?)?(mean|average|avg|median|std|stdev|sd|total|sum)s?(\s*[(:±].*)?", re.IGNORECASE)
+_SUMMARY = re.compile(
+    r"(grand ?)?(overall|mean|average|avg|median|std|stdev|sd|total|sum|mittelwert|durchschnitt|gesamt|summe|moyenne"
+    r"|média|media|promedio)s?(\s*[(:±].*)?",
+    re.IGNORECASE,
+)
 # ASSUME: columns with such a word in their name hold overlaps, from 0 to 1 or in per cent, unless they name a change.
 _OVERLAP = re.compile(r"(?<![a-z])(dsc|dice|iou|jaccard|nsd)(?![a-z])", re.IGNORECASE)
 # ASSUME: of what has such a word in its name less is better.
@@ -41,6 +45,8 @@ def read_table(path: Path, plan: AnalysisPlan) -> pd.DataFrame:
     tables.refuse_unsafe(path, texts, used)
     _refuse_repeated(path, texts)
     ids = _ids(plan)
+    tables.refuse_shortened(path, texts, ids)
+    _refuse_alike(path, texts, ids)
     measured = {name for hypothesis in plan.hypotheses for name in hypothesis.measured(plan)}
     both = [name for name in ids if name in measured]
     if both:
@@ -145,6 +151,19 @@ def _refuse_repeated(path: Path, texts: pd.DataFrame) -> None:
         raise UserError(
             f"{path}: {len(twice)} rows repeat an earlier one, the first on line {twice[0]} (as line {first}). Remove them."
         )
+
+
+def _refuse_alike(path: Path, texts: pd.DataFrame, ids: Iterable[str]) -> None:
+    """Refuse ids that differ by capitals alone: one patient would count as two."""
+    for column in ids:
+        first = texts[column].drop_duplicates()
+        alike = first.map(tables.folded).duplicated(keep=False) & (first != "")
+        if alike.any():
+            lines = some(first.index[alike])
+            raise UserError(
+                f"{path}: column {column!r} has names that differ only by capitals, blanks or how their letters are encoded, "
+                f"first on lines {lines}. Write each in one way."
+            )
 
 
 def _refuse_empty(path: Path, texts: pd.DataFrame, table: pd.DataFrame, plan: AnalysisPlan) -> None:

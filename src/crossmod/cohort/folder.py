@@ -15,7 +15,7 @@ import pandas as pd
 from crossmod.cohort.layout import required
 from crossmod.cohort.table import COLUMNS, LABEL_VALUE, reference, refuse, write_table
 from crossmod.job import UserError
-from crossmod.tables import read_user, refuse_unsafe
+from crossmod.tables import folded, read_user, refuse_shortened, refuse_unsafe
 
 REQUIRED = ("case", "patient", "modality", "image", "label")
 
@@ -48,8 +48,8 @@ def write_cohort(name: str, folder: Path, settings: dict[str, Any], threads: int
             file=sys.stderr,
         )
     refuse(_other_modality(name, cases, settings.get("modality")), str(table))
-    order = {patient: number for number, patient in enumerate(cases["patient"].map(_folded).unique(), start=1)}
-    cases["patient"] = [f"{name}-P{order[_folded(patient)]:04d}" for patient in cases["patient"]]
+    order = {patient: number for number, patient in enumerate(cases["patient"].map(folded).unique(), start=1)}
+    cases["patient"] = [f"{name}-P{order[folded(patient)]:04d}" for patient in cases["patient"]]
     write_table(
         folder,
         name=name,
@@ -73,6 +73,7 @@ def read_user_table(path: Path) -> tuple[pd.DataFrame, list[str]]:
     kept = [column for column in cases.columns if column in COLUMNS]
     left_out = [column for column in cases.columns if column not in COLUMNS]
     refuse_unsafe(path, cases, [column for column in kept if column != "patient"])
+    refuse_shortened(path, cases, ("case", "patient"))
     refuse([f"line {line}: patient is empty" for line, who in cases["patient"].items() if not who], str(path))
     return cases[kept].reset_index(drop=True), left_out
 
@@ -107,7 +108,7 @@ def identities(folder: Path, record: dict[str, Any]) -> dict[str, str]:
             f"Cohort '{record['name']}': its patients cannot be compared with those of other tables, for its own table "
             f"cannot be read any more. Put it back, or run the cohort step again.\n{error}"
         ) from error
-    return {case: _folded(patient) for case, patient in zip(cases["case"], cases["patient"], strict=True)}
+    return {case: folded(patient) for case, patient in zip(cases["case"], cases["patient"], strict=True)}
 
 
 def _refuse_other_types(name: str, settings: dict[str, Any]) -> None:
@@ -142,10 +143,6 @@ def _other_modality(name: str, cases: pd.DataFrame, wanted: str | None) -> list[
     return [
         f"case '{row.case}': modality is {row.modality}, the cohort's is {wanted}; {cure}" for row in other.itertuples()
     ]
-
-
-def _folded(patient: str) -> str:
-    return patient.strip().casefold()
 
 
 def _column_problems(columns: list[str]) -> list[str]:
