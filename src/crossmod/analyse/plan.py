@@ -17,7 +17,7 @@ from crossmod.analyse.hypotheses import AnyHypothesis, Hypothesis, choose
 from crossmod.analyse.multiplicity import METHODS, correct_p
 from crossmod.analyse.names import doubled_files, levels_of
 from crossmod.job import UserError, digest
-from crossmod.schema import Closed, faults_of
+from crossmod.schema import Closed, faults_of, is_endless
 
 _NOT_TESTED = "not tested"
 _LONGEST = 200  # bytes of a file's name; file systems allow 255
@@ -67,7 +67,15 @@ class AnalysisPlan(Closed):
 
 
 class _OnceLoader(yaml.SafeLoader):
-    """Plain YAML, in which a key that is given twice is a mistake: the first would be lost in silence."""
+    """Plain YAML, in which a key that is given twice is a mistake: the first would be lost in silence.
+
+    Aliases that hold aliases, and grow without bound, are refused.
+    """
+
+    def construct_document(self, node: yaml.Node) -> Any:
+        if is_endless(node):
+            raise yaml.constructor.ConstructorError(None, None, "its aliases (*) make it too long", node.start_mark)
+        return super().construct_document(node)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
