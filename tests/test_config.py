@@ -241,7 +241,7 @@ def test_a_file_that_inherits_label_meanings_replaces_them(project, scale, label
 def test_a_file_can_ask_anew_for_what_it_inherits(project):
     (project / "conf/study/chaos.yaml").write_text(CHAOS)
     (project / "conf/study/own.yaml").write_text(OWN.replace("LABELS", "'???'").replace("TITLE", "'???'"))
-    with pytest.raises(UserError, match=r"(?s)mr_real\.labels: must be given.*mr_real\.title: must be given"):
+    with pytest.raises(UserError, match=r"(?s)mr_real\.title: must be given.*mr_real\.labels: must be given"):
         compose(["study=own"])
 
 
