@@ -6,6 +6,7 @@ tables, the joint check reads both tables again and compares the numbers in memo
 """
 
 import difflib
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,9 @@ from typing import Any
 import pandas as pd
 
 from crossmod.cohort.layout import required
-from crossmod.cohort.table import COLUMNS, LABEL_VALUE, reference, refuse, write_table
+from crossmod.cohort.table import CHOICES, COLUMNS, LABEL_VALUE, reference, refuse, write_table
 from crossmod.job import UserError
-from crossmod.tables import folded, read_user, refuse_shortened, refuse_unsafe
+from crossmod.tables import MISSING, folded, read_user, refuse_shortened, refuse_unsafe
 
 REQUIRED = ("case", "patient", "modality", "image", "label")
 
@@ -61,6 +62,15 @@ def write_cohort(name: str, folder: Path, settings: dict[str, Any], threads: int
     )
 
 
+# What DICOM and other programs call it; capitals play no part.
+_WORDS = {
+    "modality": {"mri": "MR", "mr": "MR", "ct": "CT"},
+    "sex": {"m": "male", "f": "female", "o": "unknown"},
+    "tumour_side": {"r": "right", "l": "left", "b": "both", "bilateral": "both"},
+}
+_YEARS = re.compile(r"(\d{3})Y", re.ASCII)  # DICOM's age
+
+
 def read_user_table(path: Path) -> tuple[pd.DataFrame, list[str]]:
     """Read the user's CSV: the declared columns as text, and the names of the others, whose cells go nowhere.
 
@@ -75,7 +85,22 @@ def read_user_table(path: Path) -> tuple[pd.DataFrame, list[str]]:
     refuse_unsafe(path, cases, [column for column in kept if column != "patient"])
     refuse_shortened(path, cases, ("case", "patient"))
     refuse([f"line {line}: patient is empty" for line, who in cases["patient"].items() if not who], str(path))
-    return cases[kept].reset_index(drop=True), left_out
+    return _in_own_words(cases[kept]).reset_index(drop=True), left_out
+
+
+def _in_own_words(cases: pd.DataFrame) -> pd.DataFrame:
+    """Columns that are no names as the later steps know them, however another program wrote them; others stay as they are."""
+    cases = cases.copy()
+    for column, words in _WORDS.items():
+        if column in cases:
+            known = {word: word for word in CHOICES[column]} | words
+            cases[column] = [known.get(text.casefold(), text) for text in cases[column]]
+    for column in {"sex", "tumour_side", "age", "label"} & set(cases):
+        cases[column] = cases[column].mask(cases[column].isin(MISSING), "")
+    if "age" in cases:
+        cases["age"] = [str(int(found[1])) if (found := _YEARS.fullmatch(text)) else text for text in cases["age"]]
+        cases["age"] = cases["age"].str.replace(",", ".")
+    return cases
 
 
 def listed_files(table: str | Path, root: str | Path | None = None) -> list[Path]:
