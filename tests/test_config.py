@@ -245,6 +245,24 @@ def test_a_file_can_ask_anew_for_what_it_inherits(project):
         compose(["study=own"])
 
 
+@pytest.mark.parametrize(
+    ("table", "change", "message"),
+    [
+        ("units", {"within": "stratgy"}, "mine: the table of units has no column 'stratgy'; did you mean 'strategy'"),
+        ("units", {"compare": "[mixd, pure]"}, "mine: no strategy is called 'mixd'; there are pure and mixed"),
+        ("units", {"each": "[subset]"}, "mine: the table of units has no column 'subset'"),
+        ("gains", {"outcome": "dcs"}, "mine: the table of gains has no column 'dcs'"),
+    ],
+)
+def test_a_hypothesis_that_its_table_cannot_answer_stops_the_study(table, change, message):
+    text = ", ".join(
+        f"{k}: {v}" for k, v in ({"name": "mine", "test": "pairwise", "within": "strategy"} | change).items()
+    )
+    with pytest.raises(UserError, match=message):
+        compose([f"analyse.hypotheses.{table}=[{{{text}}}]"])
+    compose(["analyse.hypotheses.replicates=[{name: mine, test: pairwise, within: strategy, each: [subset]}]"])
+
+
 def test_aliases_without_end_are_refused(project):
     lines = [f"a{n}: &a{n} [{f'*a{n - 1}, ' * 9 if n else 'x'}]" for n in range(12)]
     (project / "conf/study/bomb.yaml").write_text("\n".join(["# @package _global_", *lines]))
