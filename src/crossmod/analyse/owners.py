@@ -30,7 +30,7 @@ def independent_of(rows: pd.DataFrame, plan: "AnalysisPlan") -> pd.Series:
     """
     if rows.empty:
         raise IncompleteDesignError("No row has a number in every column that is needed.")
-    factors = [name for name in plan.factors() if name not in plan.subject]
+    factors = [name for name in plan.factors() if name in rows and name not in plan.subject]
     names = subject_names(rows, plan.subject, factors)
     refuse_duplicates(rows, names, factors)
     return names.map(_patients(rows, plan, names, factors)) if plan.cluster else names
