@@ -4,6 +4,7 @@ import json
 import shutil
 
 import pytest
+import yaml
 
 from crossmod.config import compose, shared_part
 from crossmod.job import UserError, canonical
@@ -213,6 +214,60 @@ def test_a_study_file_may_not_take_the_name_of_another(project):
     (project / "conf/study/mine.yaml").write_text("# @package _global_\ndefaults: [renal]\ntitle: mine\n")
     with pytest.raises(UserError, match=r"conf/study/mine\.yaml says study: renal\. Write study: mine"):
         compose(["study=mine"])
+
+
+CHAOS = """# @package _global_
+defaults: [renal_real, _self_]
+study: chaos
+cohorts: {mr_real: {table: chaos.csv, title: CHAOS, labels: {2: right_kidney, 3: left_kidney}}}
+"""
+OWN = """# @package _global_
+defaults: [chaos, _self_]
+study: own
+cohorts: {mr_real: {table: own.csv, labels: LABELS, title: TITLE}}
+"""
+
+
+@pytest.mark.parametrize(("scale", "labels"), [("smoke", "{1: kidney}"), ("laptop", "{2: kidney, 4: tumour}")])
+def test_a_file_that_inherits_label_meanings_replaces_them(project, scale, labels):
+    (project / "conf/study/chaos.yaml").write_text(CHAOS)
+    (project / "conf/study/own.yaml").write_text(OWN.replace("LABELS", labels).replace("TITLE", "mine"))
+    found = compose(["study=own", f"scale={scale}"])["cohorts"]["mr_real"]
+    assert {int(value): name for value, name in found["labels"].items()} == yaml.safe_load(labels)
+    assert found["title"] == "mine"
+    assert compose(["study=chaos"])["cohorts"]["mr_real"]["labels"] == {"2": "right_kidney", "3": "left_kidney"}
+
+
+def test_a_file_can_ask_anew_for_what_it_inherits(project):
+    (project / "conf/study/chaos.yaml").write_text(CHAOS)
+    (project / "conf/study/own.yaml").write_text(OWN.replace("LABELS", "'???'").replace("TITLE", "'???'"))
+    with pytest.raises(UserError, match=r"(?s)mr_real\.title: must be given.*mr_real\.labels: must be given"):
+        compose(["study=own"])
+
+
+@pytest.mark.parametrize(
+    ("table", "change", "message"),
+    [
+        ("units", {"within": "stratgy"}, "mine: the table of units has no column 'stratgy'; did you mean 'strategy'"),
+        ("units", {"compare": "[mixd, pure]"}, "mine: no strategy is called 'mixd'; there are pure and mixed"),
+        ("units", {"each": "[subset]"}, "mine: the table of units has no column 'subset'"),
+        ("gains", {"outcome": "dcs"}, "mine: the table of gains has no column 'dcs'"),
+    ],
+)
+def test_a_hypothesis_that_its_table_cannot_answer_stops_the_study(table, change, message):
+    text = ", ".join(
+        f"{k}: {v}" for k, v in ({"name": "mine", "test": "pairwise", "within": "strategy"} | change).items()
+    )
+    with pytest.raises(UserError, match=message):
+        compose([f"analyse.hypotheses.{table}=[{{{text}}}]"])
+    compose(["analyse.hypotheses.replicates=[{name: mine, test: pairwise, within: strategy, each: [subset]}]"])
+
+
+def test_aliases_without_end_are_refused(project):
+    lines = [f"a{n}: &a{n} [{f'*a{n - 1}, ' * 9 if n else 'x'}]" for n in range(12)]
+    (project / "conf/study/bomb.yaml").write_text("\n".join(["# @package _global_", *lines]))
+    with pytest.raises(UserError, match=r"bomb\.yaml: its aliases \(\*\) make it too long"):
+        compose(["study=bomb"])
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ from crossmod.job import UserError
         ("model.strides=[2,2]", "4 levels need 3 strides, not 2"),
         ("model.strides=[2,0,2]", "whole numbers from 1"),
         ("model.strides=[2,true,2]", "whole numbers from 1"),
-        ("model.in_channels=2", "model.in_channels: 2, .* must be 1"),
+        ("model.in_channels=2", "model.in_channels: 2 must be 1"),
         ("model.spatial_dims=2", "must be 3"),
         ("model=dynunet", r"\[16, 16, 16\]"),
         ("cohorts.ct.recipe.modality=PET", r"cohorts.ct: .*\n.*recipe.modality = 'PET'"),

@@ -9,12 +9,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
 from pydantic import ValidationError
 
 from crossmod.feasible import faults
 from crossmod.job import UserError
-from crossmod.overrides import applied, is_choice, refuse_resolvers
-from crossmod.schema import faults_of, nearest
+from crossmod.overrides import applied, has_own_keys, is_choice, put, refuse_resolvers
+from crossmod.schema import faults_of, is_endless, nearest
 from crossmod.study import Study
 
 Plain = dict[str, Any]
@@ -114,18 +115,63 @@ def validate(values: Plain) -> Plain:
 
 
 def _files(choices: Sequence[str]) -> Plain:
-    """What the chosen files of ``conf/`` say, references unresolved."""
+    """What the chosen files of ``conf/`` say, references unresolved.
+
+    Hydra merges what two files say of one key. Two things differ, as on the command line: a mapping whose keys are the user's own
+    (label values) is the last file's alone, and what the last file leaves open (``???``) is open.
+    """
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
     from hydra.errors import HydraException
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
+    _refuse_endless()
     try:
         with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-            return OmegaConf.to_container(hydra_compose("config", list(choices)))
+            values = OmegaConf.to_container(hydra_compose("config", list(choices)))
+            last = {path: value for file in _chain(choices) for path, value in _entries(*file)}
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(_explain(error)) from error
+    for path, value in last.items():
+        if has_own_keys(path) or value == "???":
+            put(values, path, value)
+    return values
+
+
+def _chain(choices: Sequence[str]) -> Iterator[tuple[Plain, tuple[str, ...]]]:
+    """What each file says and where that belongs, in the order in which Hydra merges them."""
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.types import RunMode
+    from omegaconf import OmegaConf
+
+    loader = GlobalHydra.instance().config_loader()
+    for file in loader.compute_defaults_list("config", list(choices), RunMode.RUN).defaults:
+        if file.config_path and file.config_path.split("/")[0] != "hydra":
+            values = OmegaConf.to_container(OmegaConf.load(conf_dir() / f"{file.config_path}.yaml"))
+            yield values, tuple(filter(None, (file.package or "").split(".")))
+
+
+def _entries(values: Plain, above: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Every value with its path; a mapping whose keys are the user's own is one value."""
+    for key, value in values.items():
+        path = (*above, str(key))
+        if isinstance(value, dict) and not has_own_keys(path):
+            yield from _entries(value, path)
+        else:
+            yield path, value
+
+
+def _refuse_endless() -> None:
+    """Refuse files whose aliases would fill the memory."""
+    for path in sorted(conf_dir().rglob("*.yaml")):
+        try:
+            text = path.read_text(encoding="utf-8")
+            endless = "*" in text and "&" in text and is_endless(yaml.compose(text, yaml.SafeLoader))
+        except (OSError, ValueError, RecursionError, yaml.YAMLError):
+            continue  # which is told if the file is chosen
+        if endless:
+            raise UserError(f"{path}: its aliases (*) make it too long; write the values themselves.")
 
 
 def _incomplete(missing: Sequence[str]) -> str:

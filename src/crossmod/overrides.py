@@ -128,6 +128,29 @@ def refuse_resolvers(values: Any, key: str = "") -> None:
         )
 
 
+def has_own_keys(path: Sequence[str]) -> bool:
+    """Whether a mapping has keys that are the user's own (label values, protocols): another one for it replaces it."""
+    kind = kind_at(Study, path)
+    return get_origin(kind) is dict and not isinstance(get_args(kind)[1], type(Closed)) and get_args(kind)[1] is not Any
+
+
+def put(values: Plain, path: Sequence[str], value: Any) -> None:
+    """Set a value at its place: sections are merged, mappings with keys of the user's own are replaced."""
+    *above, last = path
+    place = values
+    for part in above:
+        part = _key(place, part)
+        if not isinstance(place.get(part), dict):
+            place[part] = {}
+        place = place[part]
+    last = _key(place, last)
+    if value and isinstance(value, dict) and isinstance(place.get(last), dict) and _merges(path, value):
+        for name, item in value.items():
+            put(values, [*path, str(name)], item)
+    else:
+        place[last] = value
+
+
 def as_text(value: Any) -> str:
     """A plain value as Hydra's grammar writes it."""
     if isinstance(value, dict):
@@ -165,7 +188,7 @@ def _apply(values: Plain, override: str) -> None:
     if mark == "~":
         _remove(values, path)
     else:
-        _put(values, path, _value(key, match["text"], kind_at(Study, path)))
+        put(values, path, _value(key, match["text"], kind_at(Study, path)))
 
 
 def _settable(path: list[str], known: set[str]) -> bool:
@@ -202,27 +225,8 @@ def _value(key: str, text: str, kind: Any) -> Any:
     return value
 
 
-def _put(values: Plain, path: list[str], value: Any) -> None:
-    """Set a value at its place: sections are merged, mappings with keys of the user's own are replaced."""
-    *above, last = path
-    place = values
-    for part in above:
-        part = _key(place, part)
-        if not isinstance(place.get(part), dict):
-            place[part] = {}
-        place = place[part]
-    last = _key(place, last)
-    if value and isinstance(value, dict) and isinstance(place.get(last), dict) and _merges(path, value):
-        for name, item in value.items():
-            _put(values, [*path, str(name)], item)
-    else:
-        place[last] = value
-
-
-def _merges(path: list[str], value: Plain) -> bool:
-    kind = kind_at(Study, path)
-    own = get_origin(kind) is dict and not isinstance(get_args(kind)[1], type(Closed)) and get_args(kind)[1] is not Any
-    return not own and "_target_" not in value
+def _merges(path: Sequence[str], value: Plain) -> bool:
+    return not has_own_keys(path) and "_target_" not in value
 
 
 def _remove(values: Plain, path: list[str]) -> None:

@@ -1,10 +1,13 @@
 """Closed schemas, and what is wrong with values that do not fit: every fault, its full key, the nearest valid one."""
 
 import difflib
+import math
+import reprlib
 from collections.abc import Iterable, Sequence
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
+import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 # Whole numbers are not 4.0, "4" or true; numbers are not "4" or true.
@@ -73,8 +76,30 @@ def _sentence(model: type[BaseModel], fault: dict[str, Any], whole: str) -> str:
         return f"{path}.{key}: '{fault['ctx']['tag']}' is unknown{nearest(fault['ctx']['tag'], tags.split(', '))}"
     if fault["type"] == "union_tag_not_found":
         return f"{path}: {fault['ctx']['discriminator'].replace(chr(39), '')} is missing"
-    given = "" if fault["type"] in ("missing", "value_error") else f" (given: {fault['input']!r})"
+    given = "" if fault["type"] in ("missing", "value_error") else f" (given: {shown(fault['input'])})"
     return f"{path}: {fault['msg'].removeprefix('Value error, ')}{given}"
+
+
+def is_endless(node: yaml.Node | None) -> bool:
+    """Whether YAML with its aliases written out holds itself, or has more than 100 000 parts."""
+    known: dict[int, float] = {}
+
+    def parts(node: yaml.Node) -> float:
+        if id(node) not in known:
+            known[id(node)] = math.inf
+            items = [] if isinstance(node, yaml.ScalarNode) else node.value
+            inner = [part for item in items for part in (item if isinstance(item, tuple) else (item,))]
+            known[id(node)] = 1 + sum(map(parts, inner))
+        return known[id(node)]
+
+    return node is not None and parts(node) > 100_000
+
+
+def shown(value: Any) -> str:
+    """A value in a message, of which a long or deep one shows its beginning."""
+    short = reprlib.Repr()
+    short.maxlevel, short.maxstring, short.maxother = 2, 200, 200
+    return short.repr(value)
 
 
 def _walk(model: type[BaseModel], loc: Sequence[Any]) -> tuple[list[str], list[type[BaseModel]]]:

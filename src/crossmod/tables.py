@@ -32,6 +32,7 @@ _OTHER_FILES = {
 }
 # What a spreadsheet would run when it opens the results; +1 and - are names.
 _FORMULA = re.compile(r"[=@]|[+-].*[(|!]", re.DOTALL)
+_SHORTENED = re.compile(r"\d[.,]\d+E\+\d{2,}", re.ASCII)
 _GROUPED = {mark: re.compile(rf"[+-]?[1-9]\d{{0,2}}(\{mark}\d{{3}})+") for mark in ",."}
 _MARKED = re.compile(r"[+-]?[\d.,]*[.,][\d.,]*(e[+-]?\d+)?", re.IGNORECASE | re.ASCII)
 _NUMBER = {
@@ -107,6 +108,26 @@ def refuse_unsafe(path: Path, table: pd.DataFrame, columns: Iterable[str]) -> No
             why = unsafe(text)
             if why:
                 raise UserError(f"{path}, line {line}: the cell of {column!r} {why}. Write it without.")
+
+
+def refuse_shortened(path: Path, table: pd.DataFrame, columns: Iterable[str]) -> None:
+    """Refuse ids such as 1.23457E+11: a spreadsheet has made one of all that begin alike.
+
+    Raises:
+        UserError: naming line and column. The cell itself is not shown.
+    """
+    for column in columns:
+        for line, text in table[column].items():
+            if _SHORTENED.fullmatch(text):
+                raise UserError(
+                    f"{path}, line {line}: the cell of {column!r} is a number that a spreadsheet shortened (such as 1.2E+11), so "
+                    "several may have become one. Format the column as text, enter its numbers again, and save it anew."
+                )
+
+
+def folded(text: str) -> str:
+    """A name without what readers do not tell apart: capitals, blanks, and how its letters are encoded."""
+    return unicodedata.normalize("NFKC", "".join(text.split())).casefold()
 
 
 def decimal_mark(path: Path, table: pd.DataFrame, columns: Iterable[str], row: Callable[[int], str]) -> str:
@@ -195,9 +216,11 @@ def _cells(path: Path, text: str) -> tuple[list[tuple[int, list[str]]], str]:
         try:
             parsed[mark] = list(_parsed(text, mark, before))
         except csv.Error as error:
-            wrong = error
+            wrong = wrong or error
     if not parsed:
-        raise UserError(f"{path}: cannot be read as CSV ({wrong}). Mend its quotes. {_CURE}.") from wrong
+        raise UserError(
+            f"{path}: cannot be read as CSV ({wrong}). Mend its quotes, and separate cells by one comma, semicolon or tab. {_CURE}."
+        ) from wrong
     if not any(parsed.values()):
         raise UserError(f"{path} is empty: a table has a line with the names of its columns, then a line per row.")
     even = {mark: rows for mark, rows in parsed.items() if len({len(row) for _, row in rows}) == 1} or parsed
@@ -233,14 +256,12 @@ def _width(text: str, separator: str) -> int:
 def _refuse_doubled(path: Path, header: list[str]) -> None:
     seen: dict[str, str] = {}
     for name in filter(None, header):
-        folded = unicodedata.normalize("NFKC", "".join(name.split())).casefold()
-        if folded in seen:
-            both = (
-                f"two columns are called {name!r}" if seen[folded] == name else f"columns {seen[folded]!r} and {name!r}"
-            )
-            tail = "" if seen[folded] == name else " have the same name but for blanks or capitals"
+        first = seen.get(folded(name))
+        if first is not None:
+            both = f"two columns are called {name!r}" if first == name else f"columns {first!r} and {name!r}"
+            tail = "" if first == name else " have the same name but for blanks or capitals"
             raise UserError(f"{path}: {both}{tail}. Give each column a name of its own, or remove one.")
-        seen[folded] = name
+        seen[folded(name)] = name
 
 
 def _fitted(path: Path, line: int, row: list[str], width: int, separator: str) -> list[str]:

@@ -358,9 +358,51 @@ def test_odd_levels_and_values_are_told(run, change, message):
         run(PLAN | change)
 
 
-def test_a_level_cannot_be_compared_with_itself(run):
-    found = run(PLAN | {"hypotheses": [PLAN["hypotheses"][2] | {"b": "mixed"}]})["not-worse"]
-    assert found["note"].str.contains("mixed, mixed are to be compared").all()
+@pytest.mark.parametrize(
+    ("place", "change", "message"),
+    [
+        (2, {"b": "mixed"}, "not-worse: 'strategy': mixed, mixed are to be compared"),
+        (2, {"a": "mixd"}, "not-worse: 'strategy' has no level 'mixd'; it has pure, mixed"),
+        (1, {"compare": ["mixed", "purr"]}, "simple: 'strategy' has no level 'purr'"),
+    ],
+)
+def test_levels_to_be_compared_must_be_there(run, place, change, message):
+    with pytest.raises(UserError, match=message):
+        run(PLAN | {"hypotheses": [PLAN["hypotheses"][place] | change]})
+
+
+ROWS = [
+    {"name": "volumes", "test": "agreement", "reference": "v_ref", "predicted": "v", "each": ["site", "strategy"]},
+    {"name": "size", "test": "size_dependence", "volume": "v_ref", "each": ["site", "strategy"]},
+]
+
+
+@pytest.mark.parametrize("plan", [PLAN, {k: v for k, v in PLAN.items() if k != "cluster"}], ids=["patients", "units"])
+def test_a_unit_that_is_twice_in_a_cell_of_the_plan_does_not_count_twice(run, scores, plan):
+    again = scores.head(1).assign(v=scores["v"] + 5, dsc=0.5)
+    for name, rows in run(plan | {"hypotheses": ROWS}, pd.concat([scores, again])).items():
+        twice = (rows["site"] == scores["site"][0]) & (rows["strategy"] == scores["strategy"][0])
+        assert rows.loc[twice, "note"].str.contains("1 keys have more than one row").all(), name
+        assert rows.loc[twice, "p_family"].isna().all() and rows.loc[~twice, "note"].eq("").all(), name
+
+
+def test_rows_of_one_unit_are_no_independent_pairs(run, scores):
+    alone = {k: v for k, v in PLAN.items() if k != "cluster"} | {"subject": ["patient"]}
+    rows = scores.assign(patient=scores["site"] + scores["case"] + scores["side"])
+    found = run(alone | {"hypotheses": ROWS}, rows)  # each has three amounts
+    by_patient = run(alone | {"cluster": "patient", "hypotheses": ROWS}, rows)
+    for name in ("volumes", "size"):
+        columns = ["n", "p_family"] + (["ci_low", "ci_high"] if name == "volumes" else [])
+        pd.testing.assert_frame_equal(found[name][columns], by_patient[name][columns])
+    assert found["size"]["n"].eq(rows["patient"].nunique() / 2).all()
+
+
+def test_a_plan_of_which_nothing_can_be_tested_fails(run, scores, tmp_path):
+    run(PLAN | {"hypotheses": ROWS[1:]}, scores.assign(dsc=0.9))
+    arguments = ["analyse", str(tmp_path / "scores.csv"), "--plan", str(tmp_path / "plan.yaml"), "--out"]
+    done = CliRunner().invoke(app, [*arguments, str(tmp_path / "again")])
+    assert isinstance(done.exception, UserError) and "Nothing could be tested" in str(done.exception)
+    assert (tmp_path / "again/size.csv").is_file()
 
 
 @pytest.mark.parametrize(
@@ -373,7 +415,9 @@ def test_a_level_cannot_be_compared_with_itself(run):
         ("title: 2020-13-45", "not YAML"),
         ("title: a\ntitle: b", "key 'title' is given twice"),
         ("title: x\nlevels: {a: [1], a: [2]}", "key 'a' is given twice"),
-        ("title: &a [*a]", "title: Input should be a valid string"),
+        ("title: &a [*a]", r"its aliases \(\*\) make it too long"),
+        ("".join(f"a{n}: &a{n} [{f'*a{n - 1}, ' * 9 if n else 'x'}]\n" for n in range(12)) + "title: *a11", "too long"),
+        ("title: &a [[[[x]]]]\nlevels: {a: *a}", r"given: \[\[\[\.\.\.\]\]\]"),
         ("title: !!python/object/apply:os.mkdir [ran]", "could not determine a constructor"),
         ("title: !!python/name:os.system", "could not determine a constructor"),
     ],

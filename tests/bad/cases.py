@@ -168,9 +168,9 @@ def _rows() -> Iterator[BadCohort]:
         ("a/b", "..", "[red]", "a b", "ä", "=1", "x" * 400, "a\tb", "%s", "{}", "$HOME", ".hidden/..")
     ):
         yield row(f"case-name-{number}", f"{case},1,CT,{{image}},{{label}}")
-    for number, age in enumerate(("130", "-1", "old", "nan", "inf", "1e3")):
+    for number, age in enumerate(("130", "-1", "old", "3M", "inf", "1e3")):
         yield row(f"age-{number}", f"a,1,CT,{{image}},{{label}},{age}", HEADER + ",age")
-    for number, side in enumerate(("rechts", "R", "left right")):
+    for number, side in enumerate(("rechts", "x", "left right")):
         yield row(f"side-{number}", f"a,1,CT,{{image}},{{label}},{side}", HEADER + ",tumour_side")
     for column in HEADER.split(","):
         kept = [name for name in HEADER.split(",") if name != column]

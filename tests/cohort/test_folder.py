@@ -1,5 +1,6 @@
 """The user's own table."""
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -62,6 +63,41 @@ def test_empty_patients_and_missing_tables(tmp_path):
         read_user_table(table)
     with pytest.raises(UserError, match=r"no such table"):
         read_user_table(tmp_path / "absent.csv")
+
+
+@pytest.mark.parametrize(
+    ("column", "written", "read"),
+    [
+        *[("modality", text, "MR") for text in ("mr", "MRI")],
+        *[
+            ("sex", text, word)
+            for text, word in (("M", "male"), ("Female", "female"), ("O", "unknown"), ("NA", "unknown"))
+        ],
+        *[
+            ("tumour_side", text, word)
+            for text, word in (("R", "right"), ("Both", "both"), ("None", "none"), ("", "unknown"))
+        ],
+        *[
+            ("age", text, years)
+            for text, years in (("045Y", 45), ("61.0", 61), ('"0,5"', 0.5), ("NA", None), ("", None))
+        ],
+        *[("label", text, "") for text in ("NA", "nan", "")],
+    ],
+)
+def test_cells_are_understood_as_other_programs_write_them(tmp_path, column, written, read):
+    cells = {"case": "NA", "patient": "1", "modality": "MR", "image": "a.nii", "label": "b.nii"} | {column: written}
+    (tmp_path / "t.csv").write_text(f"{','.join(cells)}\n{','.join(cells.values())}\n")
+    write_cohort("own", tmp_path, {"table": str(tmp_path / "t.csv"), "labels": {"1": "kidney"}})
+    (case,) = read_cohort(tmp_path).cases.to_dict("records")
+    assert case["case"] == "NA" and (np.isnan(case[column]) if read is None else case[column] == read)
+
+
+@pytest.mark.parametrize(("column", "written"), [("age", "3M"), ("age", "1963"), ("sex", "x"), ("modality", "T2")])
+def test_cells_that_are_not_understood_are_refused(tmp_path, column, written):
+    cells = {"case": "a", "patient": "1", "modality": "MR", "image": "a.nii", "label": "b.nii"} | {column: written}
+    (tmp_path / "t.csv").write_text(f"{','.join(cells)}\n{','.join(cells.values())}\n")
+    with pytest.raises(UserError, match=f"{column} is '{written}'"):
+        write_cohort("own", tmp_path, {"table": str(tmp_path / "t.csv"), "labels": {"1": "kidney"}})
 
 
 def test_label_values_are_whole_numbers(tmp_path):

@@ -117,7 +117,8 @@ def check_columns(table: pd.DataFrame, outcome: str, keys: list[str], factors: l
     if infinite.any():
         where = table.loc[infinite, keys].astype(str).agg("/".join, axis=1)
         raise UserError(
-            f"Outcome {outcome!r} is infinite for {some(where)}: no mean exists. Use another outcome, or ranks."
+            f"Outcome {outcome!r} is infinite for {some(where)}: no mean exists. Write the number that stands for it, or "
+            "leave the cell empty, and say so."
         )
 
 
@@ -132,7 +133,8 @@ def subject_names(table: pd.DataFrame, keys: list[str], factors: list[str]) -> p
         if name not in table.columns or name in keys + factors:
             continue
         of_subject = table.groupby(keys, observed=True, sort=False)[name].nunique().gt(1).any()
-        of_cell = table.groupby(factors, observed=True, sort=False)[name].nunique().gt(1).any()
+        cells = table.groupby(factors, observed=True, sort=False) if factors else table
+        of_cell = np.any(cells[name].nunique() > 1)
         if of_subject and of_cell:
             columns.insert(0, name)
     if len(columns) == 1:
@@ -150,7 +152,8 @@ def refuse_duplicates(table: pd.DataFrame, names: pd.Series, factors: list[str])
     keys = pd.concat([names.rename("_subject"), table[factors].astype(object)], axis=1)
     twice = keys[keys.duplicated(keep=False)].drop_duplicates()
     if len(twice):
-        listed = (f"{row[0]} in {':'.join(map(str, row[1:]))}" for row in twice.itertuples(index=False, name=None))
+        rows = twice.itertuples(index=False, name=None)
+        listed = (f"{name} in {':'.join(map(str, cell))}" if cell else str(name) for name, *cell in rows)
         raise IncompleteDesignError(
             f"{len(twice)} keys have more than one row: {some(listed)}. One row per subject and arm is needed; "
             "name the subject by more columns (e.g. patient and side), or average beforehand and say so."

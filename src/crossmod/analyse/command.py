@@ -14,6 +14,7 @@ import pandas as pd
 from crossmod.analyse.folder import RECORD, check_folder, write_folder
 from crossmod.analyse.plan import digest_of, families_of, read_plan, run_plan
 from crossmod.analyse.user_table import read_table
+from crossmod.job import UserError
 
 
 def analyse_table(scores: Path, plan_file: Path, folder: Path) -> dict[str, pd.DataFrame]:
@@ -43,7 +44,11 @@ def analyse_table(scores: Path, plan_file: Path, folder: Path) -> dict[str, pd.D
 
 
 def show(found: dict[str, pd.DataFrame], folder: Path) -> None:
-    """Print how many tests of each hypothesis came out which way, what was left out, and what could not be tested."""
+    """Print how many tests of each hypothesis came out which way, what was left out, and what could not be tested.
+
+    Raises:
+        UserError: after all is printed, if nothing could be tested.
+    """
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
@@ -65,3 +70,5 @@ def show(found: dict[str, pd.DataFrame], folder: Path) -> None:
     record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
     console.print(f"plan: SHA-256 {record['plan_sha256']}", soft_wrap=True, highlight=False)
     console.print(f"tables: {escape(str(folder))}", soft_wrap=True, highlight=False)
+    if all((rows["note"] != "").all() and rows["p_family"].isna().all() for rows in found.values()):
+        raise UserError(f"Nothing could be tested; the tables in {folder} say why in the column 'note'.")

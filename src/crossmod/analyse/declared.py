@@ -7,11 +7,17 @@ from crossmod.analyse.hypotheses import AnyHypothesis
 from crossmod.analyse.names import doubled_files
 from crossmod.analyse.plan import AnalysisPlan
 from crossmod.analyse.scores import Plan
-from crossmod.schema import Closed
+from crossmod.analyse.strategies import STRATEGIES, UNIT_COLUMNS
+from crossmod.schema import Closed, nearest
 
 # Tables that the analyse step writes itself.
 TAKEN = ("scores", "dsc", "units", "incomplete", "volumes", "reference_error")
 OUTCOMES = {"gains": "gain"}
+# Columns that a table has beside those of the units.
+FURTHER = {
+    **{"replicates": ["arm", "subset"], "crossed": ["arm", "subset"], "gains": ["gain"]},
+    "subgroups": ["grouping", "group"],
+}
 
 
 class Hypotheses(Closed):
@@ -40,6 +46,24 @@ class Hypotheses(Closed):
         twice = sorted({*doubled_files(names), *(name for name in names if name.casefold() in TAKEN)})
         if twice:
             raise ValueError(f"{some(twice)} given twice, or a table of the step itself ({', '.join(TAKEN)})")
+        return self
+
+    @model_validator(mode="after")
+    def _fit_their_tables(self) -> "Hypotheses":
+        for table, declared in self:
+            known = [*UNIT_COLUMNS, *FURTHER.get(table, [])]
+            for hypothesis in declared:
+                named = [*hypothesis.columns(), *([hypothesis.outcome] if hypothesis.outcome else [])]
+                absent = [name for name in named if name not in known]
+                if absent:
+                    raise ValueError(
+                        f"{hypothesis.name}: the table of {table} has no column {absent[0]!r}{nearest(absent[0], known)}"
+                    )
+                strange = [level for level in hypothesis.compared().get("strategy", []) if level not in STRATEGIES]
+                if strange:
+                    raise ValueError(
+                        f"{hypothesis.name}: no strategy is called {strange[0]!r}; there are pure and mixed"
+                    )
         return self
 
     def plans(self, plan: Plan) -> dict[str, AnalysisPlan]:

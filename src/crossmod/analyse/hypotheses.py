@@ -14,7 +14,7 @@ from crossmod.analyse.mixed import MixedModel, mixed_model
 from crossmod.analyse.names import Levels, Name, levels_of
 from crossmod.analyse.noninferiority import noninferiority
 from crossmod.analyse.normality import normality_of_effects
-from crossmod.analyse.owners import codes_of, counts_of, means_of_patients, owners_of
+from crossmod.analyse.owners import codes_of, counts_of, independent_of, means_of_patients, owners_of
 from crossmod.analyse.ranks import rank_effects
 from crossmod.analyse.reliability import agreement
 from crossmod.analyse.savings import annotation_savings
@@ -64,6 +64,10 @@ class Hypothesis(Closed):
         """Columns whose entries must be numbers."""
         return [self.outcome or plan.outcome]
 
+    def compared(self) -> dict[str, list[Any]]:
+        """Column → the levels that the hypothesis names to be compared."""
+        return {}
+
     def judge(self, rows: pd.DataFrame, alpha: float) -> pd.DataFrame:
         """The rows with what their corrected p-values say in words, where a test has words for it."""
         return rows
@@ -107,10 +111,13 @@ class Pairwise(Hypothesis):
     def columns(self) -> list[str]:
         return [*super().columns(), self.within, *([self.at] if self.at else [])]
 
+    def compared(self) -> dict[str, list[Any]]:
+        return {self.within: self.compare}
+
     def run(self, cell: pd.DataFrame, plan: "AnalysisPlan") -> pd.DataFrame:
         """Rows of :func:`crossmod.analyse.pairwise` with ``skewness`` and ``normality_p`` of the differences; its own
         correction gives way to the family's."""
-        chosen = _choose(cell, self.within, self.compare)
+        chosen = choose(cell, self.within, self.compare)
         factors = [*([self.at] if self.at else []), self.within]
         units = complete_cells(chosen, self.outcome or plan.outcome, plan.subject, factors)
         owners = owners_of(chosen, plan, units)
@@ -141,9 +148,12 @@ class NonInferiorityOf(Hypothesis):
     def columns(self) -> list[str]:
         return [*super().columns(), self.within, *([self.at] if self.at else [])]
 
+    def compared(self) -> dict[str, list[Any]]:
+        return {self.within: [self.a, self.b]}
+
     def run(self, cell: pd.DataFrame, plan: "AnalysisPlan") -> pd.DataFrame:
         """One row of :func:`crossmod.analyse.noninferiority`, or one per level of ``at``."""
-        chosen = _choose(cell, self.within, [self.a, self.b])
+        chosen = choose(cell, self.within, [self.a, self.b])
         factors = [*([self.at] if self.at else []), self.within]
         units = complete_cells(chosen, self.outcome or plan.outcome, plan.subject, factors)
         owners = owners_of(chosen, plan, units)
@@ -193,8 +203,8 @@ class AgreementOf(Hypothesis):
     def run(self, cell: pd.DataFrame, plan: "AnalysisPlan") -> pd.DataFrame:
         """One row of :func:`crossmod.analyse.agreement`; its own verdict gives way to the family's correction."""
         whole_rows = cell.dropna(subset=[self.reference, self.predicted])
-        cluster = whole_rows[plan.cluster] if plan.cluster else None
-        found = vars(agreement(whole_rows[self.reference], whole_rows[self.predicted], cluster, self.margin))
+        independent = independent_of(whole_rows, plan)
+        found = vars(agreement(whole_rows[self.reference], whole_rows[self.predicted], independent, self.margin))
         p = found["p_below_margin" if self.claim == "below_margin" else "p_tost"]
         row = {**found, "n_dropped": len(cell) - len(whole_rows), "p_family": p}
         return pd.DataFrame([row]).drop(columns="verdict")
@@ -228,6 +238,9 @@ class Mixed(Hypothesis):
         named = [name for name in (self.within, self.at, self.unit) if name]
         return [*super().columns(), *parts, *named]
 
+    def compared(self) -> dict[str, list[Any]]:
+        return {self.within: [self.a, self.b]} if self.within else {}
+
     def run(self, cell: pd.DataFrame, plan: "AnalysisPlan") -> pd.DataFrame:
         """Rows of :func:`crossmod.analyse.mixed_model`, or one per level of ``at``: the difference a - b there."""
         if self.fixed:
@@ -236,7 +249,7 @@ class Mixed(Hypothesis):
             return self._described(fit, fit.fixed, cell).assign(
                 p_family=fit.fixed["p"].where(fit.fixed["term"] != "intercept")
             )
-        chosen = _choose(cell, self.within, [self.b, self.a])
+        chosen = choose(cell, self.within, [self.b, self.a])
         levels = ordered_levels(chosen[self.at])
         parts = []
         for level in levels:
@@ -270,7 +283,7 @@ class Mixed(Hypothesis):
 
 
 class SizeDependenceOf(Hypothesis):
-    """Does the outcome depend on a size? The family takes Spearman's p. With clusters, patients' means are compared."""
+    """Does the outcome depend on a size? The family takes Spearman's p; the means of patients (subjects) are compared."""
 
     test: Literal["size_dependence"]
     volume: str
@@ -286,8 +299,8 @@ class SizeDependenceOf(Hypothesis):
         outcome = self.outcome or plan.outcome
         whole_rows = cell.dropna(subset=[self.volume, outcome])
         dropped = len(cell) - len(whole_rows)
-        if plan.cluster:
-            whole_rows = whole_rows.groupby(plan.cluster, sort=False, observed=True)[[self.volume, outcome]].mean()
+        by = independent_of(whole_rows, plan)
+        whole_rows = whole_rows.groupby(by, sort=False, observed=True)[[self.volume, outcome]].mean()
         found = vars(size_dependence(whole_rows[self.volume], whole_rows[outcome]))
         return pd.DataFrame([{**found, "n_dropped": dropped, "p_family": found["spearman_p"]}])
 
@@ -331,10 +344,13 @@ class SavingsOf(Hypothesis):
     def columns(self) -> list[str]:
         return [*super().columns(), self.within, self.amount]
 
+    def compared(self) -> dict[str, list[Any]]:
+        return {self.within: [self.assisted, self.unassisted]}
+
     def run(self, cell: pd.DataFrame, plan: "AnalysisPlan") -> pd.DataFrame:
         """Rows of :func:`crossmod.analyse.annotation_savings`, one per assisted amount."""
         outcome, keys = self.outcome or plan.outcome, list(plan.subject)
-        chosen = _choose(cell, self.within, [self.assisted, self.unassisted])
+        chosen = choose(cell, self.within, [self.assisted, self.unassisted])
         curves = [
             chosen[chosen[self.within] == level].pivot(index=keys, columns=self.amount, values=outcome)
             for level in (self.assisted, self.unassisted)
@@ -358,7 +374,7 @@ def _with_p(rows: pd.DataFrame, name: str) -> pd.DataFrame:
     return rows.assign(p_family=rows.get(name, np.nan))
 
 
-def _choose(cell: pd.DataFrame, factor: str, levels: list[Any]) -> pd.DataFrame:
+def choose(cell: pd.DataFrame, factor: str, levels: list[Any]) -> pd.DataFrame:
     """Rows of some levels of a factor, which becomes ordered as they are given; all rows where none are."""
     if not levels:
         return cell

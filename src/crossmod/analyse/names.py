@@ -1,9 +1,10 @@
 """What a plan may call its hypotheses and levels."""
 
-import reprlib
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
+
+from crossmod.schema import shown
 
 # A file is called so.
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)]
@@ -18,7 +19,7 @@ def levels_of(values: Any) -> list[Any]:
     found = values if isinstance(values, list) else [values]
     for value in found:
         if not isinstance(value, str | int | float) or value != value or value in (float("inf"), -float("inf")):
-            raise ValueError(f"{reprlib.repr(value)} is neither text nor a number; quote it where it is a name")
+            raise ValueError(f"{shown(value)} is neither text nor a number; quote it where it is a name")
     twice = [value for place, value in enumerate(found) if value in found[:place]]
     if twice:
         raise ValueError(f"{twice[0]!r} is given twice")

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from crossmod.analyse.cells import Cells, subject_names
+from crossmod.analyse.cells import Cells, refuse_duplicates, subject_names
 from crossmod.analyse.errors import IncompleteDesignError, some
 
 if TYPE_CHECKING:
@@ -17,14 +17,35 @@ def owners_of(cell: pd.DataFrame, plan: "AnalysisPlan", units: Cells) -> np.ndar
     if not plan.cluster:
         return None
     factors = list(units.levels)
-    names, patients = (subject_names(cell, keys, factors) for keys in (plan.subject, [plan.cluster]))
+    return _patients(cell, plan, subject_names(cell, plan.subject, factors), factors).reindex(units.subjects).to_numpy()
+
+
+def independent_of(rows: pd.DataFrame, plan: "AnalysisPlan") -> pd.Series:
+    """Whose each row is: the patient's, or without clusters the subject's.
+
+    Rows of one subject may differ by a factor of the plan, such as the amount of annotation.
+
+    Raises:
+        IncompleteDesignError: no rows, rows of one subject alike in every factor, or a subject of several patients.
+    """
+    if rows.empty:
+        raise IncompleteDesignError("No row has a number in every column that is needed.")
+    factors = [name for name in plan.factors() if name in rows and name not in plan.subject]
+    names = subject_names(rows, plan.subject, factors)
+    refuse_duplicates(rows, names, factors)
+    return names.map(_patients(rows, plan, names, factors)) if plan.cluster else names
+
+
+def _patients(rows: pd.DataFrame, plan: "AnalysisPlan", names: pd.Series, factors: list[str]) -> pd.Series:
+    """Subject → patient, which must be one."""
+    patients = subject_names(rows, [plan.cluster], factors)
     owners = patients.groupby(names, sort=False).agg(["first", "nunique"])
     several = owners.index[owners["nunique"] > 1]
     if len(several):
         raise IncompleteDesignError(
             f"{some(several)} belong to more than one {plan.cluster!r}: add the columns to subject that tell them apart."
         )
-    return owners["first"].reindex(units.subjects).to_numpy()
+    return owners["first"]
 
 
 def codes_of(owners: np.ndarray | None) -> np.ndarray | None:

@@ -13,11 +13,11 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from crossmod.analyse.cells import ordered_levels
 from crossmod.analyse.errors import some
-from crossmod.analyse.hypotheses import AnyHypothesis, Hypothesis
+from crossmod.analyse.hypotheses import AnyHypothesis, Hypothesis, choose
 from crossmod.analyse.multiplicity import METHODS, correct_p
 from crossmod.analyse.names import doubled_files, levels_of
 from crossmod.job import UserError, digest
-from crossmod.schema import Closed, faults_of
+from crossmod.schema import Closed, faults_of, is_endless
 
 _NOT_TESTED = "not tested"
 _LONGEST = 200  # bytes of a file's name; file systems allow 255
@@ -49,6 +49,12 @@ class AnalysisPlan(Closed):
     correction: str = "holm"
     hypotheses: list[AnyHypothesis] = Field(min_length=1)
 
+    def factors(self) -> list[str]:
+        """Columns that divide the rows, of all hypotheses together."""
+        measured = {name for hypothesis in self.hypotheses for name in hypothesis.measured(self)}
+        named = [*self.levels, *(name for hypothesis in self.hypotheses for name in hypothesis.columns())]
+        return [name for name in dict.fromkeys(named) if name not in measured]
+
     @model_validator(mode="after")
     def _consistent(self) -> "AnalysisPlan":
         names = [hypothesis.name for hypothesis in self.hypotheses]
@@ -61,7 +67,15 @@ class AnalysisPlan(Closed):
 
 
 class _OnceLoader(yaml.SafeLoader):
-    """Plain YAML, in which a key that is given twice is a mistake: the first would be lost in silence."""
+    """Plain YAML, in which a key that is given twice is a mistake: the first would be lost in silence.
+
+    Aliases that hold aliases, and grow without bound, are refused.
+    """
+
+    def construct_document(self, node: yaml.Node) -> Any:
+        if is_endless(node):
+            raise yaml.constructor.ConstructorError(None, None, "its aliases (*) make it too long", node.start_mark)
+        return super().construct_document(node)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
@@ -139,14 +153,16 @@ def run_plan(plan: AnalysisPlan, table: pd.DataFrame, place: str, strict: bool =
         plan: the hypotheses.
         table: tidy scores whose factors have their order, see :func:`read_table`.
         place: folder of the files of rows, relative to the results.
-        strict: whether a value of ``where`` that no row has is a mistake, or selects nothing.
+        strict: whether a value of ``where``, or a level to be compared, that no row has is a mistake, or selects nothing.
 
     Raises:
-        UserError: for such a value, or an empty column of ``each``. What cannot be tested becomes a row with its reason.
+        UserError: for such a value or level, or an empty column of ``each``. What cannot be tested becomes a row with its reason.
     """
     tables, files = {}, {}
     taken: dict[str, list[pd.Index]] = {}
     for hypothesis in plan.hypotheses:
+        if strict:
+            _refuse_unknown_levels(hypothesis, table)
         parts, used = [], columns_of(hypothesis, plan)
         for labels, cell in _cells(hypothesis, table, strict):
             name = _file(place, hypothesis, labels, cell.index, taken)
@@ -214,6 +230,16 @@ def selected(hypothesis: Hypothesis, table: pd.DataFrame, strict: bool) -> pd.Da
             )
         table = table[table[column].isin(values)]
     return table
+
+
+def _refuse_unknown_levels(hypothesis: Hypothesis, table: pd.DataFrame) -> None:
+    """Refuse levels to be compared that are in no cell, or the same: a family would be smaller than the plan says."""
+    table = selected(hypothesis, table, True)
+    for column, levels in hypothesis.compared().items():
+        try:
+            choose(table, column, levels)
+        except UserError as error:
+            raise UserError(f"{hypothesis.name}: {error}") from error
 
 
 def _cells(hypothesis: Hypothesis, table: pd.DataFrame, strict: bool) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:

@@ -15,10 +15,18 @@ from crossmod.analyse.plan import AnalysisPlan, columns_of, selected
 from crossmod.job import UserError
 
 # ASSUME: a subject with such a name is no subject but a row that sums up the others.
-_SUMMARY = re.compile(r"(grand ?)?(mean|average|avg|median|std|stdev|sd|total|sum)s?(\s*[(:±].*)?", re.IGNORECASE)
+_SUMMARY = re.compile(
+    r"(grand ?)?(overall|mean|average|avg|median|std|stdev|sd|total|sum|mittelwert|durchschnitt|gesamt|summe|moyenne"
+    r"|média|media|promedio)s?(\s*[(:±].*)?",
+    re.IGNORECASE,
+)
 # ASSUME: columns with such a word in their name hold overlaps, from 0 to 1 or in per cent, unless they name a change.
 _OVERLAP = re.compile(r"(?<![a-z])(dsc|dice|iou|jaccard|nsd)(?![a-z])", re.IGNORECASE)
+# ASSUME: of what has such a word in its name less is better.
+_DISTANCE = re.compile(r"(?<![a-z])(hd\d*|hausdorff|assd?|asd|masd|msd|rms|mae|distance|error)(?![a-z])", re.IGNORECASE)
 _CHANGE = re.compile(r"diff|delta|gain|change|loss|log|Δ", re.IGNORECASE)
+# ASSUME: no margin is below a tenth of a per cent of overlap; a smaller number is a fraction.
+_LEAST_PER_CENT = 0.1
 # ASSUME: nothing that is measured on a scan is larger; sums of squares of such numbers would overflow.
 _MOST = 1e15
 
@@ -37,6 +45,8 @@ def read_table(path: Path, plan: AnalysisPlan) -> pd.DataFrame:
     tables.refuse_unsafe(path, texts, used)
     _refuse_repeated(path, texts)
     ids = _ids(plan)
+    tables.refuse_shortened(path, texts, ids)
+    _refuse_alike(path, texts, ids)
     measured = {name for hypothesis in plan.hypotheses for name in hypothesis.measured(plan)}
     both = [name for name in ids if name in measured]
     if both:
@@ -56,6 +66,7 @@ def read_table(path: Path, plan: AnalysisPlan) -> pd.DataFrame:
         table[factor] = _ordered(path, table[factor], levels)
     _refuse_empty(path, texts, table, plan)
     _refuse_mixed_scales(path, texts, table, plan)
+    _refuse_odd_claims(table, plan)
     if plan.cluster and not any(plan.cluster in hypothesis.columns() for hypothesis in plan.hypotheses):
         # Tests need to know who is the same, not who it is: a hospital number gets into no message and no result.
         table[plan.cluster] = [f"{plan.cluster}-{code + 1:04d}" for code in pd.factorize(table[plan.cluster])[0]]
@@ -127,9 +138,7 @@ def _ordered(path: Path, column: pd.Series, levels: list[Any]) -> pd.Series:
 
 def _row(texts: pd.DataFrame, line: int, plan: AnalysisPlan) -> str:
     """Which row, in words; the patient is not named."""
-    columns = [name for name in plan.subject if name != plan.cluster]
-    factors = [c for h in plan.hypotheses for c in h.columns() if c not in h.measured(plan)]
-    columns = [name for name in dict.fromkeys([*columns, *plan.levels, *factors]) if name != plan.cluster]
+    columns = [name for name in dict.fromkeys([*plan.subject, *plan.factors()]) if name != plan.cluster]
     words = [f"{name} {texts.at[line, name]!r}" for name in columns if texts.at[line, name]]
     return f"line {line} ({', '.join(words)})" if words else f"line {line}"
 
@@ -142,6 +151,19 @@ def _refuse_repeated(path: Path, texts: pd.DataFrame) -> None:
         raise UserError(
             f"{path}: {len(twice)} rows repeat an earlier one, the first on line {twice[0]} (as line {first}). Remove them."
         )
+
+
+def _refuse_alike(path: Path, texts: pd.DataFrame, ids: Iterable[str]) -> None:
+    """Refuse ids that differ by capitals alone: one patient would count as two."""
+    for column in ids:
+        first = texts[column].drop_duplicates()
+        alike = first.map(tables.folded).duplicated(keep=False) & (first != "")
+        if alike.any():
+            lines = some(first.index[alike])
+            raise UserError(
+                f"{path}: column {column!r} has names that differ only by capitals, blanks or how their letters are encoded, "
+                f"first on lines {lines}. Write each in one way."
+            )
 
 
 def _refuse_empty(path: Path, texts: pd.DataFrame, table: pd.DataFrame, plan: AnalysisPlan) -> None:
@@ -181,19 +203,39 @@ def _refuse_text_covariates(
 
 
 def _refuse_mixed_scales(path: Path, texts: pd.DataFrame, table: pd.DataFrame, plan: AnalysisPlan) -> None:
-    """Refuse overlaps that are fractions in some rows and per cent in others, and margins of the other scale."""
+    """Refuse overlaps that are fractions in some rows and per cent in others."""
     for hypothesis in plan.hypotheses:
-        for column in hypothesis.measured(plan):
-            if not _OVERLAP.search(column) or _CHANGE.search(column):
-                continue
-            values = selected(hypothesis, table, True)[column].dropna()
-            _refuse_outside(path, texts, column, values, plan)
-            margin = getattr(hypothesis, "margin", None) if isinstance(hypothesis, NonInferiorityOf) else None
-            if margin is not None and margin >= 1 >= values.max() - 1e-6:
-                raise UserError(
-                    f"{hypothesis.name}: margin is {margin:g}, and {column!r} is between 0 and 1: every result would lie within "
-                    f"such a margin. Write it on the same scale, e.g. {margin / 100:g}."
-                )
+        for column in filter(_is_overlap, hypothesis.measured(plan)):
+            _refuse_outside(path, texts, column, selected(hypothesis, table, True)[column].dropna(), plan)
+
+
+def _refuse_odd_claims(table: pd.DataFrame, plan: AnalysisPlan) -> None:
+    """Refuse claims of non-inferiority with a margin of another scale than the outcome's, or the wrong way round."""
+    for claim in plan.hypotheses:
+        if not isinstance(claim, NonInferiorityOf):
+            continue
+        (outcome,) = claim.measured(plan)
+        distance, said = _DISTANCE.search(outcome) and not _CHANGE.search(outcome), claim.less_is_better
+        if (distance and "less_is_better" not in claim.model_fields_set) or (said and _is_overlap(outcome)):
+            raise UserError(
+                f"{claim.name}: of {outcome!r} {'less' if distance else 'more'} is better, it seems, and the plan says "
+                f"otherwise. Write less_is_better: {str(bool(distance)).lower()}, or give the column another name."
+            )
+        largest, margin = selected(claim, table, True)[outcome].max(), claim.margin
+        if _is_overlap(outcome) and margin >= 1 >= largest - 1e-6:
+            raise UserError(
+                f"{claim.name}: margin is {margin:g}, and {outcome!r} is between 0 and 1: every result would lie within "
+                f"such a margin. Write it on the same scale, e.g. {margin / 100:g}."
+            )
+        if _is_overlap(outcome) and margin < _LEAST_PER_CENT and largest > 1 + 1e-6:
+            raise UserError(
+                f"{claim.name}: margin is {margin:g}, and {outcome!r} is in per cent. Write it on the same scale, e.g. "
+                f"{margin * 100:g}."
+            )
+
+
+def _is_overlap(column: str) -> bool:
+    return bool(_OVERLAP.search(column)) and not _CHANGE.search(column)
 
 
 def _refuse_outside(path: Path, texts: pd.DataFrame, column: str, values: pd.Series, plan: AnalysisPlan) -> None:

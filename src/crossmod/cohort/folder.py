@@ -6,6 +6,7 @@ tables, the joint check reads both tables again and compares the numbers in memo
 """
 
 import difflib
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,9 @@ from typing import Any
 import pandas as pd
 
 from crossmod.cohort.layout import required
-from crossmod.cohort.table import COLUMNS, LABEL_VALUE, reference, refuse, write_table
+from crossmod.cohort.table import CHOICES, COLUMNS, LABEL_VALUE, reference, refuse, write_table
 from crossmod.job import UserError
-from crossmod.tables import read_user, refuse_unsafe
+from crossmod.tables import MISSING, folded, read_user, refuse_shortened, refuse_unsafe
 
 REQUIRED = ("case", "patient", "modality", "image", "label")
 
@@ -48,8 +49,8 @@ def write_cohort(name: str, folder: Path, settings: dict[str, Any], threads: int
             file=sys.stderr,
         )
     refuse(_other_modality(name, cases, settings.get("modality")), str(table))
-    order = {patient: number for number, patient in enumerate(cases["patient"].map(_folded).unique(), start=1)}
-    cases["patient"] = [f"{name}-P{order[_folded(patient)]:04d}" for patient in cases["patient"]]
+    order = {patient: number for number, patient in enumerate(cases["patient"].map(folded).unique(), start=1)}
+    cases["patient"] = [f"{name}-P{order[folded(patient)]:04d}" for patient in cases["patient"]]
     write_table(
         folder,
         name=name,
@@ -59,6 +60,15 @@ def write_cohort(name: str, folder: Path, settings: dict[str, Any], threads: int
         cases=cases,
         table=reference(table, folder),
     )
+
+
+# What DICOM and other programs call it; capitals play no part.
+_WORDS = {
+    "modality": {"mri": "MR", "mr": "MR", "ct": "CT"},
+    "sex": {"m": "male", "f": "female", "o": "unknown"},
+    "tumour_side": {"r": "right", "l": "left", "b": "both", "bilateral": "both"},
+}
+_YEARS = re.compile(r"(\d{3})Y", re.ASCII)  # DICOM's age
 
 
 def read_user_table(path: Path) -> tuple[pd.DataFrame, list[str]]:
@@ -73,8 +83,24 @@ def read_user_table(path: Path) -> tuple[pd.DataFrame, list[str]]:
     kept = [column for column in cases.columns if column in COLUMNS]
     left_out = [column for column in cases.columns if column not in COLUMNS]
     refuse_unsafe(path, cases, [column for column in kept if column != "patient"])
+    refuse_shortened(path, cases, ("case", "patient"))
     refuse([f"line {line}: patient is empty" for line, who in cases["patient"].items() if not who], str(path))
-    return cases[kept].reset_index(drop=True), left_out
+    return _in_own_words(cases[kept]).reset_index(drop=True), left_out
+
+
+def _in_own_words(cases: pd.DataFrame) -> pd.DataFrame:
+    """Columns that are no names as the later steps know them, however another program wrote them; others stay as they are."""
+    cases = cases.copy()
+    for column, words in _WORDS.items():
+        if column in cases:
+            known = {word: word for word in CHOICES[column]} | words
+            cases[column] = [known.get(text.casefold(), text) for text in cases[column]]
+    for column in {"sex", "tumour_side", "age", "label"} & set(cases):
+        cases[column] = cases[column].mask(cases[column].isin(MISSING), "")
+    if "age" in cases:
+        cases["age"] = [str(int(found[1])) if (found := _YEARS.fullmatch(text)) else text for text in cases["age"]]
+        cases["age"] = cases["age"].str.replace(",", ".")
+    return cases
 
 
 def listed_files(table: str | Path, root: str | Path | None = None) -> list[Path]:
@@ -107,7 +133,7 @@ def identities(folder: Path, record: dict[str, Any]) -> dict[str, str]:
             f"Cohort '{record['name']}': its patients cannot be compared with those of other tables, for its own table "
             f"cannot be read any more. Put it back, or run the cohort step again.\n{error}"
         ) from error
-    return {case: _folded(patient) for case, patient in zip(cases["case"], cases["patient"], strict=True)}
+    return {case: folded(patient) for case, patient in zip(cases["case"], cases["patient"], strict=True)}
 
 
 def _refuse_other_types(name: str, settings: dict[str, Any]) -> None:
@@ -142,10 +168,6 @@ def _other_modality(name: str, cases: pd.DataFrame, wanted: str | None) -> list[
     return [
         f"case '{row.case}': modality is {row.modality}, the cohort's is {wanted}; {cure}" for row in other.itertuples()
     ]
-
-
-def _folded(patient: str) -> str:
-    return patient.strip().casefold()
 
 
 def _column_problems(columns: list[str]) -> list[str]:

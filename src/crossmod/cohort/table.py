@@ -196,7 +196,7 @@ def _row_problems(row: dict[str, Any], root: Path) -> list[str]:
     problems = []
     if not _NAME.fullmatch(row["case"]):
         problems.append(
-            f"case is '{row['case'][:120]}'; use up to 100 letters, digits, '_', '.' and '-', no '.' in front"
+            f"case is '{row['case'][:120]}'; use up to 100 letters from a to z, digits, '_', '.' and '-', no '.' in front"
         )
     problems += [f"{column} is empty" for column in ("patient", "image") if not row[column]]
     for column, choices in CHOICES.items():
