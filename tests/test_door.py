@@ -87,6 +87,15 @@ def test_a_job_does_not_leave_the_working_folder(here, tmp_path, target, key):
     assert not (here / "results").exists()
 
 
+@pytest.mark.parametrize("step", ["train", "track"])
+@pytest.mark.parametrize("store", ["../beside/store.json", "/etc/store.json", "scans/store.json", "store.json", 5, ""])
+def test_a_job_writes_to_no_store_of_the_user_s(here, store, step):
+    job = Job(step, {"store": store}, {"job": "results/a.job.json"}, {})
+    with pytest.raises(UserError, match=r"inputs\.store: .*(working folder|no path|MLflow's store)"):
+        run_job(step, job.to_json(), 1)
+    assert not (here / "results").exists()
+
+
 def test_results_may_lie_on_another_disk(here, tmp_path):
     (tmp_path / "disk").mkdir()
     (here / "results").symlink_to(tmp_path / "disk")

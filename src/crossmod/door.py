@@ -29,6 +29,7 @@ def admitted(job: Job) -> Iterator[None]:
         UserError: naming the output, and what to do.
     """
     _refuse_foreign_code(job)
+    _refuse_foreign_store(job)
     outputs = {key: _inside(f"outputs.{key}", value) for key, value in job.outputs.items()}
     replaced = {key: path for key, path in outputs.items() if key not in ADDED_TO}
     if not replaced:
@@ -62,6 +63,13 @@ def _refuse_foreign_code(job: Job) -> None:
         raise UserError(
             f"inputs.notebook: {notebook!r} does not lie in {NOTEBOOKS}/ of the working folder: it is not executed."
         )
+
+
+def _refuse_foreign_store(job: Job) -> None:
+    """A store is an input that is written to, and set aside where it is damaged."""
+    store = job.inputs.get("store")
+    if store is not None and _inside("inputs.store", store).parts[0] != RESULTS:
+        raise UserError(f"inputs.store: {store} does not lie in {RESULTS}/, where MLflow's store is kept.")
 
 
 def _inside(key: str, value: Any) -> Path:
