@@ -218,7 +218,7 @@ def main() -> None:
     except UserError as error:
         _tell(str(error))
         sys.exit(2)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, MemoryError, RuntimeError) as error:
         problem = trouble(error, Path.cwd())
         if problem is None:
             raise

@@ -2,11 +2,13 @@
 
 import errno
 import os
+import re
 import shutil
 from pathlib import Path
 
 FULL_BYTES = 64 << 20  # with less than this free, a file that cannot be written is the disk's fault
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_NO_MEMORY = re.compile(r"can(no|')t allocate memory|out of memory", re.IGNORECASE)  # in torch's words
 _CURES = {
     errno.EACCES: "You may not read or write there. Change its permissions, or choose another folder.",
     errno.EPERM: "You may not read or write there. Change its permissions, or choose another folder.",
@@ -29,6 +31,8 @@ def trouble(error: Exception, place: Path) -> str | None:
         error: that ended the work.
         place: what was written to, where the error itself names no path.
     """
+    if isinstance(error, MemoryError) or _NO_MEMORY.search(str(error)):
+        return f"There is not enough memory ({_first_line(error)}). Close other programs, use fewer threads, or a machine with more memory."
     if isinstance(error, ValueError) and "embedded null" in str(error):
         return "A path holds a NUL character. Check the paths that were given."
     number = error.errno if isinstance(error, OSError) else None

@@ -27,7 +27,7 @@ class _Stage(_Read):
     """What a stage needs to be computed; see `crossmod.config.Stage`."""
 
     region: Literal["image", "kidney"]
-    spacing_mm: tuple[Annotated[float, Field(gt=0, le=20)], ...] = Field(min_length=3, max_length=3)
+    spacing_mm: tuple[Annotated[float, Field(ge=0.1, le=20)], ...] = Field(min_length=3, max_length=3)
     patch: tuple[Annotated[int, Field(ge=1, le=1024)], ...] = Field(min_length=3, max_length=3)
     overlap: float = Field(ge=0, lt=1)
     components: int = Field(ge=1)
