@@ -53,7 +53,9 @@ def run_job(step: str, source: str, threads: int) -> None:
         UserError: if the job is of another step, or would replace what crossmod did not make.
     """
     job = Job.load(source, threads)
-    if job.step.split(".")[0] != step or job.step not in STEPS:
+    if job.step not in STEPS:
+        raise UserError(f"No step is called {job.step!r}; there are {', '.join(STEPS)}.")
+    if job.step.split(".")[0] != step:
         raise UserError(f"This job belongs to `crossmod {job.step.split('.')[0]}`, not to `crossmod {step}`.")
     module, function, _ = STEPS[job.step]
     try:

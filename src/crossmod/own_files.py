@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from crossmod.job import UserError, digest, whole
-from crossmod.weights import file_digest
+from crossmod.job import UserError, digest, file_digest, whole
 
 Plain = dict[str, Any]
 ENDINGS = {

@@ -5,8 +5,6 @@ cells, each family of p-values is corrected, and one CSV per hypothesis and a re
 written.
 """
 
-import hashlib
-import json
 from pathlib import Path
 
 import pandas as pd
@@ -14,6 +12,7 @@ import pandas as pd
 from crossmod.analyse.folder import RECORD, check_folder, write_folder
 from crossmod.analyse.plan import digest_of, families_of, read_plan, run_plan
 from crossmod.analyse.user_table import read_table
+from crossmod.job import file_digest, read_json
 
 
 def analyse_table(scores: Path, plan_file: Path, folder: Path) -> dict[str, pd.DataFrame]:
@@ -34,7 +33,7 @@ def analyse_table(scores: Path, plan_file: Path, folder: Path) -> dict[str, pd.D
     tested = run_plan(plan, table, "rows")
     record = {
         **{"title": plan.title, "plan_sha256": digest_of([plan])},
-        "table_sha256": hashlib.sha256(scores.read_bytes()).hexdigest(),
+        "table_sha256": file_digest(scores),
         **{"rows": len(table), "families": families_of(tested.tables)},
         **{"correction": plan.correction, "alpha": plan.alpha},
     }
@@ -62,6 +61,6 @@ def show(found: dict[str, pd.DataFrame], folder: Path) -> None:
         notes = [f"{left_out:.0f} units or rows without a value are left out, see n_dropped"] if left_out > 0 else []
         for note in [*notes, *rows.loc[rows["note"] != "", "note"].unique()]:
             console.print(f"[yellow]{name}:[/yellow] {escape(str(note))}", soft_wrap=True, highlight=False)
-    record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    record = read_json(folder / RECORD)
     console.print(f"plan: SHA-256 {record['plan_sha256']}", soft_wrap=True, highlight=False)
     console.print(f"tables: {escape(str(folder))}", soft_wrap=True, highlight=False)

@@ -3,10 +3,9 @@
 from collections.abc import Collection
 from pathlib import Path
 
-import pandas as pd
-
 from crossmod.cohort.table import Cohort
 from crossmod.job import UserError
+from crossmod.tables import read_own
 
 
 def refuse_changed(cohort: Cohort, folder: str | Path, cases: Collection[str]) -> None:
@@ -36,7 +35,7 @@ def _compare(cohort: Cohort, case: dict, path: Path) -> None:
 
     facts, faults = inspect_case(cohort.name, cohort.root, cohort.labels, case)
     refuse_errors(faults_table(faults))
-    known = pd.read_csv(path, dtype=str, keep_default_na=False).set_index("case")["image_sha256"]
+    known = read_own(path).set_index("case")["image_sha256"]
     then, now = known.get(case["case"], "unknown"), facts["image_sha256"]
     if now != then:
         raise UserError(

@@ -6,9 +6,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
 
-from crossmod.job import UserError, read_json
+from crossmod.job import UserError, file_digest, read_json
 from crossmod.models.allowed import target_problem
-from crossmod.weights import FOLDER, RECORD, file_digest
+from crossmod.weights import FOLDER, RECORD
 
 Plain = dict[str, Any]
 # Names become parts of paths: none leads out of its folder.

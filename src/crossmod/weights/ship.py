@@ -1,7 +1,6 @@
 """Copies the trained networks of the study `measure` into the package, with a record of how they were made."""
 
 import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,7 @@ from safetensors.torch import load_file, save
 
 from crossmod.config import compose
 from crossmod.design import default_arm
-from crossmod.job import UserError, whole, write_json
+from crossmod.job import UserError, read_json, whole, write_json
 from crossmod.source import source_digest
 from crossmod.weights import FOLDER, MOST_BYTES, RECORD
 from crossmod.weights.model import shipped_files
@@ -107,7 +106,7 @@ def _require(trained: dict[tuple[str, int], Path], study: Plain) -> None:
         if not (folder / "model.safetensors").is_file() or not job.is_file():
             faults.append(f"{folder}: not trained yet; run `make weights`")
             continue
-        settings = json.loads(job.read_text(encoding="utf-8"))["settings"]
+        settings = read_json(job)["settings"]
         asked = {key: study["stages"][stage][key] for key in settings["stages"][stage]}
         if (
             settings["stages"][stage] != asked
