@@ -211,8 +211,9 @@ def main() -> None:
         code = elsewhere(sys.argv[1:])
         if code is not None:
             sys.exit(code)
-        # Importing torch, MONAI, Lightning and MLflow makes millions of objects, none of them garbage: with Python's own
-        # threshold of 700 part of a job's start is spent looking for some (measured on a busy machine: 6.3 → 5.4 s).
+        # Importing torch, MONAI, Lightning and MLflow makes millions of objects, none of them garbage: with Python's
+        # own threshold of 700 part of a job's start is spent looking for some (measured on a busy machine: 6.3 → 5.4
+        # s).
         gc.set_threshold(50_000, 20, 100)
         app()
     except KeyboardInterrupt:

@@ -32,15 +32,18 @@ def trouble(error: Exception, place: Path) -> str | None:
         place: what was written to, where the error itself names no path.
     """
     if isinstance(error, MemoryError) or _NO_MEMORY.search(str(error)):
-        return f"There is not enough memory ({_first_line(error)}). Close other programs, use fewer threads, or a machine with more memory."
+        return (
+            f"There is not enough memory ({_first_line(error)}). Close other programs, use fewer threads, or a machine "
+            "with more memory."
+        )
     if isinstance(error, ValueError) and "embedded null" in str(error):
         return "A path holds a NUL character. Check the paths that were given."
     number = error.errno if isinstance(error, OSError) else None
     named = Path(os.fsdecode(error.filename)) if isinstance(error, OSError) and _is_path(error.filename) else None
     if number in _FULL or (number is None and _is_full(named or place)):
         return (
-            f"{named or place}: the disk is full ({_first_line(error)}). Make room and give the same command again: what is "
-            "finished stays."
+            f"{named or place}: the disk is full ({_first_line(error)}). Make room and give the same command again: "
+            "what is finished stays."
         )
     if number is None or named is None:
         return None

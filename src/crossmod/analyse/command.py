@@ -1,8 +1,8 @@
 """``crossmod analyse scores.csv --plan plan.yaml``: anyone's table of scores, tested by a plan.
 
-The plan is checked against a closed schema and against the table's columns, every hypothesis is tested in every one of its
-cells, each family of p-values is corrected, and one CSV per hypothesis and a record with the hashes of plan and table are
-written.
+The plan is checked against a closed schema and against the table's columns, every hypothesis is tested in every one of
+its cells, each family of p-values is corrected, and one CSV per hypothesis and a record with the hashes of plan and
+table are written.
 """
 
 from pathlib import Path
@@ -18,8 +18,8 @@ from crossmod.job import file_digest, read_json
 def analyse_table(scores: Path, plan_file: Path, folder: Path) -> dict[str, pd.DataFrame]:
     """Test every hypothesis of a plan; the folder of results appears whole or not at all.
 
-    Written: ``<hypothesis>.csv`` and ``rows/…csv`` (see :class:`crossmod.analyse.plan.Tested`), ``record.json`` (hashes of
-    plan, table and files, families, rows).
+    Written: ``<hypothesis>.csv`` and ``rows/…csv`` (see :class:`crossmod.analyse.plan.Tested`), ``record.json`` (hashes
+    of plan, table and files, families, rows).
 
     Returns:
         Hypothesis → its table.

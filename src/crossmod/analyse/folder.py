@@ -33,8 +33,8 @@ def check_folder(folder: Path) -> Path:
         raise UserError(f"{str(folder)!r} cannot be written ({error}); name another folder with --out.") from error
     if foreign:
         raise UserError(
-            f"{folder} exists and holds no earlier analysis, or more than that: {some(foreign)}. Nothing there is replaced; "
-            "name another folder with --out."
+            f"{folder} exists and holds no earlier analysis, or more than that: {some(foreign)}. Nothing there is "
+            "replaced; name another folder with --out."
         )
     return folder
 

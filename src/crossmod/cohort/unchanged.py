@@ -13,7 +13,8 @@ def refuse_changed(cohort: Cohort, folder: str | Path, cases: Collection[str]) -
 
     Args:
         cohort: the table.
-        folder: of the cohort, where its check left ``facts.csv``; without one nothing was checked, and nothing can have changed since.
+        folder: of the cohort, where its check left ``facts.csv``; without one nothing was checked, and nothing can have
+            changed since.
         cases: the names of those that are used.
 
     Raises:
@@ -39,8 +40,9 @@ def _compare(cohort: Cohort, case: dict, path: Path) -> None:
     then, now = known.get(case["case"], "unknown"), facts["image_sha256"]
     if now != then:
         raise UserError(
-            f"cohort {cohort.name}, case {case['case']}: {case['image']} is not the scan that was checked (its voxels have SHA-256 "
-            f"{now[:12]}…, then {then[:12]}…). Put the old file back, or make the cohort and all that follows from it anew."
+            f"cohort {cohort.name}, case {case['case']}: {case['image']} is not the scan that was checked (its voxels "
+            f"have SHA-256 {now[:12]}…, then {then[:12]}…). Put the old file back, or make the cohort and all that follows "
+            "from it anew."
         )
 
 

@@ -66,8 +66,8 @@ def _of_bounded_size() -> Iterator[None]:
         size, tensors = size + (0 if parameter is None else parameter.numel()), tensors + 1
         if size > MOST_PARAMETERS or tensors > MOST_TENSORS:
             raise UserError(
-                f"model: its arguments make a network of more than {MOST_PARAMETERS:,} parameters or {MOST_TENSORS:,} tensors; "
-                "use fewer channels or layers."
+                f"model: its arguments make a network of more than {MOST_PARAMETERS:,} parameters or {MOST_TENSORS:,} "
+                "tensors; use fewer channels or layers."
             )
 
     handle = register_module_parameter_registration_hook(count)
