@@ -81,7 +81,7 @@ def test_added_keys_are_refused_too():
         ("normalisation.mr_percentiles=[-1,99]", "mr_percentiles.0: .*greater than or equal to 0"),
         ("normalisation.mr_percentiles=[0,100.5]", "mr_percentiles.1: .*less than or equal to 100"),
         ("stages.kidney.steps=0", "stages.kidney.steps: .*greater than or equal to 1"),
-        ("stages.kidney.spacing_mm=[0,1,1]", "spacing_mm.0: .*greater than 0"),
+        ("stages.kidney.spacing_mm=[0.09,1,1]", "spacing_mm.0: .*greater than or equal to 0.1"),
         ("stages.kidney.spacing_mm=[1,1]", "spacing_mm.2: .*required"),
         ("stages.kidney.structures=[kidny]", "'kidny' is unknown; did you mean 'kidney'"),
         ("stages.kidney.structures=[cyst,cyst]", "structures: repeated"),

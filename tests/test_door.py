@@ -87,6 +87,15 @@ def test_a_job_does_not_leave_the_working_folder(here, tmp_path, target, key):
     assert not (here / "results").exists()
 
 
+@pytest.mark.parametrize("step", ["train", "track"])
+@pytest.mark.parametrize("store", ["../beside/store.json", "/etc/store.json", "scans/store.json", "store.json", 5, ""])
+def test_a_job_writes_to_no_store_of_the_user_s(here, store, step):
+    job = Job(step, {"store": store}, {"job": "results/a.job.json"}, {})
+    with pytest.raises(UserError, match=r"inputs\.store: .*(working folder|no path|MLflow's store)"):
+        run_job(step, job.to_json(), 1)
+    assert not (here / "results").exists()
+
+
 def test_results_may_lie_on_another_disk(here, tmp_path):
     (tmp_path / "disk").mkdir()
     (here / "results").symlink_to(tmp_path / "disk")
@@ -159,3 +168,32 @@ def test_a_job_that_lacks_its_keys_is_a_message(step):
     assert "Traceback" not in done.stderr
     assert "The job has no key" in done.stderr.replace("\n", " ")
     assert done.returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"step": "cohort.draw"}, r"No step is called 'cohort.draw'; there are cohort, "),
+        ({"step": "train"}, "This job belongs to `crossmod train`, not to `crossmod cohort`"),
+        ({"settings": {"name": float("nan")}}, "NaN is no number of JSON"),
+        ({"settings": {"name": "ct", "source": 7}}, "no source '7'; valid: "),
+    ],
+)
+def test_a_job_that_makes_no_sense_is_a_message(here, change, problem):
+    text = json.dumps(json.loads(cohort().to_json()) | change)
+    with pytest.raises(UserError, match=problem):
+        run_job("cohort", text, 1)
+
+
+@pytest.mark.parametrize(
+    ("step", "inputs", "settings"),
+    [
+        ("split.site", {"training": "notes.txt"}, {}),
+        ("split.audit", {"training": "notes.txt", "sites": {"a": "notes.txt"}}, {"arms": []}),
+        ("train", {"training": "notes.txt"}, {"stages": {"k": {}}, "stage": "k", "training": {}}),
+    ],
+)
+def test_an_input_that_is_no_json_is_named(here, step, inputs, settings):
+    job = Job(step, inputs, {"resume": "results/resume", "job": "results/job.json"}, settings)
+    with pytest.raises(UserError, match=r"notes\.txt: no JSON"):
+        run_job(step.split(".")[0], job.to_json(), 1)

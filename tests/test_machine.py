@@ -56,6 +56,22 @@ def test_the_path_that_failed_counts_more_than_the_outputs(disks):
     assert trouble(error, Path("results/a")).startswith("/tmp/elsewhere: the disk is full")
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        MemoryError("Unable to allocate 1.00 PiB for an array with shape (9, 9, 9)"),  # as numpy says it
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."),
+        RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+        OSError(errno.ENOMEM, os.strerror(errno.ENOMEM)),
+    ],
+)
+def test_too_little_memory_is_told(error):
+    problem = trouble(error, Path("results/a"))
+    assert problem.startswith("There is not enough memory (")
+    assert "fewer threads" in problem
+
+
 def test_a_job_tells_the_disk_of_its_outputs(disks, monkeypatch):
     disks("other")
 

@@ -53,7 +53,9 @@ def run_job(step: str, source: str, threads: int) -> None:
         UserError: if the job is of another step, or would replace what crossmod did not make.
     """
     job = Job.load(source, threads)
-    if job.step.split(".")[0] != step or job.step not in STEPS:
+    if job.step not in STEPS:
+        raise UserError(f"No step is called {job.step!r}; there are {', '.join(STEPS)}.")
+    if job.step.split(".")[0] != step:
         raise UserError(f"This job belongs to `crossmod {job.step.split('.')[0]}`, not to `crossmod {step}`.")
     module, function, _ = STEPS[job.step]
     try:
@@ -209,8 +211,9 @@ def main() -> None:
         code = elsewhere(sys.argv[1:])
         if code is not None:
             sys.exit(code)
-        # Importing torch, MONAI, Lightning and MLflow makes millions of objects, none of them garbage: with Python's own
-        # threshold of 700 part of a job's start is spent looking for some (measured on a busy machine: 6.3 → 5.4 s).
+        # Importing torch, MONAI, Lightning and MLflow makes millions of objects, none of them garbage: with Python's
+        # own threshold of 700 part of a job's start is spent looking for some (measured on a busy machine: 6.3 → 5.4
+        # s).
         gc.set_threshold(50_000, 20, 100)
         app()
     except KeyboardInterrupt:
@@ -218,7 +221,7 @@ def main() -> None:
     except UserError as error:
         _tell(str(error))
         sys.exit(2)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, MemoryError, RuntimeError) as error:
         problem = trouble(error, Path.cwd())
         if problem is None:
             raise

@@ -1,7 +1,7 @@
 """Compose → validate → plain values: the one place where a study's configuration is read.
 
-Hydra composes ``conf/``; the schema is closed, so an unknown or mistyped key stops everything, with its full path and the
-nearest valid key, before any job starts.
+Hydra composes ``conf/``; the schema is closed, so an unknown or mistyped key stops everything, with its full path and
+the nearest valid key, before any job starts.
 """
 
 import re
@@ -191,8 +191,8 @@ def _refuse_other_names(overrides: Sequence[str], values: Plain) -> None:
         name = name.strip("'\" ")
         if values.get(key) != name:
             raise UserError(
-                f"conf/{key}/{name}.yaml says {key}: {values.get(key)}. Write {key}: {name} in it, so that its results get a "
-                "folder of their own; a study that uses the networks of another one names it by adds_to."
+                f"conf/{key}/{name}.yaml says {key}: {values.get(key)}. Write {key}: {name} in it, so that its results "
+                "get a folder of their own; a study that uses the networks of another one names it by adds_to."
             )
 
 

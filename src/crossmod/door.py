@@ -1,7 +1,8 @@
-"""What a job that comes in at the command line may do: replace only what crossmod made, and run only the project's notebooks.
+"""What a job that comes in at the command line may do: replace only what crossmod made, and run only the project's
+notebooks.
 
-A job file can be edited, or come from somebody else. Whatever stands where such a job writes, and was not made by crossmod, is the
-user's own.
+A job file can be edited, or come from somebody else. Whatever stands where such a job writes, and was not made by
+crossmod, is the user's own.
 """
 
 import contextlib
@@ -22,13 +23,14 @@ NOTEBOOKS = Path("notebooks")
 def admitted(job: Job) -> Iterator[None]:
     """Refuse a job that would replace what crossmod did not make, or leave the working folder; else note what it makes.
 
-    The note is a hidden file beside the job's record: a job that was edited to write elsewhere finds none there. It is written before
-    the work, so that a killed job can be repeated; of a job that fails it keeps what the job has made.
+    The note is a hidden file beside the job's record: a job that was edited to write elsewhere finds none there. It is
+    written before the work, so that a killed job can be repeated; of a job that fails it keeps what the job has made.
 
     Raises:
         UserError: naming the output, and what to do.
     """
     _refuse_foreign_code(job)
+    _refuse_foreign_store(job)
     outputs = {key: _inside(f"outputs.{key}", value) for key, value in job.outputs.items()}
     replaced = {key: path for key, path in outputs.items() if key not in ADDED_TO}
     if not replaced:
@@ -40,8 +42,8 @@ def admitted(job: Job) -> Iterator[None]:
     for key, path in replaced.items():
         if path.as_posix() not in made and not _is_free(path) and not _is_record_of(path, job):
             raise UserError(
-                f"outputs.{key}: {path} exists already, and it is not known to be made by this job, so it is not replaced. "
-                "Move it away, or let the job write elsewhere."
+                f"outputs.{key}: {path} exists already, and it is not known to be made by this job, so it is not "
+                "replaced. Move it away, or let the job write elsewhere."
             )
     _write(note, job, replaced.values())
     try:
@@ -64,6 +66,13 @@ def _refuse_foreign_code(job: Job) -> None:
         )
 
 
+def _refuse_foreign_store(job: Job) -> None:
+    """A store is an input that is written to, and set aside where it is damaged."""
+    store = job.inputs.get("store")
+    if store is not None and _inside("inputs.store", store).parts[0] != RESULTS:
+        raise UserError(f"inputs.store: {store} does not lie in {RESULTS}/, where MLflow's store is kept.")
+
+
 def _inside(key: str, value: Any) -> Path:
     """An output's path from the working folder, which it does not leave."""
     if not isinstance(value, str) or not value.isprintable():
@@ -75,8 +84,8 @@ def _inside(key: str, value: Any) -> Path:
         leads_out = path.parts[:1] != (RESULTS,) and not Path(os.path.realpath(here / path)).is_relative_to(here)
     if leads_out or not path.parts:
         raise UserError(
-            f"{key}: {value} does not lie inside the working folder {here}. Let the job write into it; `{RESULTS}` may be a link to "
-            "another disk."
+            f"{key}: {value} does not lie inside the working folder {here}. Let the job write into it; `{RESULTS}` may "
+            "be a link to another disk."
         )
     return path
 

@@ -1,4 +1,6 @@
-"""What each value of a study allows but all of them together do not: pools that are too small, patches that no network takes."""
+"""What each value of a study allows but all of them together do not: pools that are too small, patches that no network
+takes.
+"""
 
 import math
 from collections.abc import Iterator
@@ -44,8 +46,8 @@ def pool_faults(study: Plain, patients: dict[str, int]) -> list[str]:
     have = patients.get(graded["cohort"], math.inf)
     if most > have // parts:
         found.append(
-            f"arms.graded.amounts: {most}, but cohort '{graded['cohort']}' has {have} patients, {have // parts} in each "
-            f"of {parts} disjoint subsets; at most {have // parts}"
+            f"arms.graded.amounts: {most}, but cohort '{graded['cohort']}' has {have} patients, {have // parts} in "
+            f"each of {parts} disjoint subsets; at most {have // parts}"
         )
     left = patients.get(assist["cohort"], math.inf) - assist["patients"]
     if not found and left <= 0:
@@ -61,7 +63,8 @@ def pool_faults(study: Plain, patients: dict[str, int]) -> list[str]:
 def stride_of(model: Plain) -> tuple[int, int, int] | None:
     """By how much a network shrinks its input along each axis, from its argument ``strides``; None where it has none.
 
-    A U-Net joins what it shrank and widened again with what it had before, so every side of its input must be a multiple.
+    A U-Net joins what it shrank and widened again with what it had before, so every side of its input must be a
+    multiple.
     """
     strides = model.get("strides")
     if not isinstance(strides, list) or not strides:

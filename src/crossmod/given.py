@@ -1,4 +1,6 @@
-"""What a study is given from outside, looked at before anything runs: tables of scans with the files they list, and public sets."""
+"""What a study is given from outside, looked at before anything runs: tables of scans with the files they list, and
+public sets.
+"""
 
 import os
 import tempfile

@@ -54,7 +54,7 @@ class Job:
         """
         problem = "expected JSON with the keys step (a text), inputs, outputs and settings (mappings)."
         try:
-            record = json.loads(text, object_hook=Part)
+            record = json.loads(text, object_hook=Part, parse_constant=_refuse_constant)
             job = cls(record["step"], record["inputs"], record["outputs"], record["settings"], threads)
         except (ValueError, TypeError, RecursionError) as error:
             reason = str(error) if isinstance(error, UserError) else repr(error)
@@ -84,6 +84,11 @@ class Job:
         return cls.from_json(text, threads)
 
 
+def _refuse_constant(name: str) -> None:
+    """No job that was written whole has one, for JSON knows none."""
+    raise ValueError(f"{name} is no number of JSON")
+
+
 def read_json(path: str | Path) -> Any:
     """The plain value of a JSON file.
 
@@ -107,6 +112,12 @@ def canonical(value: Any) -> str:
 def digest(value: Any, length: int = 12) -> str:
     """Short SHA-256 of a plain value, independent of key order."""
     return hashlib.sha256(canonical(value).encode()).hexdigest()[:length]
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 @contextlib.contextmanager

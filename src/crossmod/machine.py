@@ -2,11 +2,13 @@
 
 import errno
 import os
+import re
 import shutil
 from pathlib import Path
 
 FULL_BYTES = 64 << 20  # with less than this free, a file that cannot be written is the disk's fault
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_NO_MEMORY = re.compile(r"can(no|')t allocate memory|out of memory", re.IGNORECASE)  # in torch's words
 _CURES = {
     errno.EACCES: "You may not read or write there. Change its permissions, or choose another folder.",
     errno.EPERM: "You may not read or write there. Change its permissions, or choose another folder.",
@@ -29,14 +31,19 @@ def trouble(error: Exception, place: Path) -> str | None:
         error: that ended the work.
         place: what was written to, where the error itself names no path.
     """
+    if isinstance(error, MemoryError) or _NO_MEMORY.search(str(error)):
+        return (
+            f"There is not enough memory ({_first_line(error)}). Close other programs, use fewer threads, or a machine "
+            "with more memory."
+        )
     if isinstance(error, ValueError) and "embedded null" in str(error):
         return "A path holds a NUL character. Check the paths that were given."
     number = error.errno if isinstance(error, OSError) else None
     named = Path(os.fsdecode(error.filename)) if isinstance(error, OSError) and _is_path(error.filename) else None
     if number in _FULL or (number is None and _is_full(named or place)):
         return (
-            f"{named or place}: the disk is full ({_first_line(error)}). Make room and give the same command again: what is "
-            "finished stays."
+            f"{named or place}: the disk is full ({_first_line(error)}). Make room and give the same command again: "
+            "what is finished stays."
         )
     if number is None or named is None:
         return None

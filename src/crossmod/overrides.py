@@ -1,8 +1,8 @@
 """What a user changes of a study: texts such as ``training.batch=4`` → values at their places in the config.
 
-Texts are read by Hydra's own grammar. Three things differ from Hydra: a key that may only hold text is text, whatever letters it
-has; every key of the schema can be set, also where the files leave it out; and a mapping whose keys are the user's own (label
-values, protocols) is replaced by a mapping that is given for it, never merged.
+Texts are read by Hydra's own grammar. Three things differ from Hydra: a key that may only hold text is text, whatever
+letters it has; every key of the schema can be set, also where the files leave it out; and a mapping whose keys are the
+user's own (label values, protocols) is replaced by a mapping that is given for it, never merged.
 """
 
 import copy
@@ -109,7 +109,8 @@ def applied(base: Plain, overrides: Sequence[str]) -> Plain:
 
 
 def refuse_resolvers(values: Any, key: str = "") -> None:
-    """Refuse every ``${...}`` that is more than a reference to another key: it would bring what the machine knows into results.
+    """Refuse every ``${...}`` that is more than a reference to another key: it would bring what the machine knows into
+    results.
 
     Raises:
         UserError: naming key, text and cure.

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from crossmod.job import UserError, digest, whole
-from crossmod.weights import file_digest
+from crossmod.job import UserError, digest, file_digest, whole
 
 Plain = dict[str, Any]
 ENDINGS = {
@@ -52,8 +51,8 @@ class OwnFiles:
         foreign = [path for path in there if path.is_symlink() or not path.is_file() or own.get(path.name) != _of(path)]
         if foreign:
             raise UserError(
-                f"{', '.join(map(str, foreign))}: there already, and not written by `crossmod measure` of this very scan (or changed "
-                "since). Nothing was overwritten: move it away, or give another folder with --out."
+                f"{', '.join(map(str, foreign))}: there already, and not written by `crossmod measure` of this very "
+                "scan (or changed since). Nothing was overwritten: move it away, or give another folder with --out."
             )
 
     def write(self, record: Plain, **writers: Callable[[Path], object]) -> Plain:

@@ -23,9 +23,9 @@ class Closed(BaseModel):
 
 def nearest(word: str, known: Iterable[Any]) -> str:
     """``; did you mean '…'?``, or the valid words where none comes close."""
-    words = [str(item) for item in known]
-    matches = difflib.get_close_matches(word, words, n=1, cutoff=0.5)
-    return f"; did you mean '{matches[0]}'?" if matches else f"; valid: {', '.join(sorted(words)[:12])}"
+    words = {str(item).casefold(): str(item) for item in known}
+    matches = difflib.get_close_matches(word.casefold(), words, n=1, cutoff=0.5)
+    return f"; did you mean '{words[matches[0]]}'?" if matches else f"; valid: {', '.join(sorted(words.values())[:12])}"
 
 
 def faults_of(model: type[BaseModel], error: ValidationError, whole: str) -> list[str]:

@@ -14,7 +14,7 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$")]
 Text = Annotated[str, Field(pattern=r"\S")]
 Count = Annotated[Whole, Field(ge=1)]
 Seed = Annotated[Whole, Field(ge=0, lt=2**32)]
-Spacing = Annotated[Number, Field(gt=0, le=20)]
+Spacing = Annotated[Number, Field(ge=0.1, le=20)]  # ASSUME: no CT or MR of a body is finer than 0.1 mm.
 Probability = Annotated[Number, Field(ge=0, le=1)]
 Share = Annotated[Number, Field(ge=0)]
 Target = Literal["kidney", "parenchyma_with_tumour", "parenchyma_without_tumour"]

@@ -1,9 +1,11 @@
-"""A process that has loaded what jobs need and becomes each of them in turn, so that the jobs of a workflow start at once.
+"""A process that has loaded what jobs need and becomes each of them in turn, so that the jobs of a workflow start at
+once.
 
-Importing torch, Lightning, MONAI and MLflow takes seconds, and a study has over a hundred jobs. The workflow starts one such process (:func:`start`); every
-``crossmod STEP`` that it runs hands its command over (:func:`elsewhere`) and waits for the exit code. A job so runs in a process of its own, forked with
-everything loaded: with the folder, environment, input and output of the command, and it dies if the command is killed. Where there is no such process (a
-command by hand, another node, another Python, a job of several threads), nothing is different: the command does the work itself.
+Importing torch, Lightning, MONAI and MLflow takes seconds, and a study has over a hundred jobs. The workflow starts one
+such process (:func:`start`); every ``crossmod STEP`` that it runs hands its command over (:func:`elsewhere`) and waits
+for the exit code. A job so runs in a process of its own, forked with everything loaded: with the folder, environment,
+input and output of the command, and it dies if the command is killed. Where there is no such process (a command by
+hand, another node, another Python, a job of several threads), nothing is different: the command does the work itself.
 """
 
 import atexit
@@ -26,7 +28,8 @@ from pathlib import Path
 ADDRESS = "CROSSMOD_WARM"
 # What is read when a library is loaded: a job that wants other values must load it anew.
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-# What trainings, predictions and scores need; other steps load the rest. The store comes before MLflow: it turns its telemetry off.
+# What trainings, predictions and scores need; other steps load the rest. The store comes before MLflow: it turns its
+# telemetry off.
 LOADED = (
     "crossmod.train.loop",
     "crossmod.predict.site",
@@ -39,7 +42,9 @@ KILLED = 128 + signal.SIGKILL  # exit code of a job that died without a word, as
 
 
 def start() -> None:
-    """Start the process and tell commands where it is; it ends with this one. Nothing happens where processes cannot fork safely."""
+    """Start the process and tell commands where it is; it ends with this one. Nothing happens where processes cannot
+    fork safely.
+    """
     folder = Path(tempfile.mkdtemp(prefix="crossmod-"))  # of this user only
     address = str(folder / "jobs")
     if sys.platform != "linux" or len(address) > LONGEST:

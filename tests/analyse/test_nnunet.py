@@ -253,7 +253,7 @@ def test_files_that_are_no_summary_are_refused(save, content, message):
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        ({"3": "x"}, "Label '3' .named 'x'. is in no summary; valid: 1, 2, 1\\+2"),
+        ({"3": "x"}, "Label '3' .named 'x'. is in no summary; valid: 1, 1\\+2, 2"),
         ({"(1, 3)": "x"}, "Label '\\(1, 3\\)' .* did you mean '1\\+2'"),
         ({"1": " "}, "The name of label '1' is empty"),
         ({"1": "x", "(1,)": "y"}, "Label '\\(1,\\)' is named twice \\('x', 'y'\\)"),

@@ -60,7 +60,7 @@ def test_all_faults_at_once(tmp_path):
         "case 'a': the name occurs 2 times",
         "case 'a': modality is 'mri'; did you mean 'MR'?",
         "case 'b b': case is 'b b'; use up to 100 letters",
-        "case 'b b': sex is 'f'; valid: male, female, unknown",
+        "case 'b b': sex is 'f'; valid: female, male, unknown",
         "case 'b b': age is 'forty'; write",
         "case 'c': age is '140'",
         "case 'c': patient is empty",

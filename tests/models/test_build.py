@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.torch import save_file
 
 from crossmod.config import compose
 from crossmod.job import UserError
@@ -176,6 +177,34 @@ def test_weights_that_are_not_finite_are_refused(tmp_path, number):
     save_weights(network, tmp_path / "w.safetensors", {})
     with pytest.raises(UserError, match=r"w\.safetensors: damaged weights: .*not finite"):
         load_weights(build(UNET), tmp_path / "w.safetensors")
+
+
+@pytest.mark.parametrize("kind", ["float8_e4m3fn", "float8_e5m2", "int8", "int64", "bool", "complex64"])
+def test_weights_of_a_kind_that_loses_their_values_are_refused(tmp_path, kind):
+    network = build(UNET)
+    state = {name: tensor.to(getattr(torch, kind)).contiguous() for name, tensor in network.state_dict().items()}
+    save_file(state, tmp_path / "w.safetensors")
+    with pytest.raises(UserError, match=rf"w\.safetensors: not the weights .*torch\.{kind}"):
+        load_weights(network, tmp_path / "w.safetensors")
+
+
+def test_weights_beyond_the_network_s_precision_are_refused(tmp_path):
+    network = build(UNET)
+    state = {name: tensor.double() + 1e300 for name, tensor in network.state_dict().items()}
+    save_file(state, tmp_path / "w.safetensors")
+    with pytest.raises(UserError, match="not finite"):
+        load_weights(network, tmp_path / "w.safetensors")
+
+
+@pytest.mark.parametrize("kind", ["float16", "bfloat16", "float64"])
+def test_weights_of_another_precision_are_read(tmp_path, kind):
+    network = build(UNET | {"norm": "batch"})
+    state = {
+        name: tensor.to(getattr(torch, kind)) if tensor.is_floating_point() else tensor
+        for name, tensor in network.state_dict().items()
+    }
+    save_file(state, tmp_path / "w.safetensors")
+    load_weights(network, tmp_path / "w.safetensors")
 
 
 def test_a_study_s_config_has_the_same_check(tmp_path):

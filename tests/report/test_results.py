@@ -68,3 +68,15 @@ def test_what_another_study_shares_is_found_there_and_linked(tmp_path):
     assert link(found, "evaluate/a b.csv", "").href == "../../../renal/smoke/evaluate/a%20b.csv"
     assert link(found, "evaluate/gone.csv", "").href == ""
     assert Results(own, {"adds_to": None}).place("evaluate/a b.csv") == own / "evaluate/a b.csv"
+
+
+def test_hidden_files_of_other_programs_are_not_linked(tmp_path):
+    """Snakemake leaves a note in every folder that a job makes; a job that is repeated by hand leaves none."""
+    from crossmod.report.provenance import steps
+
+    (tmp_path / "analyse").mkdir()
+    for name in (".snakemake_timestamp", "dsc.csv"):
+        (tmp_path / "analyse" / name).touch()
+    names = [link.text for link in steps(Results(tmp_path, {"adds_to": None, "cohorts": {}}))]
+    assert names[-1] == "dsc.csv"
+    assert ".snakemake_timestamp" not in names

@@ -9,6 +9,7 @@ import pytest
 from mlflow import MlflowClient
 
 from crossmod import tracking
+from crossmod.evaluate.scores import COLUMNS
 from crossmod.job import Job
 from crossmod.tracking.store import DATABASE, experiment, uri
 from crossmod.tracking.training import TrainingRun
@@ -44,8 +45,9 @@ def job(mlflow_store, tmp_path, monkeypatch) -> Job:
             "surface_dsc": [0.5, None],
             "volume_difference_ml": [1.0, 3.0],
             "simulated": [True, True],
+            **{"arm": "a", "seed": 0, "modality": "MR", "unit": "pair", "tumour": False, "tumour_ml": 0.0},
         }
-    )
+    ).reindex(columns=COLUMNS)
     scores.to_csv(tmp_path / "mr.csv", index=False)
 
     def worst(rows, predictions, cohorts, pictures):

@@ -62,7 +62,7 @@ def test_a_study_s_own_job_is_read(tmp_path):
         (lambda s: s.update(cascade=["kidney", "liver"]), "lacks 'liver'"),
         (lambda s: s.update(cascade=5), "lacks"),
         (lambda s: s["stages"]["kidney"].update(patch=[1024, 1024, 1024]), "16777216 voxels"),
-        (lambda s: s["stages"]["kidney"].update(spacing_mm=[0, 1, 1]), "greater than 0"),
+        (lambda s: s["stages"]["kidney"].update(spacing_mm=[0.09, 1, 1]), "greater than or equal to 0.1"),
         (lambda s: s["stages"]["kidney"].update(spacing_mm=[float("nan"), 1, 1]), "finite"),
         (lambda s: s["stages"]["kidney"].update(overlap=1.0), "less than 1"),
         (lambda s: s["stages"]["kidney"].pop("components"), "Field required"),

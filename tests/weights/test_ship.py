@@ -11,9 +11,8 @@ import torch
 import crossmod.weights.ship
 from crossmod.config import compose
 from crossmod.design import default_arm
-from crossmod.job import UserError
+from crossmod.job import UserError, file_digest
 from crossmod.models.build import build, load_weights, save_weights
-from crossmod.weights import file_digest
 from crossmod.weights.model import Model
 from crossmod.weights.ship import ship
 

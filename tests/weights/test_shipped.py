@@ -12,10 +12,10 @@ from safetensors import safe_open
 
 from crossmod.cohort.grids import labels_on_image_grid
 from crossmod.cohort.images import Scan, read_scan
-from crossmod.job import UserError
+from crossmod.job import UserError, file_digest
 from crossmod.measure import LEAST_AGREEMENT, segment_scan
 from crossmod.phantom import Population, draw_recipe, simulate
-from crossmod.weights import CARD, FOLDER, MOST_BYTES, RECORD, file_digest
+from crossmod.weights import CARD, FOLDER, MOST_BYTES, RECORD
 from crossmod.weights.model import Model
 
 # What the shipped networks reached (0.891, lowest 0.827), less 0.02 for other machines' arithmetic.

@@ -1,12 +1,10 @@
 """``crossmod analyse scores.csv --plan plan.yaml``: anyone's table of scores, tested by a plan.
 
-The plan is checked against a closed schema and against the table's columns, every hypothesis is tested in every one of its
-cells, each family of p-values is corrected, and one CSV per hypothesis and a record with the hashes of plan and table are
-written.
+The plan is checked against a closed schema and against the table's columns, every hypothesis is tested in every one of
+its cells, each family of p-values is corrected, and one CSV per hypothesis and a record with the hashes of plan and
+table are written.
 """
 
-import hashlib
-import json
 from pathlib import Path
 
 import pandas as pd
@@ -14,14 +12,14 @@ import pandas as pd
 from crossmod.analyse.folder import RECORD, check_folder, write_folder
 from crossmod.analyse.plan import digest_of, families_of, read_plan, run_plan
 from crossmod.analyse.user_table import read_table
-from crossmod.job import UserError
+from crossmod.job import UserError, file_digest, read_json
 
 
 def analyse_table(scores: Path, plan_file: Path, folder: Path) -> dict[str, pd.DataFrame]:
     """Test every hypothesis of a plan; the folder of results appears whole or not at all.
 
-    Written: ``<hypothesis>.csv`` and ``rows/…csv`` (see :class:`crossmod.analyse.plan.Tested`), ``record.json`` (hashes of
-    plan, table and files, families, rows).
+    Written: ``<hypothesis>.csv`` and ``rows/…csv`` (see :class:`crossmod.analyse.plan.Tested`), ``record.json`` (hashes
+    of plan, table and files, families, rows).
 
     Returns:
         Hypothesis → its table.
@@ -35,7 +33,7 @@ def analyse_table(scores: Path, plan_file: Path, folder: Path) -> dict[str, pd.D
     tested = run_plan(plan, table, "rows")
     record = {
         **{"title": plan.title, "plan_sha256": digest_of([plan])},
-        "table_sha256": hashlib.sha256(scores.read_bytes()).hexdigest(),
+        "table_sha256": file_digest(scores),
         **{"rows": len(table), "families": families_of(tested.tables)},
         **{"correction": plan.correction, "alpha": plan.alpha},
     }
@@ -67,7 +65,7 @@ def show(found: dict[str, pd.DataFrame], folder: Path) -> None:
         notes = [f"{left_out:.0f} units or rows without a value are left out, see n_dropped"] if left_out > 0 else []
         for note in [*notes, *rows.loc[rows["note"] != "", "note"].unique()]:
             console.print(f"[yellow]{name}:[/yellow] {escape(str(note))}", soft_wrap=True, highlight=False)
-    record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    record = read_json(folder / RECORD)
     console.print(f"plan: SHA-256 {record['plan_sha256']}", soft_wrap=True, highlight=False)
     console.print(f"tables: {escape(str(folder))}", soft_wrap=True, highlight=False)
     if all((rows["note"] != "").all() and rows["p_family"].isna().all() for rows in found.values()):

@@ -1,6 +1,5 @@
 """The folder of an analysis: what crossmod wrote there is replaced, and nothing else is ever touched."""
 
-import hashlib
 import json
 import os
 import tempfile
@@ -8,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from crossmod.analyse.errors import some
-from crossmod.job import UserError, digest, whole, write_json
+from crossmod.job import UserError, digest, file_digest, whole, write_json
 
 RECORD = "record.json"
 
@@ -34,8 +33,8 @@ def check_folder(folder: Path) -> Path:
         raise UserError(f"{str(folder)!r} cannot be written ({error}); name another folder with --out.") from error
     if foreign:
         raise UserError(
-            f"{folder} exists and holds no earlier analysis, or more than that: {some(foreign)}. Nothing there is replaced; "
-            "name another folder with --out."
+            f"{folder} exists and holds no earlier analysis, or more than that: {some(foreign)}. Nothing there is "
+            "replaced; name another folder with --out."
         )
     return folder
 
@@ -51,7 +50,7 @@ def write_folder(folder: Path, tables: Any, record: dict[str, Any]) -> None:
     with whole(folder) as partial:
         partial.mkdir()
         tables.write(partial)
-        record = record | {"files": {name: _sha256(partial / name) for name in _files(partial)}}
+        record = record | {"files": {name: file_digest(partial / name) for name in _files(partial)}}
         write_json(partial / RECORD, record | {"record_sha256": digest(record, 64)})
         check_folder(folder)
 
@@ -67,7 +66,7 @@ def _foreign(folder: Path) -> list[str]:
     expected = {**files, **({RECORD: None} if own else {})}
     parents = {str(parent) for name in expected for parent in Path(name).parents}
     strange = [name for name in _files(folder) if name not in expected]
-    strange += [name for name in files if (folder / name).is_file() and _sha256(folder / name) != files[name]]
+    strange += [name for name in files if (folder / name).is_file() and file_digest(folder / name) != files[name]]
     empty = [path.relative_to(folder) for path in folder.rglob("*") if path.is_dir() and not path.is_symlink()]
     return sorted({*strange, *(f"{path}/" for path in empty if str(path) not in parents)})
 
@@ -79,7 +78,3 @@ def _files(folder: Path) -> list[str]:
         names = [*files, *(name for name in folders if (Path(place) / name).is_symlink())]
         found += [(Path(place) / name).relative_to(folder).as_posix() for name in names]
     return sorted(found)
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

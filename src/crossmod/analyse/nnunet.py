@@ -11,8 +11,9 @@ import pandas as pd
 
 from crossmod.analyse.errors import some
 from crossmod.analyse.nnunet_file import COUNTS, LABEL, default_target, label_of, rows_of
-from crossmod.cohort.table import nearest, refuse
+from crossmod.cohort.table import refuse
 from crossmod.job import UserError, whole
+from crossmod.schema import nearest
 from crossmod.tables import unsafe
 
 COLUMNS = ["arm", "case", "patient", "target", "dsc", "iou", *COUNTS]

@@ -18,12 +18,13 @@ def run(job: Job) -> None:
         UserError: if the source is unknown, or cannot be made into a table of cases.
     """
     from crossmod.cohort.check import write_check
-    from crossmod.cohort.table import nearest, read_cohort
+    from crossmod.cohort.table import read_cohort
+    from crossmod.schema import nearest
 
     name, source = job.settings["name"], job.settings["source"]
     settings = Part({k: v for k, v in job.settings.items() if v is not None and k not in ("name", "source")})
     if source not in SOURCES:
-        raise UserError(f"Cohort '{name}': no source '{source}'{nearest(source, SOURCES)}")
+        raise UserError(f"Cohort '{name}': no source '{source}'{nearest(str(source), SOURCES)}")
     module = import_module(f"crossmod.cohort.{source}")
     with whole(job.outputs["folder"]) as folder:
         Path(folder).mkdir()

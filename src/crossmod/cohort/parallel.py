@@ -41,7 +41,8 @@ def each(what: str, function: Callable[[Item], Result], items: list[Item], threa
                 progress.advance()
         except BrokenProcessPool as error:
             raise UserError(
-                f"{what}: one of its {processes} processes was ended from outside, most likely for lack of memory. Use fewer threads."
+                f"{what}: one of its {processes} processes was ended from outside, most likely for lack of memory. Use "
+                "fewer threads."
             ) from error
 
 

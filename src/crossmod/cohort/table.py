@@ -3,11 +3,9 @@
 A cohort is a folder with ``cohort.json`` (name, source, simulated, root, labels) and ``cases.csv`` (one row per case).
 """
 
-import difflib
 import json
 import os
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ import pandas as pd
 
 from crossmod.cohort.structures import structure_problem
 from crossmod.job import UserError, write_json
+from crossmod.schema import nearest
 from crossmod.tables import read_own
 
 COLUMNS = ("case", "patient", "modality", "sequence", "site", "image", "label", "tumour_side", "sex", "age")
@@ -175,14 +174,6 @@ def inside(root: Path, path: str) -> bool:
 def reference(path: Path, folder: Path) -> str:
     """How a cohort's files name a path outside: absolute if the user did so, else relative to the cohort's folder."""
     return str(path) if path.is_absolute() else os.path.relpath(path.resolve(), folder.resolve())
-
-
-def nearest(word: str, known: Iterable[str]) -> str:
-    """`` (did you mean 'x'?)``, or the valid words."""
-    known = list(known)
-    folded = {item.casefold(): item for item in known}
-    matches = difflib.get_close_matches(word.casefold(), folded, n=1, cutoff=0.5)
-    return f"; did you mean '{folded[matches[0]]}'?" if matches else f"; valid: {', '.join(known)}"
 
 
 def refuse(problems: list[str], where: str) -> None:

@@ -3,10 +3,9 @@
 from collections.abc import Collection
 from pathlib import Path
 
-import pandas as pd
-
 from crossmod.cohort.table import Cohort
 from crossmod.job import UserError
+from crossmod.tables import read_own
 
 
 def refuse_changed(cohort: Cohort, folder: str | Path, cases: Collection[str]) -> None:
@@ -14,7 +13,8 @@ def refuse_changed(cohort: Cohort, folder: str | Path, cases: Collection[str]) -
 
     Args:
         cohort: the table.
-        folder: of the cohort, where its check left ``facts.csv``; without one nothing was checked, and nothing can have changed since.
+        folder: of the cohort, where its check left ``facts.csv``; without one nothing was checked, and nothing can have
+            changed since.
         cases: the names of those that are used.
 
     Raises:
@@ -36,12 +36,13 @@ def _compare(cohort: Cohort, case: dict, path: Path) -> None:
 
     facts, faults = inspect_case(cohort.name, cohort.root, cohort.labels, case)
     refuse_errors(faults_table(faults))
-    known = pd.read_csv(path, dtype=str, keep_default_na=False).set_index("case")["image_sha256"]
+    known = read_own(path).set_index("case")["image_sha256"]
     then, now = known.get(case["case"], "unknown"), facts["image_sha256"]
     if now != then:
         raise UserError(
-            f"cohort {cohort.name}, case {case['case']}: {case['image']} is not the scan that was checked (its voxels have SHA-256 "
-            f"{now[:12]}…, then {then[:12]}…). Put the old file back, or make the cohort and all that follows from it anew."
+            f"cohort {cohort.name}, case {case['case']}: {case['image']} is not the scan that was checked (its voxels "
+            f"have SHA-256 {now[:12]}…, then {then[:12]}…). Put the old file back, or make the cohort and all that follows "
+            "from it anew."
         )
 
 

@@ -7,8 +7,9 @@ import math
 import re
 from typing import Any
 
-# Networks that map one 3-D image to logits, take plain values, and neither read nor download nor import anything by name.
-# FlexibleUNet imports what its `backbone` names, HyenaNDUNETR builds classes from configs, others load weights: they stay out.
+# Networks that map one 3-D image to logits, take plain values, and neither read nor download nor import anything by
+# name. FlexibleUNet imports what its `backbone` names, HyenaNDUNETR builds classes from configs, others load weights:
+# they stay out.
 OF_MONAI = ("AttentionUnet", "BasicUNet", "DynUNet", "HighResNet", "SegResNet", "UNet", "VNet")
 NETWORKS = frozenset([*(f"monai.networks.nets.{name}" for name in OF_MONAI), "crossmod.models.unet.UnfoldingUNet"])
 # What the two stages need: one image in, two logits out (background, foreground), in three dimensions.

@@ -18,6 +18,7 @@ from crossmod.models.allowed import target_problem
 # ASSUME: no 3-D network is larger; the largest that may be named has 62 million parameters in some hundred tensors.
 MOST_PARAMETERS = 500_000_000
 MOST_TENSORS = 20_000
+FLOATS = {torch.float16, torch.bfloat16, torch.float32, torch.float64}  # that weights are stored in
 
 
 def build(model: dict[str, Any]) -> torch.nn.Module:
@@ -65,8 +66,8 @@ def _of_bounded_size() -> Iterator[None]:
         size, tensors = size + (0 if parameter is None else parameter.numel()), tensors + 1
         if size > MOST_PARAMETERS or tensors > MOST_TENSORS:
             raise UserError(
-                f"model: its arguments make a network of more than {MOST_PARAMETERS:,} parameters or {MOST_TENSORS:,} tensors; "
-                "use fewer channels or layers."
+                f"model: its arguments make a network of more than {MOST_PARAMETERS:,} parameters or {MOST_TENSORS:,} "
+                "tensors; use fewer channels or layers."
             )
 
     handle = register_module_parameter_registration_hook(count)
@@ -97,10 +98,14 @@ def load_weights(network: torch.nn.Module, path: str | Path) -> torch.nn.Module:
         state = load_file(path)
         network.load_state_dict(state)
     except (SafetensorError, RuntimeError, OSError) as error:
-        raise UserError(f"{path}: not the weights of this network ({str(error).splitlines()[0]}).") from error
-    broken = [name for name, tensor in state.items() if not torch.isfinite(tensor).all()]
-    if broken:
-        raise UserError(
-            f"{path}: damaged weights: {broken[0]} holds numbers that are not finite. Train this network again."
-        )
+        raise UserError(f"{path}: not the weights of this network ({' '.join(str(error).split())[:200]}).") from error
+    for name, own in network.state_dict().items():
+        kind = state[name].dtype
+        # torch rounds or cuts what it is given to the network's own kind without a word.
+        if kind != own.dtype and not {kind, own.dtype} <= FLOATS:
+            raise UserError(f"{path}: not the weights of this network ({name} holds values of type {kind}).")
+        if not torch.isfinite(own).all():
+            raise UserError(
+                f"{path}: damaged weights: {name} holds numbers that are not finite. Train this network again."
+            )
     return network.eval()

@@ -39,7 +39,8 @@ class OnGrid:
 
 @dataclass(frozen=True)
 class Unsampled:
-    """A scan on a stage's grid of which only the boxes that are asked for are resampled: kidneys are a small part of a trunk.
+    """A scan on a stage's grid of which only the boxes that are asked for are resampled: kidneys are a small part of a
+    trunk.
 
     Attributes:
         scan: with its normalisation.
@@ -61,7 +62,9 @@ class Unsampled:
 
 
 def on_grids(scan: Scan, modality: str, stages: Plain, normalisation: Plain) -> OnGrid:
-    """Orient, normalise and resample a scan for every stage, exactly as the prepare step does: whole for the first one, which looks everywhere."""
+    """Orient, normalise and resample a scan for every stage, exactly as the prepare step does: whole for the first one,
+    which looks everywhere.
+    """
     normal = normalise(scan, modality, normalisation)
     grids = {name: normal.grid(stage["spacing_mm"]) for name, stage in stages.items()}
     first, *others = stages
@@ -82,8 +85,8 @@ def kidneys_of(probability: np.ndarray, grid: Grid, components: int, native: Gri
     """
     kept = _one_a_side(probability, components, grid)
     mask = np.zeros(native.shape, dtype=bool, order="F")
-    # Each kidney by itself, and only where it is: a scan of 512 × 512 × 600 would take gigabytes. Of the mask, whose planes follow
-    # one another as they do in the file, the system hands out memory only where it is written to.
+    # Each kidney by itself, and only where it is: a scan of 512 × 512 × 600 would take gigabytes. Of the mask, whose
+    # planes follow one another as they do in the file, the system hands out memory only where it is written to.
     parts, _ = ndimage.label(kept, np.ones((3, 3, 3)))
     for number, box in enumerate(ndimage.find_objects(parts), start=1):
         low = np.maximum([part.start - _MARGIN_VOXELS for part in box], 0)
@@ -160,8 +163,9 @@ def _largest(mask: np.ndarray, count: int) -> np.ndarray:
 def _one_a_side(probability: np.ndarray, count: int, grid: Grid) -> np.ndarray:
     """One connected component on each side of the grid's middle, which is the body's; at most ``count``.
 
-    A second component on one side is spleen, liver or bowel. It can be as large as the kidney, but the network is less sure of it: of those
-    that have half the size of the side's largest or more, the one with the highest mean probability is kept.
+    A second component on one side is spleen, liver or bowel. It can be as large as the kidney, but the network is less
+    sure of it: of those that have half the size of the side's largest or more, the one with the highest mean
+    probability is kept.
     """
     mask = probability >= 0.5
     parts, found = ndimage.label(mask, np.ones((3, 3, 3)))

@@ -1,6 +1,5 @@
 """All cases of a site, one after another; memory is that of one scan."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import torch
 from crossmod.cohort.images import read_space, write_mask
 from crossmod.cohort.table import read_cohort
 from crossmod.cohort.unchanged import refuse_changed
-from crossmod.job import Job, whole
+from crossmod.job import Job, read_json, whole
 from crossmod.predict.cascade import OnGrid, kidney_boxes, segment_kidneys, segment_parenchyma
 from crossmod.predict.network import TrainedStage
 from crossmod.prepare.arrays import Prepared, read_prepared
@@ -29,7 +28,7 @@ def predict_site(job: Job) -> None:
         name: TrainedStage.load(Path(job.inputs["weights"][name]), stage, settings["model"], settings["precision"])
         for name, stage in ((name, settings["stages"][name]) for name in settings["cascade"])
     }
-    placed = json.loads(Path(job.inputs["site"]).read_text(encoding="utf-8"))[settings["arm"]["name"]]
+    placed = read_json(job.inputs["site"])[settings["arm"]["name"]]
     cohorts = {cohort.name: cohort for cohort in map(read_cohort, job.inputs["cohorts"])}
     for cohort, place in zip(cohorts.values(), job.inputs["cohorts"], strict=True):
         refuse_changed(cohort, place, placed.get(cohort.name, []))

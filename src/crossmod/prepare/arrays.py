@@ -158,8 +158,8 @@ def read_prepared(folder: Path, stage: str, cases: Sequence[str], teaching: bool
     mute = [case for case in cases if teaching and rows.loc[case, "teaches"] != "True"]
     if mute:
         raise UserError(
-            f"Cohort '{folder.name}': {len(mute)} cases cannot teach stage '{stage}', the first '{mute[0]}'. Their labels "
-            "name none of the stage's structures; validate on them instead, or declare the labels."
+            f"Cohort '{folder.name}': {len(mute)} cases cannot teach stage '{stage}', the first '{mute[0]}'. Their "
+            "labels name none of the stage's structures; validate on them instead, or declare the labels."
         )
     return [_open(folder, rows.loc[case], case) for case in cases]
 

@@ -18,8 +18,8 @@ from crossmod.prepare.arrays import prepare_case
 
 Plain = dict[str, Any]
 
-# ASSUME, measured with benchmarks/prepare.py on scans of 2 to 8 million voxels: what a case in flight holds beside the interpreter with
-# its libraries. Larger scans should take less a voxel, for they are resampled slab by slab.
+# ASSUME, measured with benchmarks/prepare.py on scans of 2 to 8 million voxels: what a case in flight holds beside the
+# interpreter with its libraries. Larger scans should take less a voxel, for they are resampled slab by slab.
 BYTES_PER_VOXEL = 28
 INTERPRETER_BYTES = 230e6
 STORED_BYTES = 3  # a voxel: the image in half precision and its label
@@ -42,7 +42,8 @@ def prepare_cohort(cohort: Cohort, stages: Plain, normalisation: Plain, folder: 
         rows = [row for found in each(f"prepare {cohort.name}", work, cases, processes) for row in found]
         if not rows:
             raise UserError(
-                f"cohort {cohort.name}: its labels {sorted(set(cohort.labels.values()))} contain no structure of any stage."
+                f"cohort {cohort.name}: its labels {sorted(set(cohort.labels.values()))} contain no structure of any "
+                "stage."
             )
         pd.DataFrame(rows).to_csv(partial_folder / "index.csv", index=False, lineterminator="\n")
 
@@ -62,7 +63,9 @@ def _processes(cohort: Cohort, cases: list[Plain], threads: int) -> int:
 
 
 def _need_room(cohort: Cohort, cases: list[Plain], stages: Plain, folder: Path) -> None:
-    """Refuse to begin what the disk cannot hold: at most whole scans, as cropping to the body is not foreseen. Only NIfTI headers are asked."""
+    """Refuse to begin what the disk cannot hold: at most whole scans, as cropping to the body is not foreseen. Only
+    NIfTI headers are asked.
+    """
     paths = [cohort.root / case["image"] for case in cases]
     spaces = [read_space(path) for path in paths if path.name.lower().endswith(NIFTI)]
     scans_mm3 = sum(abs(np.linalg.det(space.affine[:3, :3])) * np.prod(space.shape, dtype=float) for space in spaces)
@@ -70,8 +73,8 @@ def _need_room(cohort: Cohort, cases: list[Plain], stages: Plain, folder: Path) 
     free = shutil.disk_usage(folder).free
     if need > free:
         raise UserError(
-            f"cohort {cohort.name}: its arrays may take {need / 1e9:.1f} GB, and only {free / 1e9:.1f} GB are free in {folder}. "
-            "Make room, or let `results` be a link to a larger disk."
+            f"cohort {cohort.name}: its arrays may take {need / 1e9:.1f} GB, and only {free / 1e9:.1f} GB are free in "
+            f"{folder}. Make room, or let `results` be a link to a larger disk."
         )
 
 

@@ -69,7 +69,7 @@ def steps(results: Results) -> list[Link]:
         ("split/splits.json", "splits"),
         ("split/audit.csv", "leakage audit"),
         ("analyse.job.json", "job of the analysis"),
-        *((f"analyse/{path.name}", path.name) for path in sorted((results.root / "analyse").glob("*.*"))),
+        *((f"analyse/{path.name}", path.name) for path in sorted((results.root / "analyse").glob("[!.]*.*"))),
     ]
     return [link(results, path, text) for path, text in files]
 

@@ -1,6 +1,5 @@
 """A study's tables and files as the report reads them: in the order of the design, with names for readers."""
 
-import json
 import math
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -9,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from crossmod.job import UserError
+from crossmod.job import UserError, read_json
 from crossmod.tables import read_own
 
 Plain = dict[str, Any]
@@ -192,7 +191,7 @@ class Results:
         return read_own(self._existing(name), TEXT)
 
     def _json(self, name: str) -> Plain:
-        return json.loads(self._existing(name).read_text(encoding="utf-8"))
+        return read_json(self._existing(name))
 
     def _existing(self, name: str) -> Path:
         path = self.place(name)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from crossmod.job import Job, write_json
+from crossmod.job import Job, read_json, write_json
 
 
 def run(job: Job) -> None:
@@ -22,12 +22,10 @@ def run_site(job: Job) -> None:
 
     inputs: ``training``, ``cohort`` (folder). settings: ``site`` (record), ``arms`` (records). outputs: ``site`` (JSON).
     """
-    import json
-
     from crossmod.cohort.table import read_cohort
     from crossmod.split.draw import draw_site
 
-    training = json.loads(Path(job.inputs["training"]).read_text(encoding="utf-8"))
+    training = read_json(job.inputs["training"])
     cohort = read_cohort(Path(job.inputs["cohort"]))
     write_json(job.outputs["site"], draw_site(training, job.settings["arms"], job.settings["site"], cohort))
 
@@ -38,18 +36,13 @@ def run_audit(job: Job) -> None:
     inputs: ``training``, ``sites`` (name → JSON), ``cohorts``. settings: ``arms`` (records). outputs: ``splits``,
     ``audit``.
     """
-    import json
-
     from crossmod.cohort.table import read_cohort
     from crossmod.job import whole
     from crossmod.split.audit import audit, refuse_leaks
     from crossmod.split.draw import gather
 
-    def read(path: str) -> dict:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-
-    sites = {name: read(path) for name, path in job.inputs["sites"].items()}
-    splits = gather(read(job.inputs["training"]), job.settings["arms"], sites)
+    sites = {name: read_json(path) for name, path in job.inputs["sites"].items()}
+    splits = gather(read_json(job.inputs["training"]), job.settings["arms"], sites)
     folders = [Path(folder) for folder in job.inputs["cohorts"]]
     cohorts = {cohort.name: cohort for cohort in map(read_cohort, folders)}
     table = audit(splits, cohorts, folders)

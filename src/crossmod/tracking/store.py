@@ -40,8 +40,8 @@ def experiment(folder: Path, study: str) -> tuple[Any, str]:
     A damaged store is set aside, and a new one made. A store that was moved with its folder writes into its new place.
 
     Raises:
-        Exception: whatever MLflow, SQLAlchemy, SQLite or the file system raise where the store cannot be used: it is locked, read-only,
-            full, or of another MLflow. Whoever calls does without the store.
+        Exception: whatever MLflow, SQLAlchemy, SQLite or the file system raise where the store cannot be used: it is
+            locked, read-only, full, or of another MLflow. Whoever calls does without the store.
     """
     _quiet()
     folder.mkdir(parents=True, exist_ok=True)
@@ -82,7 +82,9 @@ def _lock(folder: Path) -> FileLock:
 
 
 def _make_if_absent(folder: Path, study: str) -> None:
-    """A whole store or none: it is made under another name, for a process killed half-way leaves tables that MLflow cannot mend."""
+    """A whole store or none: it is made under another name, for a process killed half-way leaves tables that MLflow
+    cannot mend.
+    """
     if _is_there(folder):
         return
     with _lock(folder):
@@ -146,9 +148,11 @@ def _artifacts(folder: Path, study: str) -> str:
 
 
 def _bring_home(folder: Path, study: str) -> None:
-    """MLflow keeps the absolute place of its files; where the store was moved since, or copied, it becomes the new place.
+    """MLflow keeps the absolute place of its files; where the store was moved since, or copied, it becomes the new
+    place.
 
-    This asks for the right to write at once: MLflow itself would try to open a store that it cannot for most of an hour.
+    This asks for the right to write at once: MLflow itself would try to open a store that it cannot for most of an
+    hour.
     """
     home = _artifacts(folder, study)
     with _database(folder / DATABASE, "rw") as database:
@@ -173,7 +177,8 @@ def _set_aside(folder: Path, file: int, why: Exception) -> None:
             if path.exists():
                 path.replace(folder / f"{DATABASE}.damaged-{number}{tail}")
     print(
-        f"warning: {folder / DATABASE} is damaged ({reason(why)}). It is kept as {DATABASE}.damaged-{number}, and a new store is made.",
+        f"warning: {folder / DATABASE} is damaged ({reason(why)}). It is kept as {DATABASE}.damaged-{number}, and a "
+        "new store is made.",
         file=sys.stderr,
         flush=True,
     )
@@ -201,7 +206,7 @@ def serve(store: Path, port: int) -> None:
         pass  # The UI shows what it can: a store in use, read-only, or without its record.
     except sqlite3.DatabaseError as error:
         raise UserError(
-            f"{store / DATABASE} is damaged ({error}). The next training, or `crossmod track`, keeps it under another name and makes a "
-            "new one."
+            f"{store / DATABASE} is damaged ({error}). The next training, or `crossmod track`, keeps it under another "
+            "name and makes a new one."
         ) from error
     run(uri(store), store / "artifacts", port)

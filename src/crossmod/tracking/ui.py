@@ -46,6 +46,7 @@ def _listening(port: int) -> socket.socket:
     except OSError as error:
         listener.close()
         raise UserError(
-            f"Port {port} of this machine cannot be used ({error.strerror}). Give another one, e.g. --port {port % 65535 + 1}."
+            f"Port {port} of this machine cannot be used ({error.strerror}). Give another one, e.g. --port "
+            f"{port % 65535 + 1}."
         ) from error
     return listener

@@ -30,8 +30,8 @@ class Watch:
         except Exception as error:  # MLflow's, SQLAlchemy's, SQLite's or the file system's
             self.ended = True
             print(
-                f"warning: {self.what}: MLflow's store {self.folder / DATABASE} cannot be used ({reason(error)}). The work goes on "
-                "without it; result tables do not need it.",
+                f"warning: {self.what}: MLflow's store {self.folder / DATABASE} cannot be used ({reason(error)}). The "
+                "work goes on without it; result tables do not need it.",
                 file=sys.stderr,
                 flush=True,
             )

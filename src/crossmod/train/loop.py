@@ -1,7 +1,6 @@
 """One training from its job: resumable, locked, deterministic, tracked."""
 
 import contextlib
-import json
 import logging
 import os
 import sys
@@ -21,7 +20,7 @@ from filelock import FileLock, Timeout  # noqa: E402
 from lightning.pytorch.callbacks import Callback  # noqa: E402
 from torch.utils.data import DataLoader  # noqa: E402
 
-from crossmod.job import Job, UserError, digest, whole, write_json  # noqa: E402
+from crossmod.job import Job, UserError, digest, read_json, whole, write_json  # noqa: E402
 from crossmod.models.build import build, save_weights  # noqa: E402
 from crossmod.models.hardware import Hardware, hardware_for  # noqa: E402
 from crossmod.prepare.arrays import Prepared, read_prepared  # noqa: E402
@@ -161,7 +160,7 @@ def _fit(
 
 
 def _cases(job: Job) -> list[Prepared]:
-    training = json.loads(Path(job.inputs["training"]).read_text(encoding="utf-8"))
+    training = read_json(job.inputs["training"])
     folders = {Path(folder).name: Path(folder) for folder in job.inputs["prepared"]}
     cases = [
         case

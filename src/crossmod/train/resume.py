@@ -1,4 +1,6 @@
-"""The state that a killed training goes on from: kept whole or not at all, and used only where it is undamaged and this training's own."""
+"""The state that a killed training goes on from: kept whole or not at all, and used only where it is undamaged and this
+training's own.
+"""
 
 import sys
 import zipfile
@@ -17,9 +19,9 @@ LAST = "last.ckpt"
 class LastState(Checkpoint):
     """Keeps the state a killed training goes on from: whole or not at all, at the end of an epoch.
 
-    Inside an epoch Lightning cannot resume a data loader. Its ``ModelCheckpoint`` keeps no last state without a best one
-    (``save_last`` with ``save_top_k=0``, Lightning 2.6), and may leave half a file where the folder for temporary files
-    lies on another disk.
+    Inside an epoch Lightning cannot resume a data loader. Its ``ModelCheckpoint`` keeps no last state without a best
+    one (``save_last`` with ``save_top_k=0``, Lightning 2.6), and may leave half a file where the folder for temporary
+    files lies on another disk.
     """
 
     def __init__(self, path: Path) -> None:
@@ -51,7 +53,8 @@ def step_to_resume(path: Path, module: LightningModule, steps: int, callback: st
         path.replace(aside)
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         print(
-            f"warning: {path} cannot be resumed from ({reason}). It is kept as {aside.name}, and the training starts anew.",
+            f"warning: {path} cannot be resumed from ({reason}). It is kept as {aside.name}, and the training starts "
+            "anew.",
             file=sys.stderr,
             flush=True,
         )
@@ -59,7 +62,9 @@ def step_to_resume(path: Path, module: LightningModule, steps: int, callback: st
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """A state as plain tensors and values. torch itself compares no checksums; nothing is unpickled but what is harmless."""
+    """A state as plain tensors and values. torch itself compares no checksums; nothing is unpickled but what is
+    harmless.
+    """
     with zipfile.ZipFile(path) as parts:
         damaged = parts.testzip()
     if damaged:

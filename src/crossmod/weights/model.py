@@ -6,9 +6,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
 
-from crossmod.job import UserError, read_json
+from crossmod.job import UserError, file_digest, read_json
 from crossmod.models.allowed import target_problem
-from crossmod.weights import FOLDER, RECORD, file_digest
+from crossmod.weights import FOLDER, RECORD
 
 Plain = dict[str, Any]
 # Names become parts of paths: none leads out of its folder.
@@ -27,7 +27,7 @@ class _Stage(_Read):
     """What a stage needs to be computed; see `crossmod.config.Stage`."""
 
     region: Literal["image", "kidney"]
-    spacing_mm: tuple[Annotated[float, Field(gt=0, le=20)], ...] = Field(min_length=3, max_length=3)
+    spacing_mm: tuple[Annotated[float, Field(ge=0.1, le=20)], ...] = Field(min_length=3, max_length=3)
     patch: tuple[Annotated[int, Field(ge=1, le=1024)], ...] = Field(min_length=3, max_length=3)
     overlap: float = Field(ge=0, lt=1)
     components: int = Field(ge=1)
@@ -112,7 +112,8 @@ class Model:
 
     @classmethod
     def shipped(cls, folder: Path = FOLDER) -> "Model":
-        """The networks that come with crossmod, trained on simulated patients alone, or others that `crossmod ship` wrote.
+        """The networks that come with crossmod, trained on simulated patients alone, or others that `crossmod ship`
+        wrote.
 
         Raises:
             UserError: if the folder holds none, or a file is not the one its record tells of.
@@ -123,8 +124,8 @@ class Model:
         wrong = [name for name, digest in _digests(record).items() if not is_file_of(folder / name, digest)]
         if wrong:
             raise UserError(
-                f"{folder}: {', '.join(wrong)}: missing, or not what {RECORD.name} tells of. Install crossmod anew, or write them "
-                "again with `make weights` or `crossmod ship`."
+                f"{folder}: {', '.join(wrong)}: missing, or not what {RECORD.name} tells of. Install crossmod anew, or "
+                "write them again with `make weights` or `crossmod ship`."
             )
         weights = {stage: tuple(folder / name for name in record["weights"][stage]) for stage in record["stages"]}
         return cls._of(record, weights)
@@ -141,8 +142,8 @@ class Model:
         jobs = sorted((study / "predict" / folder.name / f"seed{seed}").glob("*.job.json"))
         if not jobs:
             raise UserError(
-                f"{folder}: no arm of a finished study with seed {seed}. Give the folder of a trained arm inside the results "
-                "of its study, e.g. --model results/renal/laptop/train/ct116+mrA120."
+                f"{folder}: no arm of a finished study with seed {seed}. Give the folder of a trained arm inside the "
+                "results of its study, e.g. --model results/renal/laptop/train/ct116+mrA120."
             )
         settings = _settings_of(jobs[0], seed)
         weights = {stage: (folder / stage / f"seed{seed}" / "model.safetensors",) for stage in settings["stages"]}
@@ -155,7 +156,9 @@ class Model:
 
 
 def shipped_files(folder: Path) -> list[str]:
-    """Names of the networks in a folder that are, byte for byte, those its record tells of; empty where there is no record."""
+    """Names of the networks in a folder that are, byte for byte, those its record tells of; empty where there is no
+    record.
+    """
     path = folder / RECORD.name
     if not path.exists():
         return []
@@ -176,7 +179,8 @@ def _record_of(path: Path) -> Plain:
             raise UserError("weights and stages name different stages.")
     except (ValidationError, UserError) as error:
         raise UserError(
-            f"{path}: not a record of this version's networks ({_reason(error)}). Write them again with `make weights` or `crossmod ship`."
+            f"{path}: not a record of this version's networks ({_reason(error)}). Write them again with `make weights` "
+            "or `crossmod ship`."
         ) from error
     return record
 
@@ -199,7 +203,8 @@ def _settings_of(path: Path, seed: int) -> Plain:
         _Settings.model_validate(settings)
     except (ValidationError, UserError, KeyError, TypeError) as error:
         raise UserError(
-            f"{path}: no job that networks can be read by ({_reason(error)}). Predict with this arm again, as its study did."
+            f"{path}: no job that networks can be read by ({_reason(error)}). Predict with this arm again, as its "
+            "study did."
         ) from error
     return settings
 

@@ -1,7 +1,6 @@
 """Copies the trained networks of the study `measure` into the package, with a record of how they were made."""
 
 import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,7 @@ from safetensors.torch import load_file, save
 
 from crossmod.config import compose
 from crossmod.design import default_arm
-from crossmod.job import UserError, whole, write_json
+from crossmod.job import UserError, read_json, whole, write_json
 from crossmod.source import source_digest
 from crossmod.weights import FOLDER, MOST_BYTES, RECORD
 from crossmod.weights.model import shipped_files
@@ -21,7 +20,8 @@ def ship(overrides: list[str], results: Path = Path("results"), folder: Path = F
     """Write ``<stage>-<seed>.safetensors`` of every stage and seed, and ``weights.json``.
 
     Args:
-        overrides: Hydra overrides the networks were trained with, beside ``study=measure``; its ``seeds`` are those shipped.
+        overrides: Hydra overrides the networks were trained with, beside ``study=measure``; its ``seeds`` are those
+            shipped.
         results: the folder that holds ``measure/``.
         folder: where to write; made if absent. Networks that an earlier record in it tells of are removed.
 
@@ -29,8 +29,8 @@ def ship(overrides: list[str], results: Path = Path("results"), folder: Path = F
         The record.
 
     Raises:
-        UserError: if a network was not trained, was trained with other settings, all are too large for a package, or the folder
-            holds networks that `crossmod ship` did not write.
+        UserError: if a network was not trained, was trained with other settings, all are too large for a package, or
+            the folder holds networks that `crossmod ship` did not write.
     """
     study = compose(["study=measure", *overrides])
     arm, seeds = default_arm(study), study["seeds"]
@@ -40,7 +40,23 @@ def ship(overrides: list[str], results: Path = Path("results"), folder: Path = F
         for seed in seeds
     }
     _require(trained, study)
-    # Half precision: a network computed in bf16 does not need more, and the file is half as large.
+    files = _files(trained)
+    record = _record(study, arm, files)
+    earlier = _shipped_earlier(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in earlier:
+        old.unlink()
+    # The record comes before its networks: killed at any moment, what is left is refused by `crossmod measure` and
+    # known by its record to the next `crossmod ship`.
+    write_json(folder / RECORD.name, record)
+    for (_, name), content in files.items():
+        with whole(folder / name) as partial:
+            partial.write_bytes(content)
+    return record
+
+
+def _files(trained: dict[tuple[str, int], Path]) -> dict[tuple[str, str], bytes]:
+    """(Stage, name) → the bytes to write, in half precision: computed in bf16 a network needs no more."""
     files = {
         (stage, f"{stage}-{seed}.safetensors"): save(
             {n: t.half() for n, t in load_file(path / "model.safetensors").items()}
@@ -48,15 +64,21 @@ def ship(overrides: list[str], results: Path = Path("results"), folder: Path = F
         for (stage, seed), path in trained.items()
     }
     size = sum(map(len, files.values()))
-    if size > MOST_BYTES:  # said before what is there is overwritten
+    if size > MOST_BYTES:
         raise UserError(
-            f"The networks take {size / 1e6:.1f} MB: more than {MOST_BYTES / 1e6:.0f} MB cannot be shipped; use a smaller model "
-            "or fewer seeds."
+            f"The networks take {size / 1e6:.1f} MB: more than {MOST_BYTES / 1e6:.0f} MB cannot be shipped; use a "
+            "smaller model or fewer seeds."
         )
+    return files
+
+
+def _record(study: Plain, arm: str, files: dict[tuple[str, str], bytes]) -> Plain:
+    """How the networks were made, and the digest of each."""
+    seeds = study["seeds"]
     weights: Plain = {stage: {} for stage in study["stages"]}
     for (stage, name), content in files.items():
         weights[stage][name] = hashlib.sha256(content).hexdigest()
-    record = {
+    return {
         "name": f"shipped, {arm}, seeds {', '.join(map(str, seeds))}",
         "stages": study["stages"],
         "network": study["model"],
@@ -71,17 +93,6 @@ def ship(overrides: list[str], results: Path = Path("results"), folder: Path = F
         "weights": weights,
         "code": source_digest("crossmod.phantom", "crossmod.train"),
     }
-    earlier = _shipped_earlier(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    for old in earlier:
-        old.unlink()
-    # The record comes before its networks: killed at any moment, what is left is refused by `crossmod measure` and known by its
-    # record to the next `crossmod ship`.
-    write_json(folder / RECORD.name, record)
-    for (_, name), content in files.items():
-        with whole(folder / name) as partial:
-            partial.write_bytes(content)
-    return record
 
 
 def _shipped_earlier(folder: Path) -> list[Path]:
@@ -93,8 +104,8 @@ def _shipped_earlier(folder: Path) -> list[Path]:
     others = sorted(path.name for path in folder.glob("*.safetensors") if path.name not in shipped)
     if others:
         raise UserError(
-            f"{folder}: {', '.join(others)}: not, or no longer, as {RECORD.name} tells of, so it is not removed. Move it away, or give "
-            "another folder with --out."
+            f"{folder}: {', '.join(others)}: not, or no longer, as {RECORD.name} tells of, so it is not removed. Move "
+            "it away, or give another folder with --out."
         )
     return [folder / name for name in sorted(shipped)]
 
@@ -107,7 +118,7 @@ def _require(trained: dict[tuple[str, int], Path], study: Plain) -> None:
         if not (folder / "model.safetensors").is_file() or not job.is_file():
             faults.append(f"{folder}: not trained yet; run `make weights`")
             continue
-        settings = json.loads(job.read_text(encoding="utf-8"))["settings"]
+        settings = read_json(job)["settings"]
         asked = {key: study["stages"][stage][key] for key in settings["stages"][stage]}
         if (
             settings["stages"][stage] != asked
