@@ -197,3 +197,13 @@ def test_an_input_that_is_no_json_is_named(here, step, inputs, settings):
     job = Job(step, inputs, {"resume": "results/resume", "job": "results/job.json"}, settings)
     with pytest.raises(UserError, match=r"notes\.txt: no JSON"):
         run_job(step.split(".")[0], job.to_json(), 1)
+
+
+@pytest.mark.parametrize(
+    ("folder", "record"),
+    [("results/x", "results/x"), ("results/x", "results/x/job.json"), ("results/x/y", "results/x")],
+)
+def test_no_output_lies_in_another(here, folder, record):
+    with pytest.raises(UserError, match=r"outputs\.\w+: .* lies in it"):
+        run_job("cohort", cohort(folder, record).to_json(), 1)
+    assert not (here / "results").exists()

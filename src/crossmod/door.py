@@ -6,6 +6,7 @@ crossmod, is the user's own.
 """
 
 import contextlib
+import itertools
 import json
 import os
 from collections.abc import Iterable, Iterator
@@ -32,6 +33,7 @@ def admitted(job: Job) -> Iterator[None]:
     _refuse_foreign_code(job)
     _refuse_foreign_store(job)
     outputs = {key: _inside(f"outputs.{key}", value) for key, value in job.outputs.items()}
+    _refuse_overlaps(outputs)
     replaced = {key: path for key, path in outputs.items() if key not in ADDED_TO}
     if not replaced:
         yield
@@ -51,6 +53,13 @@ def admitted(job: Job) -> Iterator[None]:
     except BaseException:
         _write(note, job, (path for path in replaced.values() if not _is_free(path)))
         raise
+
+
+def _refuse_overlaps(outputs: dict[str, Path]) -> None:
+    """One output must not replace another of the same job."""
+    for (a, outer), (b, inner) in itertools.permutations(outputs.items(), 2):
+        if outer == inner or outer in inner.parents:
+            raise UserError(f"outputs.{b}: {inner} is outputs.{a}, or lies in it. Give each output a place of its own.")
 
 
 def _write(note: Path, job: Job, made: Iterable[Path]) -> None:
