@@ -33,7 +33,6 @@ def admitted(job: Job) -> Iterator[None]:
     _refuse_foreign_code(job)
     _refuse_foreign_store(job)
     outputs = {key: _inside(f"outputs.{key}", value) for key, value in job.outputs.items()}
-    _refuse_overlaps(outputs)
     replaced = {key: path for key, path in outputs.items() if key not in ADDED_TO}
     if not replaced:
         yield
@@ -47,6 +46,7 @@ def admitted(job: Job) -> Iterator[None]:
                 f"outputs.{key}: {path} exists already, and it is not known to be made by this job, so it is not "
                 "replaced. Move it away, or let the job write elsewhere."
             )
+    _refuse_overlaps(outputs)
     _write(note, job, replaced.values())
     try:
         yield
