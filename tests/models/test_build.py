@@ -216,4 +216,5 @@ def test_a_study_s_config_has_the_same_check(tmp_path):
     assert not left.exists()
     model = compose([])["model"]
     assert target_problem(copy.deepcopy(model)) is None
-    assert target_problem(compose(["model=dynunet"])["model"]) is None
+    fitting = ["stages.kidney.patch=[64,64,48]", "stages.parenchyma.patch=[64,64,64]"]
+    assert target_problem(compose(["model=dynunet", *fitting])["model"]) is None

@@ -114,7 +114,7 @@ def test_the_checklist_lies_beside_the_page(page, text, elements):
     assert sum(re.match(r"\| \d+ \|", line) is not None for line in lines) == 44
     section = text[text.index('<section id="checklist">') : text.index('<section id="walk">')]
     assert section.count('<th scope="row">') == 44 and "<details>" in section
-    assert {"#checklist", "../report/claim.md"} <= {a["href"] for a in elements.all("a")}
+    assert {"#checklist", "claim.md"} <= {a["href"] for a in elements.all("a")}
     assert not list(page.parent.glob(".partial-*"))
 
 
