@@ -103,7 +103,7 @@ def crossmod_command(folder: Path, out: Path, steps: int, threads: int) -> list[
         "inputs": {
             "prepared": [str(folder / "prepared/train")],
             "training": str(out / "training.json"),
-            "store": str(folder / "mlflow/store.json"),
+            "store": str(folder / "results/mlflow/store.json"),
         },
         "outputs": {
             "weights": str(out / "model.safetensors"),
@@ -128,7 +128,7 @@ def _store(folder: Path) -> dict:
     return {
         "step": "track.store",
         "inputs": {},
-        "outputs": {"store": str(folder / "mlflow/store.json")},
+        "outputs": {"store": str(folder / "results/mlflow/store.json")},
         "settings": {"study": "contest"},
     }
 

@@ -50,7 +50,7 @@ def refused(folder, text, *overrides):
     [
         ("case,patient,modality,image\na,p1,MR,a.nii.gz\n", "'label' is missing"),
         ("", ""),
-        (HEADER, "no case"),
+        (HEADER, "has no rows"),
         (f"{HEADER}a,p1,PET,a.nii.gz,\n", "PET"),
         (f"{HEADER}a,,MR,a.nii.gz,\n", "patient is empty"),
         (f"{HEADER}a,p1,MR,a.nii.gz,\na,p2,MR,b.nii.gz,\n", "case 'a'"),

@@ -11,7 +11,7 @@ from crossmod.analyse.scores import Plan, read_scores
 from crossmod.cohort.table import read_cohort
 from crossmod.config import compose
 from crossmod.design import arms, published
-from crossmod.job import Job
+from crossmod.job import Job, write_json
 from crossmod.report.overlays import view
 from crossmod.report.results import Results
 from crossmod.tables import read_own
@@ -119,7 +119,9 @@ def teach(folder: Path, record: dict, stage: str, stages: dict, study: dict) -> 
     settings = {"arm": record, "stage": stage, "stages": {stage: stages[stage]}, "seed": 0}
     settings |= {"tags": {"study": "ids", "scale": "smoke"}, **{key: study[key] for key in ("model", "training")}}
     inputs["store"] = folder / "mlflow/store.json"
-    train.run(job("train", inputs, outputs | {"resume": folder / "resume"}, settings))
+    training = job("train", inputs, outputs | {"resume": folder / "resume"}, settings)
+    train.run(training)
+    write_json(place / "job.json", json.loads(training.to_json()))  # as the command line leaves it
 
 
 def score(folder: Path, record: dict, stages: dict, study: dict) -> None:

@@ -18,7 +18,8 @@ def training_job(tiny: Path, mlflow_store: Path):
 
     def make(folder: Path, stage: str = "kidney", steps: int = 6) -> Job:
         folder.mkdir(exist_ok=True)
-        shutil.copytree(mlflow_store, folder / "mlflow", dirs_exist_ok=True)
+        store = folder.parent / "results" / folder.name / "mlflow"  # where the command line lets a job keep one
+        shutil.copytree(mlflow_store, store, dirs_exist_ok=True)
         cases = [f"mr-{number:04d}" for number in range(1, 5)]
         training = {"seed": 0, "assist": {}, "halves": {"A": cases}, "subsets": {"A": {"4": {"mr": cases}}}}
         (folder / "training.json").write_text(json.dumps(training))
@@ -31,7 +32,7 @@ def training_job(tiny: Path, mlflow_store: Path):
             {
                 "training": str(folder / "training.json"),
                 "prepared": [str(tiny / "prepare/mr")],
-                "store": str(folder / "mlflow/store.json"),
+                "store": str(store / "store.json"),
             },
             {
                 "weights": str(folder / "model.safetensors"),

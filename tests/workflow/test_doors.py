@@ -13,6 +13,7 @@ from crossmod.config import compose
 
 from .conftest import Project
 
+COHORT = "results/renal/smoke/cohort/ct_external.job.json"  # the rule of a real job that is done soonest
 LABELS = "cohorts.mr_real.labels={1: kidney} cohorts.mr_real.title='Größe: ours'"
 
 
@@ -115,9 +116,7 @@ def test_another_config_does_not_replace_a_finished_report(finished):
 
 
 def test_a_replaced_report_is_kept(finished):
-    finished.snakemake(
-        "results/renal/mlflow/store.json", "--config", "scale=smoke", "replace=true", "override=analyse.alpha=0.01"
-    )
+    finished.snakemake(COHORT, "--config", "scale=smoke", "replace=true", "override=analyse.alpha=0.01")
     (kept,) = (finished.folder / "results/renal/smoke/replaced").iterdir()
     assert (kept / "report/index.html").read_text() == "page"
     assert (kept / "analyse/dsc.csv").read_text() == "rows"
@@ -139,7 +138,7 @@ def test_without_activation_in_a_folder_with_blanks_whose_results_are_a_link(bar
     (tmp_path / "far disk").mkdir()
     (project.folder / "results").symlink_to(tmp_path / "far disk")
     snakemake = Path(sys.executable).with_name("snakemake")
-    command = [snakemake, "--cores", "1", "results/renal/mlflow/store.json", "--config", "scale=smoke"]
+    command = [snakemake, "--cores", "1", COHORT, "--config", "scale=smoke"]
     environment = {
         "HOME": os.environ.get("HOME", "/"),
         "PATH": "/usr/bin:/bin",
@@ -147,7 +146,7 @@ def test_without_activation_in_a_folder_with_blanks_whose_results_are_a_link(bar
     }
     done = subprocess.run(command, cwd=project.folder, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert (tmp_path / "far disk/renal/mlflow/store.json").is_file()
+    assert (tmp_path / "far disk/renal/smoke/cohort/ct_external/cases.csv").is_file()
     shutil.rmtree(tmp_path / "far disk")
     done = subprocess.run(command, cwd=project.folder, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode != 0

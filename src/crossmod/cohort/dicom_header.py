@@ -109,13 +109,14 @@ def _dataset(file: Path) -> tuple[Any, str]:
             opened.seek(0)
             dataset = pydicom.dcmread(opened, stop_before_pixels=True, specific_tags=_TAGS)
             syntax = dataset.file_meta.get("TransferSyntaxUID")
-            ends = not opened.read(1) and not (syntax and syntax.is_deflated)  # those are read into memory at once
+            rest = opened.read(1)  # of a picture its pixels, of a report nothing
+            ends = not rest and not (syntax and syntax.is_deflated)  # those are read into memory at once
             kind = dataset.get("SOPClassUID") or dataset.file_meta.get("MediaStorageSOPClassUID")
     except Exception as error:  # pydicom raises many kinds
         return None, printable(str(error).strip() or type(error).__name__)
     shows = kind is None or "Image Storage" in getattr(kind, "name", "Image Storage")  # several kinds are none
     if "Rows" not in dataset:
-        return None, "it states no Rows" if shows else ""
+        return None, "it states no Rows" if shows or rest else ""
     return (None, "cut short before its pixels") if ends else (dataset, "")
 
 
