@@ -91,7 +91,7 @@ def test_the_run_says_what_it_was(training_job, tmp_path):
     job = training_job(tmp_path / "one", steps=10)
     train.run(job)
     record = json.loads(Path(job.outputs["run"]).read_text())
-    run = MlflowClient(uri(tmp_path / "one/mlflow")).get_run(record["run_id"])
+    run = MlflowClient(uri(Path(job.inputs["store"]).parent)).get_run(record["run_id"])
     assert {key: run.data.tags[key] for key in ("study", "scale", "arm", "stage", "seed")} == {
         "study": "test",
         "scale": "smoke",

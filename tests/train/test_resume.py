@@ -168,7 +168,8 @@ def test_the_store_has_no_part_in_it(training_job, tmp_path, interrupted):
     """A training without a usable store leaves the same bytes; see also tests/tracking."""
     _, _, expected = interrupted(training_job(tmp_path / "one", steps=8))
     job = training_job(tmp_path / "two", steps=8)
-    shutil.rmtree(tmp_path / "two/mlflow")
-    (tmp_path / "two/mlflow").write_text("no folder")
+    store = Path(job.inputs["store"]).parent
+    shutil.rmtree(store)
+    store.write_text("no folder")
     train.run(job)
     assert outputs(job) == expected
