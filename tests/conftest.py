@@ -1,5 +1,6 @@
 """Fixtures shared by all tests."""
 
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +9,13 @@ import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def ctrl_c_is_heard() -> None:
+    """A shell lets what it starts in the background ignore Ctrl-C, and so would every process that a test starts."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
@@ -76,8 +84,8 @@ def torso() -> Torso:
         (spine, 100, 60),
         (np.isin(labels, (1, 2)), 230, 210),
     )
-    for mask, hu, signal in parts:
-        ct[mask], mr[mask] = hu, signal
+    for mask, hu, brightness in parts:
+        ct[mask], mr[mask] = hu, brightness
     return Torso((ct + noise).astype(np.float32), np.abs(mr + noise / 4).astype(np.float32), labels, affine)
 
 
