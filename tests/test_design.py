@@ -35,7 +35,7 @@ def test_default_arm_is_mixed_and_largest(study):
 
 def test_a_published_config_has_no_paths_of_the_machine(study):
     assert published(study) == study  # simulated patients have none
-    here = {"source": "folder", "table": "/home/me/cases.csv", "root": "/home/me", "title": "mine"}
+    here = {"source": "folder", "table": "/data/mine/cases.csv", "root": "/data/mine", "title": "mine"}
     shown = published(study | {"cohorts": study["cohorts"] | {"own": here}})
     assert shown["cohorts"]["own"] == {"source": "folder", "table": None, "root": None, "title": "mine"}
     assert shown["cohorts"] | {"own": here} == study["cohorts"] | {"own": here}

@@ -249,14 +249,21 @@ def _elsewhere(folder: Path, scan: Good) -> None:
     (folder / "inside.raw").symlink_to(outside)
 
 
-def _nrrd() -> Iterator[Bad]:
-    def written(drop: tuple[str, ...] = (), name: str = "scan.nrrd", **fields: str) -> Callable[[Path, Scans], Path]:
+def _by_hand(write: Callable[..., Path], usual: str) -> Callable[..., Callable[[Path, Scans], Path]]:
+    """What makes scans of a format with a text header: some lines of it dropped, some replaced by ``fields``."""
+
+    def written(drop: tuple[str, ...] = (), name: str = usual, **fields: str) -> Callable[[Path, Scans], Path]:
         def make(folder: Path, scans: Scans) -> Path:
             _elsewhere(folder, scans["MR"])
-            return nrrd(folder / name, scans["MR"], drop, **fields)
+            return write(folder / name, scans["MR"], drop, **fields)
 
         return make
 
+    return written
+
+
+def _nrrd() -> Iterator[Bad]:
+    written = _by_hand(nrrd, "scan.nrrd")
     for space in ("scanner-xyz", "3D-right-handed", "3D-left-handed", "nonsense"):
         yield Bad(f"nrrd-{space}", "MR", written(space=space))
     yield Bad("nrrd-no-space", "MR", written(drop=("space", "space origin", "space directions")))
@@ -274,13 +281,7 @@ def _nrrd() -> Iterator[Bad]:
 
 
 def _metaimage() -> Iterator[Bad]:
-    def written(drop: tuple[str, ...] = (), name: str = "scan.mha", **fields: str) -> Callable[[Path, Scans], Path]:
-        def make(folder: Path, scans: Scans) -> Path:
-            _elsewhere(folder, scans["MR"])
-            return metaimage(folder / name, scans["MR"], drop, **fields)
-
-        return make
-
+    written = _by_hand(metaimage, "scan.mha")
     yield Bad("meta-no-spacing", "MR", written(drop=("ElementSpacing",)))
     yield Bad("meta-no-axes", "MR", written(drop=("TransformMatrix", "AnatomicalOrientation")))
     yield Bad("meta-axes-unknown", "MR", written(drop=("TransformMatrix",), AnatomicalOrientation="???"))

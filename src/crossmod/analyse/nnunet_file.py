@@ -156,6 +156,7 @@ def label_of(key: str) -> str:
 
 
 def default_target(label: str) -> str:
+    """The name of a label that the user gave none: ``label 1``, ``labels 1+2``; one that is a name already stays."""
     if not LABEL.fullmatch(label):
         return label
     return f"labels {label}" if "+" in label else f"label {label}"

@@ -49,6 +49,7 @@ def _patients(rows: pd.DataFrame, plan: "AnalysisPlan", names: pd.Series, factor
 
 
 def codes_of(owners: np.ndarray | None) -> np.ndarray | None:
+    """(N,) whole numbers from 0, one per patient, in the order in which they come; None where the plan knows no patients."""
     return None if owners is None else pd.factorize(owners)[0]
 
 
