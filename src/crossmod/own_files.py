@@ -1,16 +1,14 @@
 """What `crossmod measure` writes: beside the scan, whole or not at all, and never over a file that is not its own."""
 
 import contextlib
-import json
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from crossmod.job import UserError, digest, file_digest, whole
+from crossmod.job import Plain, UserError, as_text, digest, file_digest, whole
+from crossmod.sealed import sealed, unsealed
 
-Plain = dict[str, Any]
 ENDINGS = {
     "mask": "parenchyma.nii.gz",
     "kidneys": "kidneys.nii.gz",
@@ -65,23 +63,18 @@ class OwnFiles:
             partial = {kind: stack.enter_context(whole(path)) for kind, path in self.files.items()}
             for kind, writer in writers.items():
                 writer(partial[kind])
-            files = {self.files[kind].name: file_digest(partial[kind]) for kind in writers}
-            record = {**record, "scan_sha256": self.scan_sha256, "files": files}
-            record["record"] = digest(record, 64)
-            partial["json"].write_text(json.dumps(record, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+            files = {self.files[kind].name: partial[kind] for kind in writers}
+            record = sealed({**record, "scan_sha256": self.scan_sha256}, files)
+            partial["json"].write_text(as_text(record), encoding="utf-8")
         return record
 
     def _own(self) -> dict[str, str]:
         """Name → digest of what was written for this scan before; empty where the record says nothing, or was edited."""
         path = self.files["json"]
-        try:
-            record = json.loads(path.read_text(encoding="utf-8"))
-            told = record.pop("record")
-            if told != digest(record, 64) or record["scan_sha256"] != self.scan_sha256:
-                return {}
-            return {**record["files"], path.name: file_digest(path)}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        record = unsealed(path)
+        if record is None or record.get("scan_sha256") != self.scan_sha256:
             return {}
+        return {**record["files"], path.name: file_digest(path)}
 
 
 def _of(path: Path) -> str:

@@ -1,13 +1,13 @@
 """The folder of an analysis: what crossmod wrote there is replaced, and nothing else is ever touched."""
 
-import json
 import os
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from crossmod.analyse.errors import some
-from crossmod.job import UserError, digest, file_digest, whole, write_json
+from crossmod.job import UserError, file_digest, whole, write_json
+from crossmod.sealed import sealed, unsealed
 
 RECORD = "record.json"
 
@@ -50,20 +50,15 @@ def write_folder(folder: Path, tables: Any, record: dict[str, Any]) -> None:
     with whole(folder) as partial:
         partial.mkdir()
         tables.write(partial)
-        record = record | {"files": {name: file_digest(partial / name) for name in _files(partial)}}
-        write_json(partial / RECORD, record | {"record_sha256": digest(record, 64)})
+        write_json(partial / RECORD, sealed(record, {name: partial / name for name in _files(partial)}))
         check_folder(folder)
 
 
 def _foreign(folder: Path) -> list[str]:
     """Files and folders that no analysis wrote, or that were changed since."""
-    try:
-        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-        own = record.pop("record_sha256") == digest(record, 64)
-        files = dict(record["files"]) if own else {}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        own, files = False, {}
-    expected = {**files, **({RECORD: None} if own else {})}
+    record = unsealed(folder / RECORD)
+    files = record["files"] if record else {}
+    expected = {*files, RECORD} if record else set()
     parents = {str(parent) for name in expected for parent in Path(name).parents}
     strange = [name for name in _files(folder) if name not in expected]
     strange += [name for name in files if (folder / name).is_file() and file_digest(folder / name) != files[name]]
