@@ -13,12 +13,11 @@ import yaml
 from pydantic import ValidationError
 
 from crossmod.feasible import faults
-from crossmod.job import UserError
+from crossmod.job import Plain, UserError
 from crossmod.overrides import applied, has_own_keys, is_choice, put, refuse_resolvers
 from crossmod.schema import faults_of, is_endless, nearest
 from crossmod.study import Study
 
-Plain = dict[str, Any]
 # How a value that only the user knows is written.
 EXAMPLES = {
     "table": "'/data/my_mr/cases.csv'",

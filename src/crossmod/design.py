@@ -1,9 +1,8 @@
 """The arms, stages and sites of a study, as pure functions of its config."""
 
 from dataclasses import asdict, dataclass
-from typing import Any
 
-Plain = dict[str, Any]
+from crossmod.job import Plain
 
 
 @dataclass(frozen=True)

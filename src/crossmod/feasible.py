@@ -5,13 +5,11 @@ takes.
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from crossmod.job import UserError
+from crossmod.job import Plain, UserError
 from crossmod.models.allowed import target_problem
 from crossmod.schema import nearest
 
-Plain = dict[str, Any]
 STAGES = {"kidney": "image", "parenchyma": "kidney"}
 # Names of files that a study writes beside those of its cohorts and sites.
 TAKEN = {"cohorts": ("check",), "sites": ("training", "splits", "audit")}

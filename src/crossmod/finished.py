@@ -5,9 +5,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from crossmod.job import digest, whole
+from crossmod.job import Plain, digest, whole
 
-Plain = dict[str, Any]
 # What a study that adds sites to another one uses as it lies; seeds are trained beside each other.
 SHARED = (
     *("arms", "split_seed", "cohorts", "sites", "stages", "targets", "surface_tolerance_mm"),

@@ -6,12 +6,10 @@ import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from crossmod.feasible import pool_faults
-from crossmod.job import UserError
+from crossmod.job import Plain, UserError
 
-Plain = dict[str, Any]
 MOST = 10  # missing files that are named one by one
 
 

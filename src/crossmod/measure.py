@@ -5,20 +5,19 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from crossmod.cohort.images import Scan, open_scan, write_mask
 from crossmod.cohort.intensities import Intensities, air_level, assumed_modality, findings, intensities, refuse_errors
-from crossmod.job import UserError
+from crossmod.job import Plain, UserError
 from crossmod.own_files import OwnFiles
 from crossmod.weights.model import Model
 
 if TYPE_CHECKING:
     from crossmod.cohort.body import Body
 
-Plain = dict[str, Any]
 
 # ASSUME: what adults' kidneys measure; a volume outside is shown with a warning, never hidden. 5 to 95 % of KiTS23's
 # kidneys without their masses have 78 to 312 ml.

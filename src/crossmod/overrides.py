@@ -14,11 +14,10 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Sweep
 from hydra.errors import HydraException
 
-from crossmod.job import UserError
+from crossmod.job import Plain, UserError
 from crossmod.schema import Closed, kind_at, nearest
 from crossmod.study import Study
 
-Plain = dict[str, Any]
 GROUPS = ("study", "scale", "model", "training")
 _OVERRIDE = re.compile(r"(?P<mark>\+\+?|~)?(?P<key>[^\s=+~][^=]*?)(?:=(?P<text>.*))?", re.DOTALL)
 _START = re.compile(r"\s*(?:(?:\+\+?|~)?[A-Za-z_][\w.@/+-]*=|~[A-Za-z_][\w.+-]*(?:\s|$))", re.ASCII)

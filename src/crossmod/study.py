@@ -7,9 +7,9 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from crossmod.analyse.declared import Hypotheses
 from crossmod.cohort.structures import OTHERS, RENAL, split_side, structure_problem
+from crossmod.job import Plain
 from crossmod.schema import Closed, Number, Whole, nearest
 
-Plain = dict[str, Any]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$")]
 Text = Annotated[str, Field(pattern=r"\S")]
 Count = Annotated[Whole, Field(ge=1)]

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,10 +19,8 @@ from crossmod.cohort.table import Cohort
 from crossmod.cohort.voxels import edges_mm, voxel_mm3
 from crossmod.evaluate import metrics
 from crossmod.evaluate.ellipsoid import ellipsoid_ml
-from crossmod.job import UserError
+from crossmod.job import Plain, UserError
 from crossmod.tables import read_own
-
-Plain = dict[str, Any]
 
 KIDNEY = "kidney"
 PARENCHYMA = {True: "parenchyma_with_tumour", False: "parenchyma_without_tumour"}

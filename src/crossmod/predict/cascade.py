@@ -1,7 +1,6 @@
 """The cascade on one scan: kidneys on the whole image, then parenchyma inside the box of each kidney."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from scipy import ndimage
@@ -9,12 +8,11 @@ from scipy import ndimage
 from crossmod.cohort.images import Scan
 from crossmod.cohort.kidneys import MASK_VALUES, SEPARATION_MM, assign_sides, boxes_of, part_centres
 from crossmod.cohort.voxels import edges_mm, voxel_mm3
+from crossmod.job import Plain
 from crossmod.predict.network import Ensemble, TrainedStage
 from crossmod.prepare.arrays import Normalised, normalise
 from crossmod.prepare.geometry import Grid, covered, resample
 from crossmod.prepare.window import window
-
-Plain = dict[str, Any]
 
 # ASSUME: what is kept as a kidney is at least this large; the smallest adult kidneys (atrophy) have about 20 ml.
 SMALLEST_KIDNEY_ML = 5.0

@@ -1,7 +1,6 @@
 """All cases of a site, one after another; memory is that of one scan."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,8 +15,6 @@ from crossmod.predict.network import TrainedStage
 from crossmod.prepare.arrays import Prepared, read_prepared
 from crossmod.prepare.geometry import Grid
 from crossmod.progress import Progress
-
-Plain = dict[str, Any]
 
 
 def predict_site(job: Job) -> None:

@@ -4,7 +4,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,12 +12,10 @@ from crossmod.cohort.grids import labels_on_image_grid
 from crossmod.cohort.images import Scan, read_scan
 from crossmod.cohort.kidneys import reference_kidneys
 from crossmod.cohort.table import Cohort
-from crossmod.job import UserError
+from crossmod.job import Plain, UserError
 from crossmod.prepare.geometry import Grid, part_of, resample, standard_grid
 from crossmod.prepare.normalise import Window, body_box, fit_window
 from crossmod.tables import read_own
-
-Plain = dict[str, Any]
 
 # Foreground voxels remembered per case for oversampling; nnU-Net keeps 10 000 of them.
 FOREGROUND_VOXELS = 4000

@@ -5,7 +5,6 @@ import shutil
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,10 +12,8 @@ import pandas as pd
 from crossmod.cohort.images import NIFTI, read_space
 from crossmod.cohort.parallel import each
 from crossmod.cohort.table import Cohort
-from crossmod.job import UserError, whole
+from crossmod.job import Plain, UserError, whole
 from crossmod.prepare.arrays import prepare_case
-
-Plain = dict[str, Any]
 
 # ASSUME, measured with benchmarks/prepare.py on scans of 2 to 8 million voxels: what a case in flight holds beside the
 # interpreter with its libraries. Larger scans should take less a voxel, for they are resampled slab by slab.

@@ -6,18 +6,16 @@ from collections.abc import Sequence
 from html.parser import HTMLParser
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from crossmod.analyse.scores import Plan, read_scores
 from crossmod.analyse.study import analyse
-from crossmod.job import UserError, whole
+from crossmod.job import Plain, UserError, whole
 from crossmod.report.claim import claim
 from crossmod.report.page import render
 from crossmod.report.results import Results
 
-Plain = dict[str, Any]
 AGREE = 1e-9
 COLUMNS = ["place", "printed", "value", "recomputed", "recomputed_value", "agrees"]
 

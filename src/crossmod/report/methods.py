@@ -1,10 +1,7 @@
 """The methods of a study in sentences, written from its config alone."""
 
-from typing import Any
-
+from crossmod.job import Plain
 from crossmod.report.results import CORRECTIONS
-
-Plain = dict[str, Any]
 
 PARTS = {
     "other_half": "the half of the pool that a training set did not draw from",

@@ -4,17 +4,14 @@ import base64
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 from PIL import Image
 
-from crossmod.job import UserError, whole
+from crossmod.job import Plain, UserError, whole
 from crossmod.report import claim, cohorts, provenance, tables, tested
 from crossmod.report.findings import findings
 from crossmod.report.methods import methods
 from crossmod.report.results import Results
-
-Plain = dict[str, Any]
 
 TEMPLATE = "page.html.j2"
 # 180 mm at 200 dpi: sharp on any screen; the 300 dpi files lie beside the page.

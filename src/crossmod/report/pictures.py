@@ -17,7 +17,6 @@ from crossmod.report.slices import PREDICTION_COLOUR, REFERENCE_COLOUR, View, cu
 from crossmod.report.style import Picture, panels, styled
 from crossmod.tables import read_own
 
-Plain = dict[str, Any]
 FIELD_MM = (110.0, 150.0)  # height and width that a kidney is shown in
 LINE_LETTERS = 85  # of a line above a picture: more do not fit its width
 

@@ -4,14 +4,11 @@ import math
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
-from crossmod.job import UserError, read_json
+from crossmod.job import Plain, UserError, read_json
 from crossmod.tables import read_own
-
-Plain = dict[str, Any]
 
 # Ids are text: a case called 001 is not 1, and one called NA is not missing.
 TEXT = (

@@ -2,15 +2,12 @@
 
 import itertools
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from crossmod.cohort.table import Cohort
-from crossmod.job import UserError
+from crossmod.job import Plain, UserError
 from crossmod.tables import read_own
-
-Plain = dict[str, Any]
 
 
 def audit(splits: Plain, cohorts: dict[str, Cohort], folders: list[Path]) -> pd.DataFrame:

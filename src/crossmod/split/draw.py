@@ -1,14 +1,11 @@
 """Who trains and who validates: drawn by patient, seeded, nested."""
 
 import zlib
-from typing import Any
 
 import numpy as np
 
 from crossmod.cohort.table import Cohort
-from crossmod.job import UserError
-
-Plain = dict[str, Any]
+from crossmod.job import Plain, UserError
 
 
 def draw_training(arms: Plain, cohorts: dict[str, Cohort], seed: int) -> Plain:

@@ -2,15 +2,14 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
 
-from crossmod.job import UserError, file_digest, read_json
+from crossmod.job import Plain, UserError, file_digest, read_json
 from crossmod.models.allowed import target_problem
 from crossmod.weights import FOLDER, RECORD
 
-Plain = dict[str, Any]
 # Names become parts of paths: none leads out of its folder.
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=100)]
 # ASSUME: a patch of 256 x 256 x 256 voxels is more than any memory of today trains on.

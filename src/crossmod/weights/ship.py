@@ -2,18 +2,15 @@
 
 import hashlib
 from pathlib import Path
-from typing import Any
 
 from safetensors.torch import load_file, save
 
 from crossmod.config import compose
 from crossmod.design import default_arm
-from crossmod.job import UserError, read_json, whole, write_json
+from crossmod.job import Plain, UserError, read_json, whole, write_json
 from crossmod.source import source_digest
 from crossmod.weights import FOLDER, MOST_BYTES, RECORD
 from crossmod.weights.model import shipped_files
-
-Plain = dict[str, Any]
 
 
 def ship(overrides: list[str], results: Path = Path("results"), folder: Path = FOLDER) -> Plain:

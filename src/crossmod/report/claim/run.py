@@ -8,12 +8,12 @@ from typing import Any
 import pandas as pd
 
 from crossmod.cohort.table import Cohort
+from crossmod.job import Plain
 from crossmod.report.cohorts import cohorts_of
 from crossmod.report.methods import methods
 from crossmod.report.results import END_TO_END, TARGETS, TEXT, Results
 from crossmod.tables import read_own
 
-Plain = dict[str, Any]
 # (cohort, case)
 Cases = set[tuple[str, str]]
 
