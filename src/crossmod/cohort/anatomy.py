@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 
 from crossmod.cohort.body import Body, centre_of
 from crossmod.cohort.edges import edges_reached
-from crossmod.cohort.images import voxel_ml
 from crossmod.cohort.intensities import Finding
 from crossmod.cohort.kidneys import Box, around, boxes_of
 from crossmod.cohort.structures import OTHERS, RENAL, split_side
+from crossmod.cohort.voxels import edges_mm, voxel_mm3
 
 # ASSUME: usual volumes in ml, lowest and highest; a structure outside comes with a warning. Kidneys with their masses: 3 of KiTS23's 489
 # patients have more than 2000 ml in both together; below 30 ml lie dysplastic ones, and tumours called kidney. Liver and spleen: from a
@@ -107,7 +107,7 @@ def _structure(
     mask = np.isin(labels[box], values)
     centre = centre_of(mask)
     x_mm = affine[0, :3] @ (centre + [part.start for part in box]) + affine[0, 3]
-    return Structure(name, np.count_nonzero(mask) * voxel_ml(affine), float(x_mm), box)
+    return Structure(name, np.count_nonzero(mask) * voxel_mm3(edges_mm(affine)) / 1000, float(x_mm), box)
 
 
 def _names(found: dict[str, Structure]) -> Iterator[Finding]:

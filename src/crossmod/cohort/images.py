@@ -14,6 +14,7 @@ import numpy as np
 from nibabel.arrayproxy import ArrayProxy
 from numpy.typing import NDArray
 
+from crossmod.cohort.voxels import edges_mm, voxel_mm3
 from crossmod.job import UserError
 
 AT_ONCE_VOXELS = 8_000_000  # of planes read from disk
@@ -71,7 +72,7 @@ class Scan:
     @property
     def voxel_ml(self) -> float:
         """Volume of a voxel; of a sheared grid (tilted gantry) less than the product of its edges."""
-        return voxel_ml(self.affine)
+        return voxel_mm3(edges_mm(self.affine)) / 1000
 
     @property
     def space(self) -> Space:
@@ -213,11 +214,6 @@ def itk_affine(spacing_mm: tuple, origin_mm: tuple, direction: tuple) -> NDArray
     lps[:3, :3] = np.reshape(direction, (3, 3)) * np.asarray(spacing_mm)
     lps[:3, 3] = origin_mm
     return _LPS_TO_RAS @ lps
-
-
-def voxel_ml(affine: NDArray) -> float:
-    """Volume of a voxel in millilitres, by the determinant of an affine in millimetres."""
-    return abs(float(np.linalg.det(affine[:3, :3]))) / 1000
 
 
 def native(array: NDArray) -> NDArray:

@@ -12,6 +12,7 @@ import pandas as pd
 from crossmod.cohort.images import NIFTI, read_space
 from crossmod.cohort.parallel import each
 from crossmod.cohort.table import Cohort
+from crossmod.cohort.voxels import edges_mm, voxel_mm3
 from crossmod.job import Plain, UserError, whole
 from crossmod.prepare.arrays import prepare_case
 
@@ -65,7 +66,7 @@ def _need_room(cohort: Cohort, cases: list[Plain], stages: Plain, folder: Path) 
     """
     paths = [cohort.root / case["image"] for case in cases]
     spaces = [read_space(path) for path in paths if path.name.lower().endswith(NIFTI)]
-    scans_mm3 = sum(abs(np.linalg.det(space.affine[:3, :3])) * np.prod(space.shape, dtype=float) for space in spaces)
+    scans_mm3 = sum(voxel_mm3(edges_mm(space.affine)) * np.prod(space.shape, dtype=float) for space in spaces)
     need = sum(STORED_BYTES * scans_mm3 / np.prod(stage["spacing_mm"]) for stage in stages.values())
     free = shutil.disk_usage(folder).free
     if need > free:
