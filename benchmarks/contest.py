@@ -96,7 +96,6 @@ def crossmod_command(folder: Path, out: Path, steps: int, threads: int) -> list[
     out.mkdir(parents=True, exist_ok=True)
     cases = read_cohort(folder / "train").cases["case"].tolist()
     (out / "training.json").write_text(json.dumps({"assist": {"train": cases}}), encoding="utf-8")
-    subprocess.run([CROSSMOD, "track", json.dumps(_store(folder))], cwd=folder, check=True)
     arm = {"name": "ct", "strategy": "ct", "subset": "A", "amount": 0, "patients": {"train": len(cases)}}
     job = {
         "step": "train",
@@ -122,15 +121,6 @@ def crossmod_command(folder: Path, out: Path, steps: int, threads: int) -> list[
         },
     }
     return [CROSSMOD, "train", json.dumps(job)]
-
-
-def _store(folder: Path) -> dict:
-    return {
-        "step": "track.store",
-        "inputs": {},
-        "outputs": {"store": str(folder / "results/mlflow/store.json")},
-        "settings": {"study": "contest"},
-    }
 
 
 def crossmod_masks(folder: Path, out: Path, threads: int) -> dict[str, np.ndarray]:

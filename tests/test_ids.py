@@ -60,7 +60,6 @@ def results(tiny: Path, hospital: Path, tmp_path_factory, study, stages, records
     settings = {"stages": stages, "normalisation": normalisation}
     prepare.run(job("prepare", {"cohort": folder / "cohort/own"}, {"folder": folder / "prepare/own"}, settings))
     place(tiny / "cohort/ct", folder, records)
-    tracking.run_store(job("track.store", {}, {"store": folder / "mlflow/store.json"}, {"study": "ids"}))
     for record in records:
         for stage in STAGES:
             teach(folder, record, stage, stages, study)

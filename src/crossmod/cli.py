@@ -37,8 +37,7 @@ STEPS = {
     "report": ("crossmod.report", "run", "Write the page that reports a study; execute its notebooks."),
     "report.notebook": ("crossmod.report", "run_notebook", ""),
     "report.audit": ("crossmod.report", "run_audit", ""),
-    "track": ("crossmod.tracking", "run", "Create the MLflow store; add results to the runs of a training."),
-    "track.store": ("crossmod.tracking", "run_store", ""),
+    "track": ("crossmod.tracking", "run", "Add results to the runs of a training."),
 }
 
 

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from crossmod.feasible import faults
 from crossmod.job import Plain, UserError
 from crossmod.overrides import applied, has_own_keys, is_choice, put, refuse_resolvers
-from crossmod.schema import faults_of, is_endless, nearest
+from crossmod.schema import faults_of, is_endless, leaves, nearest
 from crossmod.study import Study
 
 # How a value that only the user knows is written.
@@ -58,7 +58,7 @@ def compose(overrides: Sequence[str] = ()) -> Plain:
         _files([text for text in overrides if is_choice(text)]), [o for o in overrides if not is_choice(o)]
     )
     refuse_resolvers(values)
-    missing = [path for path, value in _leaves(values) if value == "???"]
+    missing = [path for path, value in leaves(values).items() if value == "???"]
     if missing:
         raise UserError(_incomplete(missing))
     try:
@@ -193,14 +193,6 @@ def _refuse_other_names(overrides: Sequence[str], values: Plain) -> None:
                 f"conf/{key}/{name}.yaml says {key}: {values.get(key)}. Write {key}: {name} in it, so that its results "
                 "get a folder of their own; a study that uses the networks of another one names it by adds_to."
             )
-
-
-def _leaves(values: Plain, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in values.items():
-        if isinstance(value, dict):
-            yield from _leaves(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
 
 
 def _explain(error: Exception) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from crossmod.job import Plain, digest, whole
+from crossmod.schema import leaves
 
 # What a study that adds sites to another one uses as it lies; seeds are trained beside each other.
 SHARED = (
@@ -44,7 +45,7 @@ def undermined(results: Path, study: Plain) -> list[str]:
 
 def differences(old: Plain, new: Plain) -> list[str]:
     """``key: old → new`` for every value that differs; a key that is absent counts as null."""
-    before, after = _leaves(old), _leaves(new)
+    before, after = leaves(old), leaves(new)
     keys = [key for key in dict.fromkeys([*after, *before]) if before.get(key) != after.get(key)]
     return [f"{key}: {_shown(before.get(key))} → {_shown(after.get(key))}" for key in keys]
 
@@ -75,13 +76,6 @@ def keep(results: Path, config: Plain) -> Path:
             for part in ("report", "analyse"):
                 shutil.copytree(results / part, partial / part)
     return target
-
-
-def _leaves(values: Plain, prefix: str = "") -> Plain:
-    found: Plain = {}
-    for key, value in values.items():
-        found |= _leaves(value, f"{prefix}{key}.") if isinstance(value, dict) and value else {f"{prefix}{key}": value}
-    return found
 
 
 def _shown(value: Any) -> str:

@@ -21,6 +21,14 @@ class Closed(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
+def leaves(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Dotted key → value, of every value that is no section; an empty section is a value."""
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        found |= leaves(value, f"{prefix}{key}.") if isinstance(value, dict) and value else {f"{prefix}{key}": value}
+    return found
+
+
 def nearest(word: str, known: Iterable[Any]) -> str:
     """``; did you mean '…'?``, or the valid words where none comes close."""
     words = {str(item).casefold(): str(item) for item in known}

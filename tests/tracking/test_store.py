@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from crossmod.job import Job, UserError
-from crossmod.tracking import run_store
+from crossmod.job import UserError
 from crossmod.tracking.store import DATABASE, experiment, serve, uri
 
 WRITER = """
@@ -53,10 +52,9 @@ def test_parallel_writers_on_a_fresh_store(tmp_path):
 
 
 def test_making_the_store_twice_is_making_it_once(tmp_path):
-    job = Job("track.store", {}, {"store": str(tmp_path / "store.json")}, {"study": "s"})
-    run_store(job)
+    experiment(tmp_path, "s")
     first = (tmp_path / "store.json").read_bytes()
-    run_store(job)
+    experiment(tmp_path, "s")
     assert (tmp_path / "store.json").read_bytes() == first
 
 
