@@ -22,11 +22,11 @@ from rich.console import Console
 from rich.table import Table
 from scipy import stats
 
-from crossmod.config import compose
-from crossmod.design import arms
+from crossmod.design.arms import arms
+from crossmod.design.compose import compose
 from crossmod.predict.cascade import on_grids, segment_kidneys
 from crossmod.predict.network import TrainedStage
-from crossmod.prepare.geometry import Grid
+from crossmod.scans.grid import Grid
 
 BASE = (
     "cohorts.ct.cases=120",

@@ -28,11 +28,11 @@ from measured import ms, show, write
 from prepare import nnunet, nnunet_raw
 from real_scans import dsc
 
-from crossmod.cohort.images import read_scan
-from crossmod.cohort.kidneys import renal_mask
+from crossmod.anatomy.kidneys import renal_mask
 from crossmod.cohort.simulated import write_cohort
 from crossmod.cohort.table import read_cohort
-from crossmod.config import compose
+from crossmod.design.compose import compose
+from crossmod.scans.files import read_scan
 
 CROSSMOD = str(Path(sys.executable).parent / "crossmod")
 COHORTS = {"train": {"cases": 116, "seed": 7101}, "test": {"cases": 24, "seed": 7202}}
@@ -130,7 +130,7 @@ def crossmod_masks(folder: Path, out: Path, threads: int) -> dict[str, np.ndarra
     from crossmod.predict.cascade import OnGrid, segment_kidneys
     from crossmod.predict.network import TrainedStage
     from crossmod.prepare.arrays import read_prepared
-    from crossmod.prepare.geometry import Grid
+    from crossmod.scans.grid import Grid
 
     torch.set_num_threads(threads)
     stage = TrainedStage.load(out / "model.safetensors", STAGE, STUDY["model"], "auto")

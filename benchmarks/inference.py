@@ -21,9 +21,9 @@ from measured import Apart, ratio, show, take_turns, times, told_s, write
 from real_scans import dsc
 from scipy import ndimage
 
-from crossmod.cohort.images import open_scan, read_scan, write_mask
 from crossmod.measure import segment_scan
 from crossmod.phantom import Population, parse_recipe, simulate
+from crossmod.scans.files import open_scan, read_scan, write_mask
 from crossmod.weights.model import Model
 
 SPACING_MM = (0.78125, 0.78125, 1.0)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import special, stats
 
-from crossmod.analyse import (
+from crossmod.analyse.stats import (
     DegenerateDataError,
     agreement,
     annotation_savings,
@@ -21,9 +21,9 @@ from crossmod.analyse import (
     rm_anova,
     size_dependence,
 )
-from crossmod.analyse.cells import Cells, complete_cells
-from crossmod.analyse.paired import contrasts
-from crossmod.analyse.ranks import rank_effects
+from crossmod.analyse.stats.cells import Cells, complete_cells
+from crossmod.analyse.stats.paired import contrasts
+from crossmod.analyse.stats.ranks import rank_effects
 
 ALPHA, MARGIN, WIDE_MARGIN = 0.05, 0.01, 0.05
 FACTORS = {"subset": ["A", "B"], "strategy": ["pure", "mixed"], "amount": [40, 80, 120]}

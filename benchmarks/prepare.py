@@ -22,7 +22,7 @@ import numpy as np
 from measured import PeakMemory, show, take_turns, told_s, write
 
 from crossmod.cohort.simulated import write_cohort
-from crossmod.config import compose
+from crossmod.design.compose import compose
 from crossmod.phantom import LABELS
 
 VOXELS = {1: 2.0, 2: 2.0 / 2 ** (1 / 3), 4: 2.0 / 4 ** (1 / 3)}  # times as many: edge in mm

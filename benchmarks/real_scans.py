@@ -20,9 +20,10 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from crossmod.cohort.grids import labels_on_image_grid
-from crossmod.cohort.images import Scan, read_scan
 from crossmod.measure import Model, segment_scan
+from crossmod.scans.files import read_scan
+from crossmod.scans.match import labels_on_image_grid
+from crossmod.scans.scan import Scan
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from measured import show, take_turns, told_s, write
 
-from crossmod import warm
+from crossmod.running import warm
 
 CROSSMOD = str(Path(sys.executable).parent / "crossmod")
 READY = "channels"  # of the log line that tells layout and precision
@@ -72,7 +72,7 @@ def main() -> None:
     study = options.study.resolve()
     job, root = first_training(study), study.parents[2]
     by_hand = {**os.environ, **dict.fromkeys(warm.THREADS, "1")}
-    warm.start()
+    warm.start("crossmod")
     in_workflow = by_hand | {warm.ADDRESS: os.environ[warm.ADDRESS]}
     with tempfile.TemporaryDirectory() as temporary:
         ready = lambda environment: until_ready(job, root, Path(tempfile.mkdtemp(dir=temporary)), environment)  # noqa: E731

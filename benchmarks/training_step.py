@@ -60,7 +60,7 @@ def nnunet() -> torch.nn.Module:
 
 def study_network() -> torch.nn.Module:
     """The compact U-Net of the renal study."""
-    from crossmod.config import compose
+    from crossmod.design.compose import compose
     from crossmod.models.build import build
 
     return build(compose(["study=renal"])["model"])

@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.table import Table
 from scipy import stats
 
-from crossmod.analyse import noninferiority, power_paired
+from crossmod.analyse.stats import noninferiority, power_paired
 
 TARGET = Path(__file__).resolve().parents[1] / "results/benchmarks/type_one_error.json"
 PACKAGES = ("crossmod", "numpy", "scipy", "pandas", "statsmodels", "pingouin")

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+pytest_plugins = ["tests.small_scans"]
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -144,7 +145,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def mlflow_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a store with the experiment ``test`` and no runs, to be copied: making one takes seconds."""
-    from crossmod.tracking.store import experiment
+    from crossmod.runs.store import experiment
 
     folder = tmp_path_factory.mktemp("store") / "mlflow"
     experiment(folder, "test")

@@ -6,11 +6,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from crossmod import analyse, cohort, evaluate, predict, prepare, split, tracking, train
+from crossmod import analyse, cohort, evaluate, predict, prepare, split, track, train
 from crossmod.analyse.scores import Plan, read_scores
 from crossmod.cohort.table import read_cohort
-from crossmod.config import compose
-from crossmod.design import arms, published
+from crossmod.design.arms import arms, published
+from crossmod.design.compose import compose
 from crossmod.job import Job, write_json
 from crossmod.report.overlays import view
 from crossmod.report.results import Results
@@ -64,7 +64,7 @@ def results(tiny: Path, hospital: Path, tmp_path_factory, study, stages, records
         for stage in STAGES:
             teach(folder, record, stage, stages, study)
         score(folder, record, stages, study)
-    track(folder, records)
+    tracked(folder, records)
     return folder
 
 
@@ -137,7 +137,7 @@ def score(folder: Path, record: dict, stages: dict, study: dict) -> None:
     evaluate.run(job("evaluate", {"predictions": predicted, "cohorts": cohorts}, outputs, settings))
 
 
-def track(folder: Path, records: list[dict]) -> None:
+def tracked(folder: Path, records: list[dict]) -> None:
     trainings = [
         {
             "runs": {stage: trained(folder, record, stage) / "run.json" for stage in STAGES},
@@ -147,7 +147,7 @@ def track(folder: Path, records: list[dict]) -> None:
         for record in records
     ]
     inputs = {"trainings": trainings, "cohorts": [folder / "cohort/own"], "store": folder / "mlflow/store.json"}
-    tracking.run(job("track", inputs, {"tracked": folder / "tracked.json"}, {}))
+    track.run(job("track", inputs, {"tracked": folder / "tracked.json"}, {}))
 
 
 def scores_of(folder: Path) -> list[str]:
@@ -181,7 +181,7 @@ def test_names_come_through_the_files_of_every_step(results):
 def test_runs_are_tracked_with_scores_and_pictures(results):
     from mlflow import MlflowClient
 
-    from crossmod.tracking.store import uri
+    from crossmod.runs.store import uri
 
     tracked = json.loads((results / "tracked.json").read_text())
     assert len(tracked) == 4

@@ -10,11 +10,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from crossmod.anatomy.kidneys import MASK_VALUES
 from crossmod.cli import app
-from crossmod.cohort.images import Scan, write_scan
-from crossmod.cohort.kidneys import MASK_VALUES
 from crossmod.job import UserError
 from crossmod.measure import Segmented, _doubts, agreement, measure_scan
+from crossmod.scans.files import write_scan
+from crossmod.scans.scan import Scan
 
 RIGHT = MASK_VALUES["right"]
 pytestmark = pytest.mark.usefixtures("bright_networks")

@@ -13,10 +13,10 @@ import pytest
 import yaml
 
 from crossmod import cli
-from crossmod.cohort.images import read_scan, write_mask
 from crossmod.cohort.table import read_cohort
+from crossmod.design.overrides import overrides_from_snakemake
 from crossmod.evaluate.scores import TARGETS, score_site
-from crossmod.overrides import overrides_from_snakemake
+from crossmod.scans.files import read_scan, write_mask
 
 MR_ML = {"right": 132, "left": 125}
 CT_ML = {"right": 318, "left": 277}

@@ -13,7 +13,7 @@ import typer
 from crossmod.door import admitted
 from crossmod.job import Job, UserError, write_json
 from crossmod.machine import trouble
-from crossmod.warm import elsewhere
+from crossmod.running.warm import elsewhere
 
 app = typer.Typer(
     name="crossmod",
@@ -37,7 +37,7 @@ STEPS = {
     "report": ("crossmod.report", "run", "Write the page that reports a study; execute its notebooks."),
     "report.notebook": ("crossmod.report", "run_notebook", ""),
     "report.audit": ("crossmod.report", "run_audit", ""),
-    "track": ("crossmod.tracking", "run", "Add results to the runs of a training."),
+    "track": ("crossmod.track", "run", "Add results to the runs of a training."),
 }
 
 
@@ -132,7 +132,7 @@ def config(
     """Print a study's composed and validated config."""
     import yaml
 
-    from crossmod.config import compose
+    from crossmod.design.compose import compose
 
     typer.echo(yaml.safe_dump(compose(overrides or []), sort_keys=False, allow_unicode=True), nl=False)
 
@@ -199,7 +199,7 @@ def ui(
     port: Annotated[int, typer.Option(min=1, max=65535)] = 5000,
 ) -> None:
     """Browse a study's runs in the MLflow UI, on this machine only."""
-    from crossmod.tracking.store import serve
+    from crossmod.runs.store import serve
 
     serve(Path("results") / study / "mlflow", port)
 

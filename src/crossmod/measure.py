@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from crossmod.cohort.images import Scan, open_scan, write_mask
-from crossmod.cohort.intensities import Intensities, air_level, assumed_modality, findings, intensities, refuse_errors
 from crossmod.job import Plain, UserError
 from crossmod.own_files import OwnFiles
+from crossmod.scans.files import open_scan, write_mask
+from crossmod.scans.intensities import Intensities, air_level, assumed_modality, findings, intensities, refuse_errors
+from crossmod.scans.scan import Scan
 from crossmod.weights.model import Model
 
 if TYPE_CHECKING:
-    from crossmod.cohort.body import Body
+    from crossmod.anatomy.body import Body
 
 
 # ASSUME: what adults' kidneys measure; a volume outside is shown with a warning, never hidden. 5 to 95 % of KiTS23's
@@ -91,7 +92,7 @@ class Segmented:
     @cached_property
     def box(self) -> tuple[slice, slice, slice]:
         """What holds both masks; the whole scan where there is nothing. To look for it in a large scan takes seconds."""
-        from crossmod.cohort.kidneys import around, boxes_of
+        from crossmod.anatomy.kidneys import around, boxes_of
 
         found = [box for mask in (self.kidney, self.parenchyma) for box in boxes_of(mask) if box]
         return around(found) if found else tuple(slice(0, n) for n in self.kidney.shape)
@@ -115,10 +116,10 @@ def segment_scan(
     """
     import torch
 
-    from crossmod.cohort.body import settle_sides
+    from crossmod.anatomy.body import settle_sides
     from crossmod.predict.cascade import kidney_boxes, kidneys_of, on_grids, segment_parenchyma
     from crossmod.predict.network import Ensemble, TrainedStage, pooled
-    from crossmod.prepare.geometry import Grid
+    from crossmod.scans.grid import Grid
 
     torch.set_num_threads(threads)
     first, second = trained.stages
@@ -146,8 +147,8 @@ def segment_scan(
 
 def _body(image: Scan, kidney: np.ndarray, modality: str, voxels: Intensities) -> "Body | None":
     """The body at the height of the kidneys; None where none was found."""
-    from crossmod.cohort.body import find_body
-    from crossmod.cohort.kidneys import around, boxes_of
+    from crossmod.anatomy.body import find_body
+    from crossmod.anatomy.kidneys import around, boxes_of
 
     found = [box for box in boxes_of(kidney) if box]
     return find_body(image, air_level(voxels, modality), around(found)) if found else None
@@ -158,7 +159,7 @@ def agreement(alone: list[np.ndarray]) -> dict[str, float]:
 
     Where no mask has a side, all agree (1).
     """
-    from crossmod.cohort.kidneys import MASK_VALUES
+    from crossmod.anatomy.kidneys import MASK_VALUES
 
     pairs = list(itertools.combinations(alone, 2))
     return {
@@ -174,7 +175,7 @@ def _dsc(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def _record(image: Scan, voxels: Intensities, found: Segmented, about: Plain, warnings: list[str]) -> Plain:
-    from crossmod.cohort.kidneys import MASK_VALUES
+    from crossmod.anatomy.kidneys import MASK_VALUES
 
     part = found.inside(found.box)
     volumes = {side: _ml(part.parenchyma == value, image) for side, value in MASK_VALUES.items()}
@@ -206,7 +207,7 @@ def _ml(mask: np.ndarray, image: Scan) -> float | None:
 
 def _doubts(side: str, volume_ml: float | None, segmented: Segmented) -> list[str]:
     """What makes a volume unlikely: no kidney, an unusual size, or networks or stages that contradict each other."""
-    from crossmod.cohort.kidneys import MASK_VALUES
+    from crossmod.anatomy.kidneys import MASK_VALUES
 
     found, part = segmented.kidney == MASK_VALUES[side], segmented.parenchyma == MASK_VALUES[side]
     agree = segmented.agreement.get(side, 1.0)
@@ -227,7 +228,7 @@ def _doubts(side: str, volume_ml: float | None, segmented: Segmented) -> list[st
 
 
 def _guess(found: Segmented) -> str:
-    from crossmod.cohort.kidneys import MASK_VALUES, boxes_of
+    from crossmod.anatomy.kidneys import MASK_VALUES, boxes_of
 
     sides = [side for side, box in zip(MASK_VALUES, boxes_of(found.inside(found.box).kidney), strict=False) if box]
     what = f"that the kidney found is the {sides[0]} one" if len(sides) == 1 else "which kidney is the right one"
@@ -237,8 +238,8 @@ def _guess(found: Segmented) -> str:
 
 def _cut(side: str, image: Scan, voxels: Intensities, found: Segmented, modality: str) -> list[str]:
     """Warnings where a kidney ends with the image, or within a voxel of that, or where slices of it were lost."""
-    from crossmod.cohort.edges import edges_reached, empty_planes, reaches_padding
-    from crossmod.cohort.kidneys import MASK_VALUES, boxes_of
+    from crossmod.anatomy.edges import edges_reached, empty_planes, reaches_padding
+    from crossmod.anatomy.kidneys import MASK_VALUES, boxes_of
 
     part, value = found.inside(found.box), MASK_VALUES[side]
     mask = (part.kidney == value) | (part.parenchyma == value)

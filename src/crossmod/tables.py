@@ -273,3 +273,10 @@ def _fitted(path: Path, line: int, row: list[str], width: int, separator: str) -
             f"Give every row as many cells as there are columns{hint}."
         )
     return row[:width]
+
+
+def refuse(problems: list[str], where: str) -> None:
+    """Raise a UserError that lists all problems at once; do nothing if there is none."""
+    if problems:
+        lines = "\n".join(f"  {problem}" for problem in problems)
+        raise UserError(f"{where}: {len(problems)} problem{'s' * (len(problems) > 1)}:\n{lines}")

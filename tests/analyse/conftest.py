@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from crossmod.config import compose
+from crossmod.design.compose import compose
 from crossmod.job import Job
 
 AMOUNTS = (40, 80, 120)

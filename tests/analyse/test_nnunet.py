@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from crossmod.analyse import noninferiority
 from crossmod.analyse.command import analyse_table
 from crossmod.analyse.nnunet import COLUMNS, convert_summaries, scores_of_summaries, write_scores
+from crossmod.analyse.stats import noninferiority
 from crossmod.job import UserError
 
 VOXELS = 10_000

@@ -9,9 +9,9 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from crossmod.analyse import correct_p, noninferiority, pairwise, rm_anova
 from crossmod.analyse.command import analyse_table
 from crossmod.analyse.plan import read_plan
+from crossmod.analyse.stats import correct_p, noninferiority, pairwise, rm_anova
 from crossmod.cli import app
 from crossmod.job import UserError
 

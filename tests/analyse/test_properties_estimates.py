@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from crossmod.analyse import (
+from crossmod.analyse.stats import (
     DegenerateDataError,
     IncompleteDesignError,
     agreement,

@@ -13,7 +13,14 @@ from hypothesis import assume, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from crossmod.analyse import DegenerateDataError, IncompleteDesignError, localisation, mixed_model, pairwise, rm_anova
+from crossmod.analyse.stats import (
+    DegenerateDataError,
+    IncompleteDesignError,
+    localisation,
+    mixed_model,
+    pairwise,
+    rm_anova,
+)
 
 # Sums in another order differ in the last digits only. The variances of mixed_model come out of a search, which
 # stops where the likelihood is flat to 1e-10.

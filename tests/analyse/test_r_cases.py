@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from crossmod.analyse import (
+from crossmod.analyse.stats import (
     agreement,
     annotation_savings,
     bootstrap_ci,

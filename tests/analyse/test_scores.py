@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from crossmod.analyse import IncompleteDesignError
 from crossmod.analyse.scores import COLUMNS, Plan, read_scores
+from crossmod.analyse.stats import IncompleteDesignError
 from crossmod.job import UserError
 
 CASES = {"mr": 4, "ct": 3}

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from crossmod.analyse import annotation_savings, pairwise, rm_anova
 from crossmod.analyse.scores import Plan, read_scores
+from crossmod.analyse.stats import annotation_savings, pairwise, rm_anova
 from crossmod.analyse.strategies import crossed_sites, curves_of, gains_of, replicates_of, subgroups_of, units_of
 from crossmod.analyse.study import Analysis, analyse
 from crossmod.job import UserError

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from crossmod.analyse import bootstrap_ci
 from crossmod.analyse.scores import Plan, read_scores
+from crossmod.analyse.stats import bootstrap_ci
 from crossmod.analyse.summary import COLUMNS, summarise
 
 

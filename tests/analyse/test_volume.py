@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from crossmod.analyse import agreement
 from crossmod.analyse.scores import Plan, read_scores
+from crossmod.analyse.stats import agreement
 from crossmod.analyse.volume import compare_volumes, reference_errors
 
 CASES = {"mr": 8, "ct": 6, "ct_external": 5}

@@ -9,9 +9,9 @@ import pytest
 
 from crossmod.cohort import run, run_check
 from crossmod.cohort.check import check_cohorts, refuse_errors
-from crossmod.cohort.images import Scan
 from crossmod.cohort.inspection import FACTS, FAULTS, image_digest
 from crossmod.job import Job, UserError
+from crossmod.scans.scan import Scan
 
 LABELS = {1: "parenchyma", 2: "tumour"}
 

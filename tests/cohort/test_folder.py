@@ -190,9 +190,9 @@ def test_real_fat_suppressed_mr_pass(tmp_path, real_data, user_cohort):
     import numpy as np
 
     from crossmod.cohort import run
-    from crossmod.cohort.grids import labels_on_image_grid
-    from crossmod.cohort.images import read_scan
     from crossmod.job import Job
+    from crossmod.scans.files import read_scan
+    from crossmod.scans.match import labels_on_image_grid
 
     numbers = sorted(path.name[6:-7] for path in (real_data / "chaos_t2spir").glob("image_*.nii.gz"))
     rows = [

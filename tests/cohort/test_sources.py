@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from crossmod.cohort import run
-from crossmod.cohort.images import read_scan
 from crossmod.cohort.table import read_cohort
 from crossmod.job import Job, UserError
+from crossmod.scans.files import read_scan
 
 
 @pytest.fixture

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from crossmod import prepare
-from crossmod.cohort.images import read_scan, write_mask, write_scan
 from crossmod.cohort.table import read_cohort
 from crossmod.cohort.unchanged import refuse_changed
 from crossmod.job import Job, UserError
+from crossmod.scans.files import read_scan, write_mask, write_scan
 
 LABELS = {1: "right_kidney", 2: "left_kidney", 3: "liver", 4: "spleen"}
 
@@ -18,7 +18,7 @@ LABELS = {1: "right_kidney", 2: "left_kidney", 3: "liver", 4: "spleen"}
 @pytest.fixture
 def checked(tmp_path, torso, user_cohort):
     """A cohort of one case: its folder."""
-    from crossmod.cohort.images import Scan
+    from crossmod.scans.scan import Scan
 
     write_scan(tmp_path / "scan.nii.gz", Scan(torso.ct, torso.affine))
     write_mask(tmp_path / "label.nii.gz", torso.labels, torso.affine)

@@ -5,9 +5,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.spatial import cKDTree
 
-from crossmod.cohort.voxels import edges_mm
 from crossmod.evaluate import metrics
 from crossmod.evaluate.ellipsoid import ellipsoid_ml
+from crossmod.scans.voxels import edges_mm
 
 ISOTROPIC = (1.0, 1.0, 1.0)
 SHAPE = (7, 6, 5)

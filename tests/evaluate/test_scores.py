@@ -2,11 +2,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from crossmod.cohort.kidneys import reference_kidneys
-from crossmod.cohort.voxels import edges_mm
+from crossmod.anatomy.kidneys import reference_kidneys
 from crossmod.evaluate import run
 from crossmod.evaluate.scores import COLUMNS, TARGETS, Reference, score_case
 from crossmod.job import Job, UserError
+from crossmod.scans.voxels import edges_mm
 
 VOXEL_ML = 2 * 2 * 3 / 1000
 ARM = {"name": "ct116", "strategy": "ct", "amount": 0, "subset": "none"}

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from crossmod.config import compose
+from crossmod.design.compose import compose
 from crossmod.job import UserError
 from crossmod.models.allowed import LARGEST_NUMBER, NETWORKS, OF_MONAI, target_problem
 from crossmod.models.build import build, load_weights, save_weights

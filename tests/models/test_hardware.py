@@ -4,7 +4,7 @@ import pytest
 import torch
 from monai.networks.nets import DynUNet, SegResNet, UNet
 
-from crossmod.config import compose
+from crossmod.design.compose import compose
 from crossmod.models.build import build, load_weights, save_weights
 from crossmod.models.hardware import hardware_for
 

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from crossmod.cohort.images import write_mask
 from crossmod.job import UserError
 from crossmod.phantom import Tissue, draw_anatomy
 from crossmod.phantom.canvas import Canvas, Pose
@@ -15,6 +14,7 @@ from crossmod.phantom.field import random_field
 from crossmod.phantom.kidney import paint_fat
 from crossmod.phantom.shapes import draw_shapes, paint_real_kidney, read_shapes, shape_facts
 from crossmod.phantom.tissue import VALUES
+from crossmod.scans.files import write_mask
 
 SPACING_MM, STEP_MM = 3.0, 2.0
 AXES = tuple(np.arange(-reach, reach + 1, STEP_MM) for reach in (150.0, 100.0, 130.0))

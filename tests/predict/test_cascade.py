@@ -11,13 +11,14 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
-from crossmod.cohort.images import Scan, open_scan, write_scan
-from crossmod.cohort.kidneys import assign_sides
+from crossmod.anatomy.kidneys import assign_sides
 from crossmod.predict.cascade import _only, kidney_boxes, kidneys_of, on_grids, segment_kidneys, segment_parenchyma
 from crossmod.predict.network import TrainedStage
 from crossmod.prepare.arrays import normalise
-from crossmod.prepare.geometry import Grid, resample
-from crossmod.prepare.window import window
+from crossmod.scans.box import window
+from crossmod.scans.files import open_scan, write_scan
+from crossmod.scans.grid import Grid, resample
+from crossmod.scans.scan import Scan
 
 NORMALISATION = {"ct_window_hu": [-200.0, 300.0], "mr_percentiles": [0.5, 99.5]}
 STAGES = {
@@ -140,8 +141,8 @@ def test_a_box_resampled_by_itself_is_that_of_the_whole(codes, tmp_path):
 
 
 def test_memory_does_not_grow_with_the_slices(tmp_path, monkeypatch):
-    monkeypatch.setattr("crossmod.prepare.geometry.SLAB_VOXELS", 200_000)
-    monkeypatch.setattr("crossmod.cohort.images.AT_ONCE_VOXELS", 200_000)
+    monkeypatch.setattr("crossmod.scans.grid.SLAB_VOXELS", 200_000)
+    monkeypatch.setattr("crossmod.scans.files.AT_ONCE_VOXELS", 200_000)
     peaks = {}
     for slices in (100, 400):
         array = np.full((96, 96, slices), -1000, dtype=np.int16)

@@ -5,11 +5,11 @@ import pandas as pd
 import pytest
 
 from crossmod import prepare
-from crossmod.cohort.images import read_scan
-from crossmod.cohort.kidneys import reference_kidneys
+from crossmod.anatomy.kidneys import reference_kidneys
 from crossmod.cohort.table import read_cohort
 from crossmod.job import Job, UserError
 from crossmod.prepare.arrays import foreground_values, read_prepared
+from crossmod.scans.files import read_scan
 
 
 @pytest.mark.parametrize("name", ["ct", "mr"])

@@ -6,9 +6,9 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from crossmod.cohort.images import open_scan, read_scan
 from crossmod.job import UserError
 from crossmod.prepare.normalise import _moments, body_box, fit_window
+from crossmod.scans.files import open_scan, read_scan
 
 CT, MR = (-200.0, 300.0), (0.5, 99.5)
 

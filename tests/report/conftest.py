@@ -10,12 +10,14 @@ import pandas as pd
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from crossmod import analyse, design, evaluate
-from crossmod.cohort.images import Scan, write_mask, write_scan
+from crossmod import analyse, evaluate
 from crossmod.cohort.table import read_cohort, write_table
-from crossmod.config import compose
+from crossmod.design import arms as design
+from crossmod.design.compose import compose
 from crossmod.job import Job, write_json
 from crossmod.report.results import Results
+from crossmod.scans.files import write_mask, write_scan
+from crossmod.scans.scan import Scan
 from crossmod.split.draw import draw_site, draw_training, gather
 
 SHAPE = (56, 36, 40)

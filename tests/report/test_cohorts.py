@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from crossmod.cohort.images import read_scan
 from crossmod.report import cohorts
+from crossmod.scans.files import read_scan
 
 
 @pytest.fixture(scope="module")

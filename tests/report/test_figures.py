@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from crossmod.analyse import agreement
+from crossmod.analyse.stats import agreement
 from crossmod.report import cohorts, figures, forest, overlays, volumes
 from crossmod.report.style import MM, PAGE_MM, STRATEGY_COLOURS
 

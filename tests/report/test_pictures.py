@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from crossmod.cohort.images import Scan
 from crossmod.report.pictures import FIELD_MM, _field_mm, measured_picture
 from crossmod.report.slices import cut
+from crossmod.scans.scan import Scan
 
 
 def views(height_mm):

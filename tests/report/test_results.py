@@ -1,6 +1,6 @@
 import pytest
 
-from crossmod import design
+from crossmod.design import arms as design
 from crossmod.job import UserError
 from crossmod.report.results import Results
 

@@ -4,8 +4,9 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from crossmod.cohort.images import Scan, open_scan, write_scan
 from crossmod.report.slices import cut
+from crossmod.scans.files import open_scan, write_scan
+from crossmod.scans.scan import Scan
 
 AFFINE = np.diag([2.0, 3.0, 4.0, 1.0])
 

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crossmod.cohort.table import Cohort
-from crossmod.config import compose
-from crossmod.design import arms, site_records
+from crossmod.design.arms import arms, site_records
+from crossmod.design.compose import compose
 from crossmod.job import UserError
 from crossmod.split.audit import refuse_leaks
 from crossmod.split.draw import draw_site, draw_training, gather, training_cases

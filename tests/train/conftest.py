@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from crossmod.config import compose
+from crossmod.design.compose import compose
 from crossmod.job import Job
 
 ARM = {"name": "mrA004", "strategy": "pure", "amount": 4, "subset": "A", "patients": {"mr": 4}}

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from crossmod.config import compose
+from crossmod.design.compose import compose
 from crossmod.train.augment import Augment
 
 SETTINGS = compose([])["training"]["augmentation"]

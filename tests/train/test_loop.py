@@ -14,7 +14,7 @@ from mlflow import MlflowClient
 
 from crossmod import train
 from crossmod.job import Job, UserError
-from crossmod.tracking.store import uri
+from crossmod.runs.store import uri
 
 
 def outputs(job: Job) -> tuple[bytes, bytes]:

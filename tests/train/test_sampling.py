@@ -8,9 +8,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crossmod.config import compose
+from crossmod.design.compose import compose
 from crossmod.prepare.arrays import read_prepared
-from crossmod.prepare.window import window
+from crossmod.scans.box import window
 from crossmod.train.sampling import Onward, Patches, Schedule
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from crossmod.config import compose
+from crossmod.design.compose import compose
 from crossmod.job import UserError
 from crossmod.weights import RECORD
 from crossmod.weights.model import Model

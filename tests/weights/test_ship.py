@@ -9,8 +9,8 @@ import pytest
 import torch
 
 import crossmod.weights.ship
-from crossmod.config import compose
-from crossmod.design import default_arm
+from crossmod.design.arms import default_arm
+from crossmod.design.compose import compose
 from crossmod.job import UserError, file_digest
 from crossmod.models.build import build, load_weights, save_weights
 from crossmod.weights.model import Model

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 
-from crossmod.cohort.grids import labels_on_image_grid
-from crossmod.cohort.images import Scan, read_scan
 from crossmod.job import UserError, file_digest
 from crossmod.measure import LEAST_AGREEMENT, segment_scan
 from crossmod.phantom import Population, draw_recipe, simulate
+from crossmod.scans.files import read_scan
+from crossmod.scans.match import labels_on_image_grid
+from crossmod.scans.scan import Scan
 from crossmod.weights import CARD, FOLDER, MOST_BYTES, RECORD
 from crossmod.weights.model import Model
 

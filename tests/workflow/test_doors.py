@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from crossmod.config import compose
+from crossmod.design.compose import compose
 
 from .conftest import Project
 

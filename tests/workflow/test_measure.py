@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from crossmod.cohort.images import read_scan
+from crossmod.scans.files import read_scan
 
 pytestmark = pytest.mark.study
 MODEL = "results/renal/smoke/train/ct3+mrA006"

@@ -7,12 +7,13 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from crossmod import design, finished, given, warm
-from crossmod.config import compose, shared_part
+from crossmod.design import arms as design, given
+from crossmod.running import finished, warm
+from crossmod.design.compose import compose, shared_part
 from crossmod.job import Job, UserError
-from crossmod.overrides import overrides_from_snakemake
+from crossmod.design.overrides import overrides_from_snakemake
 from crossmod.source import source_digest
-from crossmod.time_left import StudyProgress
+from crossmod.running.time_left import StudyProgress
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
@@ -179,7 +180,7 @@ onstart:
         workflow.local_exec
         and sum(jobs[rule] for rule in ("train", "predict", "evaluate")) > 1
     ):
-        warm.start()
+        warm.start("crossmod")
 
 
 onsuccess:

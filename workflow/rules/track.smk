@@ -22,7 +22,7 @@ rule track:
         "../../environment.yml"
     params:
         job=track_job(),
-        code=source_digest("crossmod.tracking"),
+        code=source_digest("crossmod.track"),
     message:
         "track: final metrics and worst cases of every training into MLflow"
     shell:

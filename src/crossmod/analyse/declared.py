@@ -2,11 +2,11 @@
 
 from pydantic import Field, model_validator
 
-from crossmod.analyse.errors import some
 from crossmod.analyse.hypotheses import AnyHypothesis
 from crossmod.analyse.names import doubled_files
 from crossmod.analyse.plan import AnalysisPlan
 from crossmod.analyse.scores import Plan
+from crossmod.analyse.stats.errors import some
 from crossmod.analyse.strategies import STRATEGIES, UNIT_COLUMNS
 from crossmod.schema import Closed, nearest
 

@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from crossmod.analyse.errors import some
+from crossmod.analyse.stats.errors import some
 from crossmod.job import UserError, file_digest, whole, write_json
 from crossmod.sealed import sealed, unsealed
 

@@ -1,29 +1,27 @@
 """What a plan can claim: one class per test, each with what it needs and the rows it gives."""
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pandas as pd
 from pydantic import AfterValidator, Field, model_validator
 
-from crossmod.analyse import anova, paired
-from crossmod.analyse.cells import complete_cells, ordered_levels
-from crossmod.analyse.errors import DegenerateDataError, IncompleteDesignError, some
-from crossmod.analyse.localise import localisation
-from crossmod.analyse.mixed import MixedModel, mixed_model
+from crossmod.analyse.asked import Asked
 from crossmod.analyse.names import Levels, Name, levels_of
-from crossmod.analyse.noninferiority import noninferiority
-from crossmod.analyse.normality import normality_of_effects
 from crossmod.analyse.owners import codes_of, counts_of, independent_of, means_of_patients, owners_of
-from crossmod.analyse.ranks import rank_effects
-from crossmod.analyse.reliability import agreement
-from crossmod.analyse.savings import annotation_savings
-from crossmod.analyse.size import size_dependence
+from crossmod.analyse.stats import anova, paired
+from crossmod.analyse.stats.cells import complete_cells, ordered_levels
+from crossmod.analyse.stats.errors import DegenerateDataError, IncompleteDesignError, some
+from crossmod.analyse.stats.localise import localisation
+from crossmod.analyse.stats.mixed import MixedModel, mixed_model
+from crossmod.analyse.stats.noninferiority import noninferiority
+from crossmod.analyse.stats.normality import normality_of_effects
+from crossmod.analyse.stats.ranks import rank_effects
+from crossmod.analyse.stats.reliability import agreement
+from crossmod.analyse.stats.savings import annotation_savings
+from crossmod.analyse.stats.size import size_dependence
 from crossmod.job import UserError
 from crossmod.schema import Closed
-
-if TYPE_CHECKING:
-    from crossmod.analyse.plan import AnalysisPlan
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -60,9 +58,9 @@ class Hypothesis(Closed):
         """Columns it needs beside the outcome."""
         return [*self.each, *self.where]
 
-    def measured(self, plan: "AnalysisPlan") -> list[str]:
+    def measured(self, outcome: str) -> list[str]:
         """Columns whose entries must be numbers."""
-        return [self.outcome or plan.outcome]
+        return [self.outcome or outcome]
 
     def compared(self) -> dict[str, list[Any]]:
         """Column → the levels that the hypothesis names to be compared."""
@@ -85,10 +83,10 @@ class Anova(Hypothesis):
     def columns(self) -> list[str]:
         return [*super().columns(), *self.within]
 
-    def run(self, cell: pd.DataFrame, plan: "AnalysisPlan") -> pd.DataFrame:
+    def run(self, cell: pd.DataFrame, asked: Asked) -> pd.DataFrame:
         """Rows of :func:`crossmod.analyse.rm_anova`, then of :func:`rank_effects` and :func:`normality_of_effects`."""
-        units = complete_cells(cell, self.outcome or plan.outcome, plan.subject, self.within)
-        owners = owners_of(cell, plan, units)
+        units = complete_cells(cell, self.outcome or asked.outcome, asked.subject, self.within)
+        owners = owners_of(cell, asked, units)
         tested = means_of_patients(units, owners)
         found = anova.anova_of(tested)
         beside = [part(tested).drop(columns="effect") for part in (rank_effects, normality_of_effects)]
@@ -114,15 +112,15 @@ class Pairwise(Hypothesis):
     def compared(self) -> dict[str, list[Any]]:
         return {self.within: self.compare}
 
-    def run(self, cell: pd.DataFrame, plan: "AnalysisPlan") -> pd.DataFrame:
+    def run(self, cell: pd.DataFrame, asked: Asked) -> pd.DataFrame:
         """Rows of :func:`crossmod.analyse.pairwise` with ``skewness`` and ``normality_p`` of the differences; its own
         correction gives way to the family's."""
         chosen = choose(cell, self.within, self.compare)
         factors = [*([self.at] if self.at else []), self.within]
-        units = complete_cells(chosen, self.outcome or plan.outcome, plan.subject, factors)
-        owners = owners_of(chosen, plan, units)
+        units = complete_cells(chosen, self.outcome or asked.outcome, asked.subject, factors)
+        owners = owners_of(chosen, asked, units)
         rows = pd.DataFrame(
-            paired.contrasts(units, self.method, plan.confidence, note_degenerate=True, codes=codes_of(owners))
+            paired.contrasts(units, self.method, asked.confidence, note_degenerate=True, codes=codes_of(owners))
         )
         return _with_p(rows, "p").assign(**counts_of(units, owners))
 
@@ -134,7 +132,7 @@ class NonInferiorityOf(Hypothesis):
     """Is level ``a`` no worse than level ``b`` by the margin? More is better, unless ``less_is_better``.
 
     The family takes twice the one-sided p, so that alpha 0.05 means one-sided 0.025 and the two-sided 95 % interval
-    (ICH E9, 5.5), as :func:`crossmod.analyse.noninferiority` judges a single test.
+    (ICH E9, 5.5), as :func:`crossmod.analyse.stats.noninferiority` judges a single test.
     """
 
     test: Literal["noninferiority"]
@@ -151,12 +149,12 @@ class NonInferiorityOf(Hypothesis):
     def compared(self) -> dict[str, list[Any]]:
         return {self.within: [self.a, self.b]}
 
-    def run(self, cell: pd.DataFrame, plan: "AnalysisPlan") -> pd.DataFrame:
-        """One row of :func:`crossmod.analyse.noninferiority`, or one per level of ``at``."""
+    def run(self, cell: pd.DataFrame, asked: Asked) -> pd.DataFrame:
+        """One row of :func:`crossmod.analyse.stats.noninferiority`, or one per level of ``at``."""
         chosen = choose(cell, self.within, [self.a, self.b])
         factors = [*([self.at] if self.at else []), self.within]
-        units = complete_cells(chosen, self.outcome or plan.outcome, plan.subject, factors)
-        owners = owners_of(chosen, plan, units)
+        units = complete_cells(chosen, self.outcome or asked.outcome, asked.subject, factors)
+        owners = owners_of(chosen, asked, units)
         values = units.values if self.at else units.values[:, None]
         rows = []
         for place, level in enumerate(units.levels[self.at] if self.at else [None]):
@@ -197,13 +195,13 @@ class AgreementOf(Hypothesis):
     def columns(self) -> list[str]:
         return [*super().columns(), self.reference, self.predicted]
 
-    def measured(self, plan: "AnalysisPlan") -> list[str]:
+    def measured(self, outcome: str) -> list[str]:
         return [self.reference, self.predicted]
 
-    def run(self, cell: pd.DataFrame, plan: "AnalysisPlan") -> pd.DataFrame:
+    def run(self, cell: pd.DataFrame, asked: Asked) -> pd.DataFrame:
         """One row of :func:`crossmod.analyse.agreement`; its own verdict gives way to the family's correction."""
         whole_rows = cell.dropna(subset=[self.reference, self.predicted])
-        independent = independent_of(whole_rows, plan)
+        independent = independent_of(whole_rows, asked)
         found = vars(agreement(whole_rows[self.reference], whole_rows[self.predicted], independent, self.margin))
         p = found["p_below_margin" if self.claim == "below_margin" else "p_tost"]
         row = {**found, "n_dropped": len(cell) - len(whole_rows), "p_family": p}
@@ -241,10 +239,10 @@ class Mixed(Hypothesis):
     def compared(self) -> dict[str, list[Any]]:
         return {self.within: [self.a, self.b]} if self.within else {}
 
-    def run(self, cell: pd.DataFrame, plan: "AnalysisPlan") -> pd.DataFrame:
+    def run(self, cell: pd.DataFrame, asked: Asked) -> pd.DataFrame:
         """Rows of :func:`crossmod.analyse.mixed_model`, or one per level of ``at``: the difference a - b there."""
         if self.fixed:
-            fit = self._fit(cell, plan, self.fixed)
+            fit = self._fit(cell, asked, self.fixed)
             # The intercept is no member of the family.
             return self._described(fit, fit.fixed, cell).assign(
                 p_family=fit.fixed["p"].where(fit.fixed["term"] != "intercept")
@@ -255,7 +253,7 @@ class Mixed(Hypothesis):
         for level in levels:
             order = [level, *(other for other in levels if other != level)]
             at_level = chosen.assign(**{self.at: pd.Categorical(chosen[self.at].astype(object), categories=order)})
-            fit = self._fit(at_level, plan, [self.at, self.within, f"{self.within}:{self.at}"])
+            fit = self._fit(at_level, asked, [self.at, self.within, f"{self.within}:{self.at}"])
             effect = fit.fixed[fit.fixed["term"] == f"{self.within}={self.a}"].drop(columns="term")
             effect = effect.rename(columns={"estimate": "mean_difference"})
             for place, (name, value) in enumerate({"a": self.a, "b": self.b, "at": level}.items()):
@@ -268,12 +266,12 @@ class Mixed(Hypothesis):
             return rows
         return rows.assign(verdict=paired.verdicts(rows.assign(direction=rows.get("mean_difference", np.nan)), alpha))
 
-    def _fit(self, cell: pd.DataFrame, plan: "AnalysisPlan", fixed: list[str]) -> MixedModel:
-        patient = plan.cluster or plan.subject
+    def _fit(self, cell: pd.DataFrame, asked: Asked, fixed: list[str]) -> MixedModel:
+        patient = asked.cluster or asked.subject
         keys = [patient] if isinstance(patient, str) else patient
         several = self.unit and cell.groupby(keys, observed=True)[self.unit].nunique().gt(1).any()
         # Where every patient has one unit, its variance is the patient's.
-        return mixed_model(cell, self.outcome or plan.outcome, fixed, patient, self.unit if several else None)
+        return mixed_model(cell, self.outcome or asked.outcome, fixed, patient, self.unit if several else None)
 
     @staticmethod
     def _described(fit: MixedModel, rows: pd.DataFrame, cell: pd.DataFrame) -> pd.DataFrame:
@@ -291,15 +289,15 @@ class SizeDependenceOf(Hypothesis):
     def columns(self) -> list[str]:
         return [*super().columns(), self.volume]
 
-    def measured(self, plan: "AnalysisPlan") -> list[str]:
-        return [*super().measured(plan), self.volume]
+    def measured(self, outcome: str) -> list[str]:
+        return [*super().measured(outcome), self.volume]
 
-    def run(self, cell: pd.DataFrame, plan: "AnalysisPlan") -> pd.DataFrame:
+    def run(self, cell: pd.DataFrame, asked: Asked) -> pd.DataFrame:
         """One row of :func:`crossmod.analyse.size_dependence`."""
-        outcome = self.outcome or plan.outcome
+        outcome = self.outcome or asked.outcome
         whole_rows = cell.dropna(subset=[self.volume, outcome])
         dropped = len(cell) - len(whole_rows)
-        by = independent_of(whole_rows, plan)
+        by = independent_of(whole_rows, asked)
         whole_rows = whole_rows.groupby(by, sort=False, observed=True)[[self.volume, outcome]].mean()
         found = vars(size_dependence(whole_rows[self.volume], whole_rows[outcome]))
         return pd.DataFrame([{**found, "n_dropped": dropped, "p_family": found["spearman_p"]}])
@@ -314,20 +312,20 @@ class LocalisationOf(Hypothesis):
     def columns(self) -> list[str]:
         return [*super().columns(), self.arm]
 
-    def measured(self, plan: "AnalysisPlan") -> list[str]:
+    def measured(self, outcome: str) -> list[str]:
         return []  # The outcome is a word.
 
-    def run(self, cell: pd.DataFrame, plan: "AnalysisPlan") -> pd.DataFrame:
+    def run(self, cell: pd.DataFrame, asked: Asked) -> pd.DataFrame:
         """Rows of the ``mcnemar`` table of :func:`crossmod.analyse.localisation`."""
-        if plan.cluster:
-            several = cell.groupby([plan.cluster, self.arm], observed=True).size()
+        if asked.cluster:
+            several = cell.groupby([asked.cluster, self.arm], observed=True).size()
             several = several[several > 1].index.get_level_values(0).unique()
             if len(several):
                 raise IncompleteDesignError(
-                    f"{len(several)} of {plan.cluster!r} have several rows in an arm: McNemar's and Cochran's tests take units as independent. "
-                    f"Give one row per {plan.cluster!r} and arm (e.g. whether all lesions were found)."
+                    f"{len(several)} of {asked.cluster!r} have several rows in an arm: McNemar's and Cochran's tests take units as independent. "
+                    f"Give one row per {asked.cluster!r} and arm (e.g. whether all lesions were found)."
                 )
-        found = localisation(cell, self.outcome or plan.outcome, self.arm, plan.subject)
+        found = localisation(cell, self.outcome or asked.outcome, self.arm, asked.subject)
         table = found.mcnemar.drop(columns="p_corrected")
         return table.assign(cochran_p=found.cochran_p, n_dropped=len(found.dropped), p_family=table["p"])
 
@@ -347,17 +345,17 @@ class SavingsOf(Hypothesis):
     def compared(self) -> dict[str, list[Any]]:
         return {self.within: [self.assisted, self.unassisted]}
 
-    def run(self, cell: pd.DataFrame, plan: "AnalysisPlan") -> pd.DataFrame:
+    def run(self, cell: pd.DataFrame, asked: Asked) -> pd.DataFrame:
         """Rows of :func:`crossmod.analyse.annotation_savings`, one per assisted amount."""
-        outcome, keys = self.outcome or plan.outcome, list(plan.subject)
+        outcome, keys = self.outcome or asked.outcome, list(asked.subject)
         chosen = choose(cell, self.within, [self.assisted, self.unassisted])
         curves = [
             chosen[chosen[self.within] == level].pivot(index=keys, columns=self.amount, values=outcome)
             for level in (self.assisted, self.unassisted)
         ]
         cluster = None
-        if plan.cluster:
-            cluster = chosen.groupby(keys, observed=True)[plan.cluster].first().reindex(curves[0].index)
+        if asked.cluster:
+            cluster = chosen.groupby(keys, observed=True)[asked.cluster].first().reindex(curves[0].index)
         found = annotation_savings(*curves, cluster=cluster)
         counts = {"n": found.attrs["n_subjects"], "n_dropped": len(found.attrs["dropped_subjects"])}
         return found.assign(slope=found.attrs["slope"], **counts, p_family=np.nan)

@@ -9,12 +9,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from crossmod.analyse.errors import some
 from crossmod.analyse.nnunet_file import COUNTS, LABEL, default_target, label_of, rows_of
-from crossmod.cohort.table import refuse
+from crossmod.analyse.stats.errors import some
 from crossmod.job import UserError, whole
 from crossmod.schema import nearest
-from crossmod.tables import unsafe
+from crossmod.tables import refuse, unsafe
 
 COLUMNS = ["arm", "case", "patient", "target", "dsc", "iou", *COUNTS]
 BACKGROUND = "0"

@@ -7,7 +7,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from crossmod.analyse.errors import some
+from crossmod.analyse.stats.errors import some
 from crossmod.job import UserError
 
 COUNTS = ["tp", "fp", "fn", "voxels_reference", "voxels_predicted"]

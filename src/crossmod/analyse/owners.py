@@ -1,26 +1,24 @@
 """Whose each unit is: the patient is the unit of independence."""
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import pandas as pd
 
-from crossmod.analyse.cells import Cells, refuse_duplicates, subject_names
-from crossmod.analyse.errors import IncompleteDesignError, some
-
-if TYPE_CHECKING:
-    from crossmod.analyse.plan import AnalysisPlan
+from crossmod.analyse.asked import Asked
+from crossmod.analyse.stats.cells import Cells, refuse_duplicates, subject_names
+from crossmod.analyse.stats.errors import IncompleteDesignError, some
 
 
-def owners_of(cell: pd.DataFrame, plan: "AnalysisPlan", units: Cells) -> np.ndarray | None:
+def owners_of(cell: pd.DataFrame, asked: Asked, units: Cells) -> np.ndarray | None:
     """The patient of each complete unit; None without clusters. Ids that collide across sites are told apart."""
-    if not plan.cluster:
+    if not asked.cluster:
         return None
     factors = list(units.levels)
-    return _patients(cell, plan, subject_names(cell, plan.subject, factors), factors).reindex(units.subjects).to_numpy()
+    return (
+        _patients(cell, asked, subject_names(cell, asked.subject, factors), factors).reindex(units.subjects).to_numpy()
+    )
 
 
-def independent_of(rows: pd.DataFrame, plan: "AnalysisPlan") -> pd.Series:
+def independent_of(rows: pd.DataFrame, asked: Asked) -> pd.Series:
     """Whose each row is: the patient's, or without clusters the subject's.
 
     Rows of one subject may differ by a factor of the plan, such as the amount of annotation.
@@ -30,20 +28,20 @@ def independent_of(rows: pd.DataFrame, plan: "AnalysisPlan") -> pd.Series:
     """
     if rows.empty:
         raise IncompleteDesignError("No row has a number in every column that is needed.")
-    factors = [name for name in plan.factors() if name in rows and name not in plan.subject]
-    names = subject_names(rows, plan.subject, factors)
+    factors = [name for name in asked.factors if name in rows and name not in asked.subject]
+    names = subject_names(rows, asked.subject, factors)
     refuse_duplicates(rows, names, factors)
-    return names.map(_patients(rows, plan, names, factors)) if plan.cluster else names
+    return names.map(_patients(rows, asked, names, factors)) if asked.cluster else names
 
 
-def _patients(rows: pd.DataFrame, plan: "AnalysisPlan", names: pd.Series, factors: list[str]) -> pd.Series:
+def _patients(rows: pd.DataFrame, asked: Asked, names: pd.Series, factors: list[str]) -> pd.Series:
     """Subject → patient, which must be one."""
-    patients = subject_names(rows, [plan.cluster], factors)
+    patients = subject_names(rows, [asked.cluster], factors)
     owners = patients.groupby(names, sort=False).agg(["first", "nunique"])
     several = owners.index[owners["nunique"] > 1]
     if len(several):
         raise IncompleteDesignError(
-            f"{some(several)} belong to more than one {plan.cluster!r}: add the columns to subject that tell them apart."
+            f"{some(several)} belong to more than one {asked.cluster!r}: add the columns to subject that tell them apart."
         )
     return owners["first"]
 

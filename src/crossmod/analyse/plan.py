@@ -11,11 +11,12 @@ import pandas as pd
 import yaml
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
-from crossmod.analyse.cells import ordered_levels
-from crossmod.analyse.errors import some
+from crossmod.analyse.asked import Asked
 from crossmod.analyse.hypotheses import AnyHypothesis, Hypothesis, choose
-from crossmod.analyse.multiplicity import METHODS, correct_p
 from crossmod.analyse.names import doubled_files, levels_of
+from crossmod.analyse.stats.cells import ordered_levels
+from crossmod.analyse.stats.errors import some
+from crossmod.analyse.stats.multiplicity import METHODS, correct_p
 from crossmod.job import UserError, digest
 from crossmod.schema import Closed, faults_of, is_endless
 
@@ -51,9 +52,13 @@ class AnalysisPlan(Closed):
 
     def factors(self) -> list[str]:
         """Columns that divide the rows, of all hypotheses together."""
-        measured = {name for hypothesis in self.hypotheses for name in hypothesis.measured(self)}
+        measured = {name for hypothesis in self.hypotheses for name in hypothesis.measured(self.outcome)}
         named = [*self.levels, *(name for hypothesis in self.hypotheses for name in hypothesis.columns())]
         return [name for name in dict.fromkeys(named) if name not in measured]
+
+    def asked(self) -> Asked:
+        """What every hypothesis is tested with."""
+        return Asked(self.outcome, self.subject, self.cluster, self.confidence, tuple(self.factors()))
 
     @model_validator(mode="after")
     def _consistent(self) -> "AnalysisPlan":
@@ -203,7 +208,7 @@ def _file(
 def _tested(hypothesis: Hypothesis, labels: dict[str, Any], cell: pd.DataFrame, plan: AnalysisPlan) -> pd.DataFrame:
     """The rows of one cell, its labels first; one row with the reason where it cannot be tested."""
     try:
-        rows = hypothesis.run(cell, plan)
+        rows = hypothesis.run(cell, plan.asked())
         rows = rows.assign(note=rows.get("note", ""))
     except UserError as error:
         rows = pd.DataFrame([{"p_family": float("nan"), "note": f"{_NOT_TESTED}: {error}"}])

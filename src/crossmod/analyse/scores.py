@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from crossmod.analyse.errors import IncompleteDesignError, some
+from crossmod.analyse.stats.errors import IncompleteDesignError, some
 from crossmod.job import UserError
 from crossmod.tables import read_own
 

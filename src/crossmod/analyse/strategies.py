@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from crossmod.analyse.errors import some
 from crossmod.analyse.scores import CELL, Plan
+from crossmod.analyse.stats.errors import some
 from crossmod.job import UserError
 
 STRATEGIES = ["pure", "mixed"]

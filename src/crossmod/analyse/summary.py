@@ -3,9 +3,9 @@
 import numpy as np
 import pandas as pd
 
-from crossmod.analyse.errors import DegenerateDataError, IncompleteDesignError
-from crossmod.analyse.resample import bootstrap_ci
 from crossmod.analyse.scores import CELL, Plan
+from crossmod.analyse.stats.errors import DegenerateDataError, IncompleteDesignError
+from crossmod.analyse.stats.resample import bootstrap_ci
 
 METRICS = ["dsc", "hd95_mm", "surface_dsc"]
 COLUMNS = [

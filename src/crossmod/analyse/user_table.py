@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from crossmod import tables
-from crossmod.analyse.errors import some
 from crossmod.analyse.hypotheses import Mixed, NonInferiorityOf
 from crossmod.analyse.plan import AnalysisPlan, columns_of, selected
+from crossmod.analyse.stats.errors import some
 from crossmod.job import UserError
 
 # ASSUME: a subject with such a name is no subject but a row that sums up the others.
@@ -47,7 +47,7 @@ def read_table(path: Path, plan: AnalysisPlan) -> pd.DataFrame:
     ids = _ids(plan)
     tables.refuse_shortened(path, texts, ids)
     _refuse_alike(path, texts, ids)
-    measured = {name for hypothesis in plan.hypotheses for name in hypothesis.measured(plan)}
+    measured = {name for hypothesis in plan.hypotheses for name in hypothesis.measured(plan.outcome)}
     both = [name for name in ids if name in measured]
     if both:
         raise UserError(f"Column {both[0]!r} cannot be both a name (subject, cluster) and a number that is tested.")
@@ -172,7 +172,7 @@ def _refuse_empty(path: Path, texts: pd.DataFrame, table: pd.DataFrame, plan: An
         rows = selected(hypothesis, table, True)
         for column in dict.fromkeys([*_ids(plan), *hypothesis.columns()]):
             empty = rows.index[rows[column].isna()]
-            if len(empty) and column not in hypothesis.measured(plan):
+            if len(empty) and column not in hypothesis.measured(plan.outcome):
                 raise UserError(
                     f"{path}: column {column!r} is empty in {len(empty)} rows: "
                     f"{some(_row(texts, line, plan) for line in empty)}. Fill it in, or remove rows that are means of others."
@@ -205,7 +205,7 @@ def _refuse_text_covariates(
 def _refuse_mixed_scales(path: Path, texts: pd.DataFrame, table: pd.DataFrame, plan: AnalysisPlan) -> None:
     """Refuse overlaps that are fractions in some rows and per cent in others."""
     for hypothesis in plan.hypotheses:
-        for column in filter(_is_overlap, hypothesis.measured(plan)):
+        for column in filter(_is_overlap, hypothesis.measured(plan.outcome)):
             _refuse_outside(path, texts, column, selected(hypothesis, table, True)[column].dropna(), plan)
 
 
@@ -214,7 +214,7 @@ def _refuse_odd_claims(table: pd.DataFrame, plan: AnalysisPlan) -> None:
     for claim in plan.hypotheses:
         if not isinstance(claim, NonInferiorityOf):
             continue
-        (outcome,) = claim.measured(plan)
+        (outcome,) = claim.measured(plan.outcome)
         distance, said = _DISTANCE.search(outcome) and not _CHANGE.search(outcome), claim.less_is_better
         if (distance and "less_is_better" not in claim.model_fields_set) or (said and _is_overlap(outcome)):
             raise UserError(

@@ -3,10 +3,10 @@
 import numpy as np
 import pandas as pd
 
-from crossmod.analyse.errors import DegenerateDataError, IncompleteDesignError
-from crossmod.analyse.multiplicity import correct_p
-from crossmod.analyse.reliability import Agreement, measure, verdict_of
 from crossmod.analyse.scores import CELL, Plan
+from crossmod.analyse.stats.errors import DegenerateDataError, IncompleteDesignError
+from crossmod.analyse.stats.multiplicity import correct_p
+from crossmod.analyse.stats.reliability import Agreement, measure, verdict_of
 
 SHARE_OF_ERROR = 3
 ELLIPSOID = "ellipsoid formula (pi/6 x length x width x thickness of the reference mask) on the same reference kidneys"

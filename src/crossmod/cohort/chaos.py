@@ -12,12 +12,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from crossmod.cohort.dicom import Slice, read_series, sorted_slices
-from crossmod.cohort.images import Scan, ScanError, write_mask, write_scan
 from crossmod.cohort.layout import choice, dataset_folder, in_natural_order, lacks, own_entries
-from crossmod.cohort.parallel import each
-from crossmod.cohort.table import refuse, write_table
+from crossmod.cohort.table import write_table
 from crossmod.job import UserError
+from crossmod.parallel import each
+from crossmod.scans.files import write_mask, write_scan
+from crossmod.scans.formats.dicom import Slice, read_series, sorted_slices
+from crossmod.scans.scan import Scan, ScanError
+from crossmod.tables import refuse
 
 LABELS = {"MR": {1: "liver", 2: "right_kidney", 3: "left_kidney", 4: "spleen"}, "CT": {1: "liver"}}
 # Grey levels of the PNG pictures, lowest and highest, for each label value.

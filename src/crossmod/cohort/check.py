@@ -9,9 +9,9 @@ from typing import Any
 import pandas as pd
 
 from crossmod.cohort.inspection import FACTS, FAULTS, Fault, faults_table, inspect_case
-from crossmod.cohort.parallel import each
 from crossmod.cohort.table import Cohort, read_cohort, read_record
 from crossmod.job import UserError
+from crossmod.parallel import each
 from crossmod.tables import read_own
 
 TOLD = 20  # warnings that are printed

@@ -14,9 +14,9 @@ from typing import Any
 import pandas as pd
 
 from crossmod.cohort.layout import required
-from crossmod.cohort.table import CHOICES, COLUMNS, LABEL_VALUE, reference, refuse, write_table
+from crossmod.cohort.table import CHOICES, COLUMNS, LABEL_VALUE, reference, write_table
 from crossmod.job import UserError
-from crossmod.tables import MISSING, folded, read_user, refuse_shortened, refuse_unsafe
+from crossmod.tables import MISSING, folded, read_user, refuse, refuse_shortened, refuse_unsafe
 
 REQUIRED = ("case", "patient", "modality", "image", "label")
 

@@ -10,15 +10,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from crossmod.cohort.anatomy import label_findings
-from crossmod.cohort.body import find_body
-from crossmod.cohort.edges import empty_planes
-from crossmod.cohort.grids import labels_on_image_grid, match_grids, whole_labels
-from crossmod.cohort.images import Scan, ScanError, read_scan
-from crossmod.cohort.intensities import Intensities, air_level, findings, intensities
-from crossmod.cohort.kidneys import Box, boxes_of
-from crossmod.cohort.sides import tumour_side, unsure_sides
+from crossmod.anatomy.body import find_body
+from crossmod.anatomy.edges import empty_planes
+from crossmod.anatomy.kidneys import Box, boxes_of
+from crossmod.anatomy.plausible import label_findings
+from crossmod.anatomy.sides import tumour_side, unsure_sides
 from crossmod.job import UserError
+from crossmod.scans.files import read_scan
+from crossmod.scans.intensities import Intensities, air_level, findings, intensities
+from crossmod.scans.match import labels_on_image_grid, match_grids, whole_labels
+from crossmod.scans.scan import Scan, ScanError
 
 FACTS = (
     "case",

@@ -7,17 +7,14 @@ from typing import Any
 
 import pandas as pd
 
-from crossmod.cohort.grids import whole_labels
-from crossmod.cohort.images import read_scan
+from crossmod.anatomy.sides import tumour_side
+from crossmod.anatomy.structures import KITS
 from crossmod.cohort.layout import dataset_folder, lacks
-from crossmod.cohort.parallel import each
-from crossmod.cohort.sides import tumour_side
 from crossmod.cohort.table import reference, write_table
 from crossmod.job import UserError
-
-# ASSUME: KiTS' "kidney" leaves out tumours and cysts, so it stands for parenchyma; it includes most of the sinus, about a tenth
-# of its volume.
-LABELS = {1: "parenchyma", 2: "tumour", 3: "cyst"}
+from crossmod.parallel import each
+from crossmod.scans.files import read_scan
+from crossmod.scans.match import whole_labels
 
 
 def write_cohort(name: str, folder: Path, settings: dict[str, Any], threads: int = 1) -> None:
@@ -65,7 +62,7 @@ def write_cohort(name: str, folder: Path, settings: dict[str, Any], threads: int
         name=name,
         source="kits23",
         root=reference(dataset, folder),
-        labels=LABELS,
+        labels=KITS,
         cases=pd.DataFrame(rows),
         extra={"left_out": {case: reason for case, reason in lacking.items() if reason}},
     )
@@ -74,7 +71,7 @@ def write_cohort(name: str, folder: Path, settings: dict[str, Any], threads: int
 def _side(dataset: Path, case: str) -> str:
     try:
         scan = read_scan(dataset / case / "segmentation.nii.gz")
-        return tumour_side(whole_labels(scan.array), LABELS, scan.affine)
+        return tumour_side(whole_labels(scan.array), KITS, scan.affine)
     except UserError:
         return "unknown"  # the check of the cohort says what is wrong with the file
 

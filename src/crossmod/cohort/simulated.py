@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from crossmod.cohort.parallel import each
 from crossmod.job import UserError, write_json
+from crossmod.parallel import each
 from crossmod.phantom import (
     LABELS,
     PROTOCOLS,

@@ -12,10 +12,10 @@ from typing import Any
 
 import pandas as pd
 
-from crossmod.cohort.structures import structure_problem
+from crossmod.anatomy.structures import structure_problem
 from crossmod.job import UserError, write_json
 from crossmod.schema import nearest
-from crossmod.tables import read_own
+from crossmod.tables import read_own, refuse
 
 COLUMNS = ("case", "patient", "modality", "sequence", "site", "image", "label", "tumour_side", "sex", "age")
 CHOICES = {
@@ -174,13 +174,6 @@ def inside(root: Path, path: str) -> bool:
 def reference(path: Path, folder: Path) -> str:
     """How a cohort's files name a path outside: absolute if the user did so, else relative to the cohort's folder."""
     return str(path) if path.is_absolute() else os.path.relpath(path.resolve(), folder.resolve())
-
-
-def refuse(problems: list[str], where: str) -> None:
-    """Raise a UserError that lists all problems at once; do nothing if there is none."""
-    if problems:
-        lines = "\n".join(f"  {problem}" for problem in problems)
-        raise UserError(f"{where}: {len(problems)} problem{'s' * (len(problems) > 1)}:\n{lines}")
 
 
 def _row_problems(row: dict[str, Any], root: Path) -> list[str]:

@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from crossmod.cohort.images import Scan, read_scan, write_mask
 from crossmod.cohort.layout import bring, choice, dataset_folder, lacks
-from crossmod.cohort.parallel import each
-from crossmod.cohort.table import refuse, write_table
+from crossmod.cohort.table import write_table
 from crossmod.job import UserError
-from crossmod.tables import read_user
+from crossmod.parallel import each
+from crossmod.scans.files import read_scan, write_mask
+from crossmod.scans.scan import Scan
+from crossmod.tables import read_user, refuse
 
 # Kidneys with their own cysts cut out; later classes overwrite earlier ones where masks overlap.
 LABELS = {1: "right_kidney", 2: "left_kidney", 3: "right_cyst", 4: "left_cyst"}

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from crossmod.cohort.voxels import in_mm
 from crossmod.evaluate.metrics import Mask, bounding_box
+from crossmod.scans.voxels import in_mm
 
 
 def ellipsoid_ml(mask: Mask, step_mm: Sequence[float] | np.ndarray) -> float:
@@ -20,7 +20,7 @@ def ellipsoid_ml(mask: Mask, step_mm: Sequence[float] | np.ndarray) -> float:
 
     Args:
         mask: (X, Y, Z) boolean mask.
-        step_mm: (3,) voxel spacing along each array axis, or (3, 3) :func:`crossmod.cohort.voxels.edges_mm` of a grid.
+        step_mm: (3,) voxel spacing along each array axis, or (3, 3) :func:`crossmod.scans.voxels.edges_mm` of a grid.
 
     Returns:
         Volume in ml; NaN for an empty mask.

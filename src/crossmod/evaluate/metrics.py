@@ -29,7 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from crossmod.cohort.voxels import in_mm, voxel_mm3
+from crossmod.scans.voxels import in_mm, voxel_mm3
 
 Mask = NDArray[np.bool_]
 
@@ -75,7 +75,7 @@ def compare(reference: Mask, prediction: Mask, step_mm: Sequence[float] | NDArra
     Args:
         reference: (X, Y, Z) boolean mask.
         prediction: (X, Y, Z) boolean mask on the same grid.
-        step_mm: (3,) distance of neighbouring voxel centres along each axis, or (3, 3) :func:`crossmod.cohort.voxels.edges_mm` of a grid.
+        step_mm: (3,) distance of neighbouring voxel centres along each axis, or (3, 3) :func:`crossmod.scans.voxels.edges_mm` of a grid.
 
     Raises:
         ValueError: if the shapes differ, a mask is not boolean and three-dimensional, or a spacing is not

@@ -8,18 +8,19 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from crossmod.cohort.grids import labels_on_image_grid
-from crossmod.cohort.images import Scan, read_scan
-from crossmod.cohort.kidneys import (
+from crossmod.anatomy.kidneys import (
     MASK_VALUES,
     Kidney,
     reference_kidneys,
 )
 from crossmod.cohort.table import Cohort
-from crossmod.cohort.voxels import edges_mm, voxel_mm3
 from crossmod.evaluate import metrics
 from crossmod.evaluate.ellipsoid import ellipsoid_ml
 from crossmod.job import Plain, UserError
+from crossmod.scans.files import read_scan
+from crossmod.scans.match import labels_on_image_grid
+from crossmod.scans.scan import Scan
+from crossmod.scans.voxels import edges_mm, voxel_mm3
 from crossmod.tables import read_own
 
 KIDNEY = "kidney"
@@ -48,7 +49,7 @@ class Reference:
         simulated: whether the case is a simulated patient.
         kidneys: those present, with their masks (X, Y, Z).
         shape: (X, Y, Z) of the scan.
-        edges_mm: (3, 3) of a voxel; see :func:`crossmod.cohort.voxels.edges_mm`.
+        edges_mm: (3, 3) of a voxel; see :func:`crossmod.scans.voxels.edges_mm`.
     """
 
     case: Plain

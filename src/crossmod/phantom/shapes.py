@@ -13,15 +13,15 @@ import numpy as np
 from scipy import ndimage
 from scipy.special import ndtri
 
-from crossmod.cohort.grids import whole_labels
-from crossmod.cohort.images import read_scan
-from crossmod.cohort.kidneys import SIDES, reference_kidneys
-from crossmod.cohort.kits23 import LABELS as NAMES
+from crossmod.anatomy.kidneys import SIDES, reference_kidneys
+from crossmod.anatomy.structures import KITS as NAMES
 from crossmod.job import UserError
 from crossmod.phantom.canvas import Canvas, Push
 from crossmod.phantom.field import random_field
 from crossmod.phantom.kidney import Kidney, closest, paint_vessels
 from crossmod.phantom.tissue import BONES, SHELL, VALUES, Tissue, table
+from crossmod.scans.files import read_scan
+from crossmod.scans.match import whole_labels
 
 # Of finer label maps every n-th voxel is read, about the first apart; fields of a shape have nodes every second step.
 _COARSE_MM, STEP_MM = 3.0, 2.0

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from crossmod.cohort.images import Scan
-from crossmod.cohort.kidneys import MASK_VALUES, SEPARATION_MM, assign_sides, boxes_of, part_centres
-from crossmod.cohort.voxels import edges_mm, voxel_mm3
+from crossmod.anatomy.kidneys import MASK_VALUES, SEPARATION_MM, assign_sides, boxes_of, part_centres
 from crossmod.job import Plain
 from crossmod.predict.network import Ensemble, TrainedStage
 from crossmod.prepare.arrays import Normalised, normalise
-from crossmod.prepare.geometry import Grid, covered, resample
-from crossmod.prepare.window import window
+from crossmod.scans.box import window
+from crossmod.scans.grid import Grid, covered, resample
+from crossmod.scans.scan import Scan
+from crossmod.scans.voxels import edges_mm, voxel_mm3
 
 # ASSUME: what is kept as a kidney is at least this large; the smallest adult kidneys (atrophy) have about 20 ml.
 SMALLEST_KIDNEY_ML = 5.0

@@ -13,7 +13,7 @@ from scipy.special import expit, logit
 from crossmod.models.build import build, load_weights
 from crossmod.models.hardware import Hardware, hardware_for
 from crossmod.models.parts import SlidingWindowInferer
-from crossmod.prepare.window import window
+from crossmod.scans.box import window
 
 # ASSUME: no training is surer than this; one alone then cannot decide against all others.
 LEAST_DOUBT = 1e-6

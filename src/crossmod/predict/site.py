@@ -6,15 +6,15 @@ import numpy as np
 import pandas as pd
 import torch
 
-from crossmod.cohort.images import read_space, write_mask
 from crossmod.cohort.table import read_cohort
 from crossmod.cohort.unchanged import refuse_changed
 from crossmod.job import Job, read_json, whole
 from crossmod.predict.cascade import OnGrid, kidney_boxes, segment_kidneys, segment_parenchyma
 from crossmod.predict.network import TrainedStage
 from crossmod.prepare.arrays import Prepared, read_prepared
-from crossmod.prepare.geometry import Grid
 from crossmod.progress import Progress
+from crossmod.scans.files import read_space, write_mask
+from crossmod.scans.grid import Grid
 
 
 def predict_site(job: Job) -> None:

@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from crossmod.cohort.grids import labels_on_image_grid
-from crossmod.cohort.images import Scan, read_scan
-from crossmod.cohort.kidneys import reference_kidneys
+from crossmod.anatomy.kidneys import reference_kidneys
 from crossmod.cohort.table import Cohort
 from crossmod.job import Plain, UserError
-from crossmod.prepare.geometry import Grid, part_of, resample, standard_grid
 from crossmod.prepare.normalise import Window, body_box, fit_window
+from crossmod.scans.files import read_scan
+from crossmod.scans.grid import Grid, part_of, resample, standard_grid
+from crossmod.scans.match import labels_on_image_grid
+from crossmod.scans.scan import Scan
 from crossmod.tables import read_own
 
 # Foreground voxels remembered per case for oversampling; nnU-Net keeps 10 000 of them.

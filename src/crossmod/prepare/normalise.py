@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from crossmod.cohort.images import Unread, planes
 from crossmod.job import UserError
+from crossmod.scans.scan import Unread, planes
 
 
 @dataclass(frozen=True)

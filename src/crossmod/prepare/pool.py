@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from crossmod.cohort.images import NIFTI, read_space
-from crossmod.cohort.parallel import each
 from crossmod.cohort.table import Cohort
-from crossmod.cohort.voxels import edges_mm, voxel_mm3
 from crossmod.job import Plain, UserError, whole
+from crossmod.parallel import each
 from crossmod.prepare.arrays import prepare_case
+from crossmod.scans.files import NIFTI, read_space
+from crossmod.scans.voxels import edges_mm, voxel_mm3
 
 # ASSUME, measured with benchmarks/prepare.py on scans of 2 to 8 million voxels: what a case in flight holds beside the
 # interpreter with its libraries. Larger scans should take less a voxel, for they are resampled slab by slab.

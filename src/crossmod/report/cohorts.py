@@ -7,11 +7,11 @@ from matplotlib.colors import ListedColormap
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from crossmod.cohort.images import read_scan
-from crossmod.cohort.structures import RENAL, split_side
+from crossmod.anatomy.structures import RENAL, split_side
 from crossmod.cohort.table import Cohort, read_cohort
 from crossmod.report.results import Results
 from crossmod.report.style import BLUE, GREEN, ORANGE, PAGE_MM, PURPLE, SKY, VERMILION, Picture, panels, styled
+from crossmod.scans.files import read_scan
 
 COLOURS = (BLUE, ORANGE, GREEN, PURPLE, VERMILION, SKY)
 TRAINS, VALIDATES = 1, 2

@@ -7,7 +7,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from crossmod.analyse import DegenerateDataError, IncompleteDesignError, bootstrap_ci
+from crossmod.analyse.stats import DegenerateDataError, IncompleteDesignError, bootstrap_ci
 from crossmod.report.results import END_TO_END, REGIONS, STRATEGIES, TARGETS, Results
 from crossmod.report.style import (
     GREY,

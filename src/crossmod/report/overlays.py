@@ -7,14 +7,15 @@ import pandas as pd
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from crossmod.cohort.grids import labels_on_image_grid
-from crossmod.cohort.images import Scan, read_scan
-from crossmod.cohort.kidneys import MASK_VALUES, reference_kidneys
+from crossmod.anatomy.kidneys import MASK_VALUES, reference_kidneys
 from crossmod.cohort.table import Cohort, read_cohort
 from crossmod.job import UserError
 from crossmod.report.results import END_TO_END, TARGETS, Results
 from crossmod.report.slices import PREDICTION_COLOUR, REFERENCE_COLOUR, SCALE_BAR_MM, View, cut, draw
 from crossmod.report.style import PAGE_MM, Picture, panels, styled
+from crossmod.scans.files import read_scan
+from crossmod.scans.match import labels_on_image_grid
+from crossmod.scans.scan import Scan
 from crossmod.tables import read_own
 
 RANKS = ("worst", "median", "best")

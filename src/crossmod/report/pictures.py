@@ -9,12 +9,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from crossmod.cohort.grids import labels_on_image_grid
-from crossmod.cohort.images import Scan, read_scan
-from crossmod.cohort.kidneys import MASK_VALUES, boxes_of, reference_kidneys
+from crossmod.anatomy.kidneys import MASK_VALUES, boxes_of, reference_kidneys
 from crossmod.cohort.table import Cohort, read_cohort
 from crossmod.report.slices import PREDICTION_COLOUR, REFERENCE_COLOUR, View, cut, draw
 from crossmod.report.style import Picture, panels, styled
+from crossmod.scans.files import read_scan
+from crossmod.scans.match import labels_on_image_grid
+from crossmod.scans.scan import Scan
 from crossmod.tables import read_own
 
 FIELD_MM = (110.0, 150.0)  # height and width that a kidney is shown in

@@ -7,8 +7,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from crossmod.cohort.images import Scan
 from crossmod.report.style import ORANGE, SKY
+from crossmod.scans.scan import Scan
 
 REFERENCE_COLOUR, PREDICTION_COLOUR = ORANGE, SKY
 # ASSUME: the soft-tissue window in which radiologists read the abdomen: level 40 HU, width 400 HU.

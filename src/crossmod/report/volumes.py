@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from crossmod.analyse import Agreement, DegenerateDataError, IncompleteDesignError, agreement
+from crossmod.analyse.stats import Agreement, DegenerateDataError, IncompleteDesignError, agreement
 from crossmod.report.results import TARGETS, Results
 from crossmod.report.style import BLACK, BLUE, PAGE_MM, VERMILION, Picture, absent, heading, panels, styled
 from crossmod.report.tables import signed

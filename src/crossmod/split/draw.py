@@ -64,7 +64,7 @@ def draw_site(training: Plain, arms: list[Plain], site: Plain, cohort: Cohort) -
 
     Args:
         training: what :func:`draw_training` returned.
-        arms: arm records (see :meth:`crossmod.design.Arm.record`).
+        arms: arm records (see :meth:`crossmod.design.arms.Arm.record`).
         site: site record with name, cohort and part.
         cohort: that cohort.
 

@@ -43,7 +43,7 @@ def train(job: Job) -> None:
     Raises:
         UserError: if the training set is empty for this stage.
     """
-    from crossmod.tracking.training import TrainingRun
+    from crossmod.runs.training import TrainingRun
 
     settings = job.settings
     stage, training = settings["stages"][settings["stage"]], settings["training"]

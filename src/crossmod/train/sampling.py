@@ -6,7 +6,7 @@ import numpy as np
 from torch.utils.data import Dataset, Sampler
 
 from crossmod.prepare.arrays import Prepared
-from crossmod.prepare.window import window
+from crossmod.scans.box import window
 from crossmod.train.augment import Augment
 
 # Patches are read this much larger than the network sees them, so that rotation and scaling find real voxels.

@@ -23,7 +23,7 @@ class _Read(BaseModel):
 
 
 class _Stage(_Read):
-    """What a stage needs to be computed; see `crossmod.study.Stage`."""
+    """What a stage needs to be computed; see `crossmod.design.study.Stage`."""
 
     region: Literal["image", "kidney"]
     spacing_mm: tuple[Annotated[float, Field(ge=0.1, le=20)], ...] = Field(min_length=3, max_length=3)

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from safetensors.torch import load_file, save
 
-from crossmod.config import compose
-from crossmod.design import default_arm
+from crossmod.design.arms import default_arm
+from crossmod.design.compose import compose
 from crossmod.job import Plain, UserError, read_json, whole, write_json
 from crossmod.source import source_digest
 from crossmod.weights import FOLDER, MOST_BYTES, RECORD

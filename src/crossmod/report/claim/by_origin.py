@@ -1,6 +1,6 @@
 """Items whose answer hangs on where patients come from: what holds of simulated ones seldom holds of real ones."""
 
-from crossmod.cohort.structures import split_side
+from crossmod.anatomy.structures import split_side
 from crossmod.cohort.table import Cohort
 from crossmod.report import provenance
 from crossmod.report.claim.items import AUTHORS, NOT_APPLICABLE, PARTLY, REPORTED, Answer, answers

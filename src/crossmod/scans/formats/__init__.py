@@ -1,0 +1,1 @@
+"""One reader per file format; :mod:`crossmod.scans.files` chooses among them."""

@@ -1,0 +1,40 @@
+"""Names of structures."""
+
+import pytest
+
+from crossmod.anatomy.structures import split_side, structure_problem
+
+
+@pytest.mark.parametrize(
+    "name", ["kidney", "right_kidney", "left_parenchyma", "liver", "right_adrenal_gland", "vertebrae_l1"]
+)
+def test_good_names(name):
+    assert structure_problem(name) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("kidney_right", "right_kidney"),
+        ("Right Kidney", "right_kidney"),
+        ("l_kidney", "left_kidney"),
+        ("tumor", "tumour"),
+        ("left_tumor", "left_tumour"),
+        ("parenchima", "parenchyma"),
+        ("esophagus", "oesophagus"),
+    ],
+)
+def test_slips_are_named(name, meant):
+    assert f"did you mean '{meant}'" in structure_problem(name)
+
+
+@pytest.mark.parametrize("name", ["", "7", "Fat!", "spinal cord (c1)"])
+def test_what_is_no_name(name):
+    assert "write [right_|left_]name" in structure_problem(name)
+
+
+def test_sides_are_split_off():
+    assert split_side("right_kidney") == ("right", "kidney")
+    assert split_side("rightful") == (None, "rightful")
+    with pytest.raises(ValueError, match="not a structure name"):
+        split_side("Right kidney")
