@@ -6,6 +6,7 @@ min_version("9.20")
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/paths.smk"
 include: "workflow/rules/jobs.smk"
 include: "workflow/rules/cohort.smk"
 include: "workflow/rules/prepare.smk"

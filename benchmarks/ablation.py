@@ -24,15 +24,16 @@ from scipy import stats
 
 from crossmod.design.arms import arms
 from crossmod.design.compose import compose
-from crossmod.predict.cascade import on_grids, segment_kidneys
+from crossmod.predict.cascade import segment_image
 from crossmod.predict.network import TrainedStage
+from crossmod.predict.on_grid import on_grids
 from crossmod.scans.grid import Grid
 
 BASE = (
     "cohorts.ct.cases=120",
     "cohorts.mr.cases=200",
-    "arms.assist.patients=120",
-    "arms.graded.amounts=[200]",
+    "pools.ct.patients=120",
+    "pools.mr.amounts=[200]",
     "stages.kidney.spacing_mm=[4.5,4.5,4.5]",
     "stages.kidney.patch=[64,56,56]",
     # The audit wants the sites' patients, too; nothing is measured on them.
@@ -68,7 +69,7 @@ def overrides(change: str, options: argparse.Namespace) -> list[str]:
 
 def trainings(change: str, strategy: str, options: argparse.Namespace) -> list[Path]:
     """Weights of every seed, relative to the folder of the change."""
-    arm = next(arm.name for arm in arms(compose(overrides(change, options))) if arm.strategy == strategy)
+    arm = next(arm.name for arm in arms(compose(overrides(change, options))) if arm.levels["strategy"] == strategy)
     return [
         Path(f"results/measure/laptop/train/{arm}/kidney/seed{seed}/model.safetensors") for seed in range(options.seeds)
     ]
@@ -110,7 +111,7 @@ def score(options: argparse.Namespace) -> pd.DataFrame:
             weights = options.folder / change / path
             network = TrainedStage.load(weights, stage, study["model"], study["training"]["precision"])
             for real, name, grids, native, both in ready:
-                found = segment_kidneys(grids, "kidney", network, native) > 0
+                found = segment_image(grids, "kidney", network, native) > 0
                 rows.append({"variant": title, "seed": seed, "set": real, "scan": name, "dsc": dsc(found, both)})
     return pd.DataFrame(rows)
 

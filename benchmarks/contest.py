@@ -28,7 +28,8 @@ from measured import ms, show, write
 from prepare import nnunet, nnunet_raw
 from real_scans import dsc
 
-from crossmod.anatomy.kidneys import renal_mask
+from crossmod.anatomy.structures import RENAL
+from crossmod.anatomy.units import mask_of
 from crossmod.cohort.simulated import write_cohort
 from crossmod.cohort.table import read_cohort
 from crossmod.design.compose import compose
@@ -41,6 +42,12 @@ PLANS = {OWN: "nnUNetPlans", SAME: "samePlans"}
 MINUTES = {OURS: (1, 2, 5, 10, 30), SAME: (30, 10), OWN: (30, 10)}
 STUDY = compose(["study=renal"])
 STAGE = STUDY["stages"]["kidney"]
+
+
+def as_file(job: dict[str, Any], path: Path) -> str:
+    """A job as the file that `crossmod STEP` reads."""
+    path.write_text(json.dumps(job, indent=1), encoding="utf-8")
+    return str(path)
 
 
 def make(folder: Path, cores: int) -> None:
@@ -56,9 +63,10 @@ def make(folder: Path, cores: int) -> None:
             "settings": {"stages": {"kidney": STAGE}, "normalisation": STUDY["normalisation"]},
         }
         if not (folder / f"prepared/{name}").exists():
-            subprocess.run([CROSSMOD, "prepare", json.dumps(job), "--threads", str(cores)], cwd=folder, check=True)
+            asked = as_file(job, folder / f"prepare_{name}.json")
+            subprocess.run([CROSSMOD, "prepare", asked, "--threads", str(cores)], cwd=folder, check=True)
     if not (folder / "raw").exists():
-        nnunet_raw(folder / "train", folder, lambda name: name.split("_")[-1] in STAGE["structures"])
+        nnunet_raw(folder / "train", folder, lambda name: name.split("_")[-1] in STAGE["classes"]["kidney"])
     spacing = {OWN: None, SAME: STAGE["spacing_mm"]}
     for name, plans in PLANS.items():
         if not (folder / f"preprocessed/Dataset001_Kidney/{plans}.json").is_file():
@@ -95,8 +103,8 @@ def crossmod_command(folder: Path, out: Path, steps: int, threads: int) -> list[
     """`crossmod train` of the first stage on the whole cohort."""
     out.mkdir(parents=True, exist_ok=True)
     cases = read_cohort(folder / "train").cases["case"].tolist()
-    (out / "training.json").write_text(json.dumps({"assist": {"train": cases}}), encoding="utf-8")
-    arm = {"name": "ct", "strategy": "ct", "subset": "A", "amount": 0, "patients": {"train": len(cases)}}
+    drawn = {"seed": 0, "sets": {"ct": [{"train": cases}]}, "parts": {}}
+    (out / "training.json").write_text(json.dumps(drawn), encoding="utf-8")
     job = {
         "step": "train",
         "inputs": {
@@ -111,25 +119,30 @@ def crossmod_command(folder: Path, out: Path, steps: int, threads: int) -> list[
             "resume": str(out / "resume"),
         },
         "settings": {
-            "arm": arm,
+            "title": "contest",
+            "set": "ct",
+            "fold": 0,
+            "derived": [],
             "seed": 0,
             "stage": "kidney",
             "stages": {"kidney": {**STAGE, "steps": steps}},
             "model": STUDY["model"],
+            "normalisation": STUDY["normalisation"],
             "training": {**STUDY["training"], "threads": threads},
             "tags": {"study": "contest", "scale": "laptop"},
         },
     }
-    return [CROSSMOD, "train", json.dumps(job)]
+    return [CROSSMOD, "train", as_file(job, out / "asked.json")]
 
 
 def crossmod_masks(folder: Path, out: Path, threads: int) -> dict[str, np.ndarray]:
     """Case → kidneys in the scan's own space."""
     import torch
 
-    from crossmod.predict.cascade import OnGrid, segment_kidneys
+    from crossmod.predict.cascade import segment_image
     from crossmod.predict.network import TrainedStage
-    from crossmod.prepare.arrays import read_prepared
+    from crossmod.predict.on_grid import OnGrid
+    from crossmod.prepare.stored import read_prepared
     from crossmod.scans.grid import Grid
 
     torch.set_num_threads(threads)
@@ -139,7 +152,7 @@ def crossmod_masks(folder: Path, out: Path, threads: int) -> dict[str, np.ndarra
         scan = read_scan(image)
         (prepared,) = read_prepared(folder / "prepared/test", "kidney", [case])
         on_grid = OnGrid({"kidney": prepared.image}, {"kidney": prepared.grid}, prepared.background)
-        masks[case] = segment_kidneys(on_grid, "kidney", stage, Grid(scan.array.shape, scan.affine)) > 0
+        masks[case] = segment_image(on_grid, "kidney", stage, Grid(scan.array.shape, scan.affine)) > 0
     return masks
 
 
@@ -244,7 +257,7 @@ def contest(folder: Path, name: str, steps: int, threads: int) -> dict[str, floa
             masks = nnunet_masks(folder, trainer)
     labels = read_cohort(folder / "test").labels
     return {
-        case: float(dsc(masks[case], renal_mask(read_scan(label).array, labels)))
+        case: float(dsc(masks[case], mask_of(read_scan(label).array, labels, RENAL)))
         for case, _, label in test_cases(folder)
     }
 

@@ -88,9 +88,13 @@ def crossmod(ct: Path, out: Path, threads: int) -> Callable[[], int]:
 
 def networks(model: Model) -> dict:
     """Stage → network, in evaluation mode."""
-    from crossmod.models.build import build, load_weights
+    from crossmod.models.build import load_weights
+    from crossmod.models.stage import build_for
 
-    return {name: load_weights(build(model.network), files[0]) for name, files in model.weights.items()}
+    return {
+        name: load_weights(build_for(model.models[name], model.stages[name]), files[0])
+        for name, files in model.weights.items()
+    }
 
 
 def window_of(ct: Path, model: Model) -> tuple[float, float, float, float]:

@@ -3,11 +3,16 @@
     python benchmarks/same_tables.py HEAD~1                       # runs the smoke study there and here, and compares
     python benchmarks/same_tables.py HEAD~1 --then FOLDER         # the results of a study that was run there before
 
-Compared are tables, splits, statistics, weights and masks; not the page, the notebooks and the job records, which carry times or folders.
-The exit code is 1 if any differs.
+Compared are tables, splits, statistics, histories, weights and masks; not the page, the notebooks and the job records, which carry
+times or folders. Of tables, columns that only the new side has are left out; of splits, who trains and who validates each arm is
+compared, however the file writes it; of weights the tensors, not the header that describes them; of the record of the analysis not the
+hash of its plan. The exit code is 1 if any differs.
 """
 
 import argparse
+import csv
+import io
+import json
 import os
 import subprocess
 import sys
@@ -17,8 +22,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 COMPARED = {
     "tables": ("cohort/**/*.csv", "split/**/*.csv", "evaluate/**/*.csv", "predict/**/index.csv", "analyse/**/*.csv"),
-    "splits": ("split/*.json",),
+    "splits": ("split/splits.json",),
     "statistics": ("analyse/*.json",),
+    "histories": ("train/**/history.csv",),
     "weights": ("train/**/model.safetensors",),
     "masks": ("predict/**/*.nii.gz",),
 }
@@ -42,12 +48,41 @@ def files(results: Path, patterns: tuple[str, ...]) -> dict[str, bytes]:
     return {str(path.relative_to(results)): path.read_bytes() for path in sorted(found)}
 
 
+def said(name: str, content: bytes, columns: list[str] | None = None) -> bytes:
+    """What a file says, without what may differ: the order of JSON's keys, headers of weights, columns other than those given."""
+    if name.endswith(".safetensors"):
+        return content[8 + int.from_bytes(content[:8], "little") :]
+    if name.endswith(".json"):
+        value = json.loads(content)
+        if name == "split/splits.json":
+            value = value["arms"]
+        elif name == "analyse/record.json":
+            value.pop("plan_sha256", None)
+        return json.dumps(value, sort_keys=True).encode()
+    if columns is not None:
+        rows = csv.DictReader(io.StringIO(content.decode("utf-8")))
+        if rows.fieldnames != columns:
+            return json.dumps([[row.get(column) for column in columns] for row in rows]).encode()
+        return json.dumps([list(row.values()) for row in rows]).encode()
+    return content
+
+
+def differs(name: str, then: bytes | None, now: bytes | None) -> bool:
+    """Whether two versions of a file say different things; one that is absent says nothing."""
+    if then is None or now is None or then == now:
+        return then != now
+    columns = None
+    if name.endswith(".csv"):
+        columns = next(csv.reader(io.StringIO(then.decode("utf-8"))), [])
+    return said(name, then, columns) != said(name, now, columns)
+
+
 def compare(then: Path, now: Path) -> list[str]:
     """Print each kind's verdict; the names of the files that differ, or that only one side has."""
     different = []
     for kind, patterns in COMPARED.items():
         a, b = files(then, patterns), files(now, patterns)
-        wrong = sorted(name for name in {*a, *b} if a.get(name) != b.get(name))
+        wrong = sorted(name for name in {*a, *b} if differs(name, a.get(name), b.get(name)))
         print(
             f"{kind}: {len(a.keys() & b.keys()) - len([n for n in wrong if n in a and n in b])} equal, {len(wrong)} not"
         )

@@ -37,13 +37,13 @@ def step_s(job: dict) -> float:
     import torch
     from training_step import bare_step
 
-    from crossmod.models.build import build
+    from crossmod.models.stage import build_for
 
     settings = job["settings"]
     torch.set_num_threads(settings["training"]["threads"])
     torch.use_deterministic_algorithms(True)
-    patch = settings["stages"][settings["stage"]]["patch"]
-    step = bare_step(build(settings["model"]), settings["training"], patch)
+    stage = settings["stages"][settings["stage"]]
+    step = bare_step(build_for(settings["model"], stage), settings["training"], stage["patch"])
     return statistics.median(take_turns({"step": step}, repeats=50, warm=10)["step"])
 
 
@@ -53,21 +53,24 @@ def networks_s(job: dict, folder: Path, few: int = 6) -> float:
     import torch
 
     from crossmod.predict.network import TrainedStage
-    from crossmod.prepare.arrays import read_prepared
+    from crossmod.prepare.stored import read_prepared
 
     settings = job["settings"]
     torch.set_num_threads(settings["threads"])
     first, second = (
         TrainedStage.load(
-            folder / job["inputs"]["weights"][name], settings["stages"][name], settings["model"], settings["precision"]
+            folder / job["inputs"]["weights"][name][0],
+            settings["stages"][name],
+            settings["models"][name],
+            settings["precision"],
         )
         for name in settings["cascade"]
     )
-    placed = json.loads((folder / job["inputs"]["site"]).read_text(encoding="utf-8"))[settings["arm"]["name"]]
+    placed = json.loads((folder / job["inputs"]["site"]).read_text(encoding="utf-8"))[settings["arm"]]
     prepared = {Path(path).name: folder / path for path in job["inputs"]["prepared"]}
     box = np.zeros(second.stage["patch"], dtype=np.float32)
     total = 0.0
-    for cohort, names in placed.items():
+    for cohort, names in ((cohort, list(cases)) for cohort, cases in placed.items()):
         cases = read_prepared(prepared[cohort], settings["cascade"][0], names[:few])
         first.probability(cases[0].image, cases[0].background)  # warm
         start = time.perf_counter()

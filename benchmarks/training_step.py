@@ -18,7 +18,8 @@ import yaml
 from measured import ROOT, Apart, ms, ratio, show, take_turns, times, write
 
 from crossmod.models.hardware import hardware_for
-from crossmod.train.module import Segmentation
+from crossmod.train.module import Training
+from crossmod.train.tasks import Binary
 
 FILTERS = [16, 32, 64, 128]
 DEEP = {"spatial_dims": 3, "in_channels": 1, "out_channels": 2}
@@ -63,7 +64,7 @@ def study_network() -> torch.nn.Module:
     from crossmod.design.compose import compose
     from crossmod.models.build import build
 
-    return build(compose(["study=renal"])["model"])
+    return build(compose(["study=renal"])["model"] | {"out_channels": 2})
 
 
 def monai_learns(network: torch.nn.Module) -> tuple[Callable, torch.optim.Optimizer]:
@@ -129,7 +130,7 @@ def ours(name: str, batch: int, patch: tuple[int, ...], threads: int) -> Callabl
 def bare_step(network: torch.nn.Module, training: dict, patch: tuple[int, ...]) -> Callable[[], None]:
     """crossmod's training step of a network by the config of a training, on noise."""
     machine = hardware_for(network, patch, training["precision"])
-    module = Segmentation(network, training, 1000, machine)
+    module = Training(network, Binary(training["loss"]), training, 1000, machine)
     optimiser = module.configure_optimizers()["optimizer"]
     image, label = batch_of(training["batch"], patch)
 

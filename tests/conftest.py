@@ -104,9 +104,13 @@ def bright_networks() -> Iterator[None]:
             return torch.cat([torch.zeros_like(x), 20 * (x - 1.3)], dim=1)
 
     stage = {"spacing_mm": [6.0] * 3, "patch": [16] * 3, "overlap": 0.25, "margin_mm": 10.0}
-    stages = {"kidney": {**stage, "components": 2}, "parenchyma": {**stage, "components": 1}}
+    stages = {
+        "kidney": {**stage, "classes": {"kidney": ["kidney"]}, "region": "image", "keep": {"one_a_side": 2}},
+        "parenchyma": {**stage, "classes": {"parenchyma": ["parenchyma"]}, "region": "kidney", "keep": {"largest": 1}},
+    }
     normalisation = {"ct_window_hu": [-200.0, 300.0], "mr_percentiles": [0.5, 99.5]}
-    model = Model("bright", dict.fromkeys(stages, (Path("none"),)), stages, {}, normalisation, "32-true")
+    weights, models = {stage: (Path("none"),) for stage in stages}, {stage: {} for stage in stages}
+    model = Model("bright", weights, stages, models, normalisation, "32-true")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Model, "shipped", classmethod(lambda cls: model))
         patch.setattr(
@@ -119,24 +123,23 @@ def bright_networks() -> Iterator[None]:
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with two small simulated cohorts, ``cohort/ct`` (4) and ``cohort/mr`` (6), prepared in ``prepare/``."""
     from crossmod import cohort, prepare
+    from crossmod.design.compose import compose
     from crossmod.job import Job
 
     folder = tmp_path_factory.mktemp("tiny")
-    stages = {
-        "kidney": {"structures": ["parenchyma", "sinus", "tumour", "cyst", "kidney"], "spacing_mm": [8.0, 8.0, 8.0]},
-        "parenchyma": {"structures": ["parenchyma"], "spacing_mm": [5.0, 5.0, 5.0]},
-    }
-    normalisation = {"ct_window_hu": [-200.0, 300.0], "mr_percentiles": [0.5, 99.5]}
+    coarse = ("stages.kidney.spacing_mm=[8,8,8]", "stages.parenchyma.spacing_mm=[5,5,5]")
+    study = compose(coarse)
+    settings = {key: study[key] for key in ("stages", "normalisation")}
     for name, modality, cases, seed in (("ct", "CT", 4, 1), ("mr", "MR", 6, 2)):
         recipe = {"modality": modality, "spacing_mm": [4.0, 4.0, 6.0]}
-        settings = {"name": name, "source": "simulated", "cases": cases, "seed": seed, "site": "a", "recipe": recipe}
-        cohort.run(Job("cohort", {}, {"folder": str(folder / "cohort" / name)}, settings))
+        drawn = {"name": name, "source": "simulated", "cases": cases, "seed": seed, "site": "a", "recipe": recipe}
+        cohort.run(Job("cohort", {}, {"folder": str(folder / "cohort" / name)}, drawn))
         prepare.run(
             Job(
                 "prepare",
                 {"cohort": str(folder / "cohort" / name)},
                 {"folder": str(folder / "prepare" / name)},
-                {"stages": stages, "normalisation": normalisation},
+                settings,
             )
         )
     return folder

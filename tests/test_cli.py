@@ -31,7 +31,7 @@ def test_every_step_exists():
 
 def test_a_job_of_another_step_is_refused():
     with pytest.raises(UserError, match="belongs to `crossmod train`, not to `crossmod evaluate`"):
-        run_job("evaluate", Job("train", {}, {}, {}).to_json(), 1)
+        run_job("evaluate", Job("train", {}, {}, {}))
 
 
 def test_steps_without_networks_do_not_load_torch():

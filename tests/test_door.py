@@ -38,39 +38,39 @@ def here(tmp_path, monkeypatch):
 
 def test_a_job_is_repeated_and_replaces_what_it_made(here):
     first = cohort()
-    run_job("cohort", first.to_json(), 1)
+    run_job("cohort", first)
     assert len(list(here.glob("results/s/x/cohort/ct/images/*"))) == 1
     (here / "results/s/x/cohort/ct/cases.csv").unlink()
-    run_job("cohort", "results/s/x/cohort/ct.job.json", 1)
+    run_job("cohort", Job.load("results/s/x/cohort/ct.job.json"))
     assert (here / "results/s/x/cohort/ct/cases.csv").is_file()
-    run_job("cohort", cohort(cases=2).to_json(), 1)
+    run_job("cohort", cohort(cases=2))
     assert len(list(here.glob("results/s/x/cohort/ct/images/*"))) == 2
 
 
 def test_a_moved_study_is_still_its_own(here):
-    run_job("cohort", cohort().to_json(), 1)
+    run_job("cohort", cohort())
     moved = here.with_name("moved")
     here.rename(moved)
     os.chdir(moved)
-    run_job("cohort", "results/s/x/cohort/ct.job.json", 1)
+    run_job("cohort", Job.load("results/s/x/cohort/ct.job.json"))
     moved.rename(here)
 
 
 @pytest.mark.parametrize("record", ["results/s/x/cohort/ct.job.json", "new.job.json", "scans/mine.job.json"])
 @pytest.mark.parametrize("target", ["scans", "notes.txt", "results/s", "results"])
 def test_a_job_edited_to_write_elsewhere_replaces_nothing(here, target, record):
-    run_job("cohort", cohort().to_json(), 1)
+    run_job("cohort", cohort())
     edited = cohort(target, record)
     (here / "edited.json").write_text(edited.to_json())
     with pytest.raises(UserError, match=rf"outputs\.folder: {target} exists already.*not replaced. Move it away"):
-        run_job("cohort", "edited.json", 1)
+        run_job("cohort", Job.load("edited.json"))
 
 
 def test_a_job_edited_in_its_own_place_replaces_nothing(here):
-    run_job("cohort", cohort().to_json(), 1)
+    run_job("cohort", cohort())
     (here / "results/s/x/cohort/ct.job.json").write_text(cohort("scans").to_json())
     with pytest.raises(UserError, match="scans exists already"):
-        run_job("cohort", "results/s/x/cohort/ct.job.json", 1)
+        run_job("cohort", Job.load("results/s/x/cohort/ct.job.json"))
 
 
 @pytest.mark.parametrize("key", ["folder", "job"])
@@ -92,15 +92,15 @@ def test_a_job_does_not_leave_the_working_folder(here, tmp_path, target, key):
 def test_a_job_writes_to_no_store_of_the_user_s(here, store, step):
     job = Job(step, {"store": store}, {"job": "results/a.job.json"}, {})
     with pytest.raises(UserError, match=r"inputs\.store: .*(working folder|no path|MLflow's store)"):
-        run_job(step, job.to_json(), 1)
+        run_job(step, job)
     assert not (here / "results").exists()
 
 
 def test_results_may_lie_on_another_disk(here, tmp_path):
     (tmp_path / "disk").mkdir()
     (here / "results").symlink_to(tmp_path / "disk")
-    run_job("cohort", cohort().to_json(), 1)
-    run_job("cohort", "results/s/x/cohort/ct.job.json", 1)
+    run_job("cohort", cohort())
+    run_job("cohort", Job.load("results/s/x/cohort/ct.job.json"))
     assert (tmp_path / "disk/s/x/cohort/ct/cases.csv").is_file()
 
 
@@ -108,22 +108,22 @@ def test_a_link_of_the_user_s_is_not_followed_to_be_emptied(here):
     (here / "results").mkdir()
     (here / "results/ct").symlink_to(here / "scans")
     with pytest.raises(UserError, match="results/ct exists already"):
-        run_job("cohort", cohort("results/ct", "results/ct.job.json").to_json(), 1)
+        run_job("cohort", cohort("results/ct", "results/ct.job.json"))
 
 
 def test_an_empty_folder_and_the_job_s_own_record_are_free(here):
     (here / "results/s/x/cohort/ct").mkdir(parents=True)
     write_json("results/s/x/cohort/ct.job.json", json.loads(cohort().to_json()))
-    run_job("cohort", "results/s/x/cohort/ct.job.json", 1)
+    run_job("cohort", Job.load("results/s/x/cohort/ct.job.json"))
     assert (here / "results/s/x/cohort/ct/cases.csv").is_file()
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"made": 5}', '{"made": null}'])
 def test_a_damaged_note_vouches_for_nothing(here, content):
-    run_job("cohort", cohort().to_json(), 1)
+    run_job("cohort", cohort())
     (here / "results/s/x/cohort/.ct.job.json.made").write_text(content)
     with pytest.raises(UserError, match="outputs.folder: results/s/x/cohort/ct exists already"):
-        run_job("cohort", cohort().to_json(), 1)
+        run_job("cohort", cohort())
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_only_the_project_s_notebooks_are_executed(here, notebook):
     (here / "evil.ipynb").write_text(json.dumps({"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}))
     job = Job("report.notebook", {"notebook": notebook, "results": "r"}, {"notebook": "o.ipynb", "figures": "f"}, {})
     with pytest.raises(UserError, match=r"inputs\.notebook: .*not executed"):
-        run_job("report", job.to_json(), 1)
+        run_job("report", job)
     assert not (here / "canary").exists()
 
 
@@ -163,10 +163,11 @@ def test_any_path_is_inside_or_refused(value):
 def test_a_job_that_lacks_its_keys_is_a_message(step):
     text = json.dumps({"step": step, "inputs": {}, "outputs": {}, "settings": {}})
     done = subprocess.run(
-        [sys.executable, "-m", "crossmod.cli", step, text], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "crossmod.cli", step, "-"], input=text, capture_output=True, text=True, check=False
     )
     assert "Traceback" not in done.stderr
-    assert "The job has no key" in done.stderr.replace("\n", " ")
+    said = done.stderr.replace("\n", " ")
+    assert "The job has no key" in said or "Settings of the analyse step: 'factors'. Expected arms" in said
     assert done.returncode == 2
 
 
@@ -182,7 +183,7 @@ def test_a_job_that_lacks_its_keys_is_a_message(step):
 def test_a_job_that_makes_no_sense_is_a_message(here, change, problem):
     text = json.dumps(json.loads(cohort().to_json()) | change)
     with pytest.raises(UserError, match=problem):
-        run_job("cohort", text, 1)
+        run_job("cohort", Job.from_json(text))
 
 
 @pytest.mark.parametrize(
@@ -190,13 +191,17 @@ def test_a_job_that_makes_no_sense_is_a_message(here, change, problem):
     [
         ("split.site", {"training": "notes.txt"}, {}),
         ("split.audit", {"training": "notes.txt", "sites": {"a": "notes.txt"}}, {"arms": []}),
-        ("train", {"training": "notes.txt"}, {"stages": {"k": {}}, "stage": "k", "training": {}}),
+        (
+            "train",
+            {"training": "notes.txt", "prepared": []},
+            {"stages": {"k": {}}, "stage": "k", "training": {}, "set": "a", "fold": 0},
+        ),
     ],
 )
 def test_an_input_that_is_no_json_is_named(here, step, inputs, settings):
     job = Job(step, inputs, {"resume": "results/resume", "job": "results/job.json"}, settings)
     with pytest.raises(UserError, match=r"notes\.txt: no JSON"):
-        run_job(step.split(".")[0], job.to_json(), 1)
+        run_job(step.split(".")[0], job)
 
 
 @pytest.mark.parametrize(
@@ -205,5 +210,5 @@ def test_an_input_that_is_no_json_is_named(here, step, inputs, settings):
 )
 def test_no_output_lies_in_another(here, folder, record):
     with pytest.raises(UserError, match=r"outputs\.\w+: .* lies in it"):
-        run_job("cohort", cohort(folder, record).to_json(), 1)
+        run_job("cohort", cohort(folder, record))
     assert not (here / "results").exists()

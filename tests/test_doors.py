@@ -12,6 +12,7 @@ from bad import cases, scans, tables
 from bad.base import Good, dicom, good, metaimage, nifti, nrrd
 
 from crossmod import cli
+from crossmod.job import Job
 
 Scans = dict[str, Good]
 
@@ -72,7 +73,7 @@ def test_a_right_cohort_enters_without_a_word(crossmod, patients, tmp_path):
     nifti(tmp_path / "image.nii.gz", patients["CT"].array, patients["CT"].affine)
     nifti(tmp_path / "label.nii.gz", patients["CT"].labels, patients["CT"].affine)
     (tmp_path / "cases.csv").write_text(f"{cases.HEADER}\na,1,CT,image.nii.gz,label.nii.gz\n")
-    assert enters(crossmod, tmp_path, cases.LABELS)[0] == 0
+    assert enters(crossmod, cases.LABELS)[0] == 0
     assert len((tmp_path / "results" / "check.csv").read_text().splitlines()) == 1
 
 
@@ -113,7 +114,7 @@ def test_measure_warns(bad, crossmod, patients, one_training, tmp_path):
     assert code == (3 if set(record["volumes_ml"].values()) == {None} else 0)
 
 
-def cohort_job(folder: Path, labels: dict[int, str]) -> str:
+def cohort_job(labels: dict[int, str]) -> Job:
     """The job of a cohort of the user's own table."""
     settings = {
         "name": "own",
@@ -121,21 +122,22 @@ def cohort_job(folder: Path, labels: dict[int, str]) -> str:
         "table": "cases.csv",
         "labels": {str(k): v for k, v in labels.items()},
     }
-    return json.dumps({"step": "cohort", "inputs": {}, "outputs": {"folder": "results/own"}, "settings": settings})
+    return Job("cohort", {}, {"folder": "results/own"}, settings)
 
 
-def check_job() -> str:
+def check_job() -> Job:
     """The job that looks at all cohorts and stops at errors."""
-    outputs = {"check": "results/check.csv"}
-    return json.dumps(
-        {"step": "cohort.check", "inputs": {"cohorts": ["results/own"]}, "outputs": outputs, "settings": {}}
-    )
+    return Job("cohort.check", {"cohorts": ["results/own"]}, {"check": "results/check.csv"}, {})
 
 
-def enters(crossmod: Callable, folder: Path, labels: dict[int, str]) -> tuple[int, str]:
+def enters(crossmod: Callable, labels: dict[int, str]) -> tuple[int, str]:
     """What the two jobs of the cohort's door say of ``cases.csv``."""
-    code, said = crossmod("cohort", cohort_job(folder, labels))
-    return (code, said) if code else crossmod("cohort", check_job())
+    cohort_job(labels).save("cohort.job.json")
+    check_job().save("check.job.json")
+    code, said = crossmod("cohort", "cohort.job.json")
+    code, said = (code, said) if code else crossmod("cohort", "check.job.json")
+    assert "no such job file" not in said and "no job" not in said
+    return code, said
 
 
 @pytest.mark.parametrize("bad", [b for b in scans.all_scans() if not b.seen], ids=lambda b: b.name)
@@ -144,13 +146,13 @@ def test_a_cohort_refuses_the_scan(bad, crossmod, patients, tmp_path):
     scan = bad.make(tmp_path / "in", patients)
     modality = "MR" if bad.modality == "auto" else bad.modality
     (tmp_path / "cases.csv").write_text(f"{cases.HEADER}\na,1,{modality},{scan.relative_to(tmp_path)},\n")
-    refused(*enters(crossmod, tmp_path, cases.LABELS))
+    refused(*enters(crossmod, cases.LABELS))
 
 
 STAGES = {
-    name: {"structures": [structure], "spacing_mm": [8.0, 8.0, 8.0], "patch": [16, 16, 16], "components": count}
-    | {"overlap": 0.25, "margin_mm": 10.0}
-    for name, structure, count in (("kidney", "kidney", 2), ("parenchyma", "parenchyma", 1))
+    name: {"classes": {name: [name]}, "region": region, "keep": keep, "spacing_mm": [8.0, 8.0, 8.0]}
+    | {"patch": [16, 16, 16], "overlap": 0.25, "margin_mm": 10.0}
+    for name, region, keep in (("kidney", "image", {"one_a_side": 2}), ("parenchyma", "kidney", {"largest": 1}))
 }
 NORMALISATION = {"ct_window_hu": [-200.0, 300.0], "mr_percentiles": [0.5, 99.5]}
 NETWORK = {"_target_": "monai.networks.nets.UNet", "spatial_dims": 3, "in_channels": 1, "out_channels": 2}
@@ -161,7 +163,6 @@ NETWORK |= {"channels": [4, 8], "strides": [2]}
 def ready(patients, tmp_path_factory) -> Path:
     """A study up to its trained networks: a cohort of each modality, checked and prepared, of one case."""
     from crossmod import cohort, prepare
-    from crossmod.job import Job
     from crossmod.models.build import build, save_weights
 
     folder = tmp_path_factory.mktemp("ready")
@@ -178,7 +179,7 @@ def ready(patients, tmp_path_factory) -> Path:
         cohort.run(Job("cohort", {}, {"folder": str(own)}, settings))
         settings = {"stages": STAGES, "normalisation": NORMALISATION}
         prepare.run(Job("prepare", {"cohort": str(own)}, {"folder": str(prepared)}, settings))
-        (folder / f"results/{modality}.json").write_text(json.dumps({"arm": {modality: ["a"]}}))
+        (folder / f"results/{modality}.json").write_text(json.dumps({"arm": {modality: {"a": [0]}}}))
     for stage in STAGES:
         save_weights(build(NETWORK), folder / f"results/{stage}.safetensors", {})
     monkeypatch.undo()
@@ -188,15 +189,16 @@ def ready(patients, tmp_path_factory) -> Path:
 def predicts(crossmod: Callable, modality: str) -> tuple[int, str]:
     """What the predict job says of the one case of a modality."""
     inputs = {
-        "weights": {stage: f"results/{stage}.safetensors" for stage in STAGES},
+        "weights": {stage: [f"results/{stage}.safetensors"] for stage in STAGES},
         "site": f"results/{modality}.json",
         "cohorts": [f"results/{modality}"],
         "prepared": [f"results/prepare/{modality}"],
     }
-    settings = {"arm": {"name": "arm"}, "site": "s", "cascade": list(STAGES), "stages": STAGES, "model": NETWORK}
-    settings |= {"precision": "32-true", "threads": 1, "normalisation": NORMALISATION}
-    job = {"step": "predict", "inputs": inputs, "outputs": {"folder": "results/predict"}, "settings": settings}
-    return crossmod("predict", json.dumps(job))
+    settings = {"arm": "arm", "site": "s", "cascade": list(STAGES), "stages": STAGES, "seed": 0}
+    settings |= {"models": {stage: NETWORK for stage in STAGES}, "precision": "32-true", "threads": 1}
+    settings |= {"normalisation": NORMALISATION, "treat": None, "normalise_as": None, "segmenter": None}
+    Job("predict", inputs, {"folder": "results/predict"}, settings).save("predict.job.json")
+    return crossmod("predict", "predict.job.json")
 
 
 @pytest.mark.parametrize("modality", ["CT", "MR"])
@@ -225,7 +227,7 @@ def test_a_cohort_refuses_the_label(bad, crossmod, patients, tmp_path):
     nifti(tmp_path / "image.nii.gz", patients["CT"].array, patients["CT"].affine)
     bad.make(tmp_path, patients["CT"])
     (tmp_path / "cases.csv").write_text(f"{cases.HEADER}\na,1,CT,image.nii.gz,label.nii.gz\n")
-    code, said = enters(crossmod, tmp_path, bad.labels or cases.LABELS)
+    code, said = enters(crossmod, bad.labels or cases.LABELS)
     faults = tmp_path / "results" / "own" / "faults.csv"
     warned = faults.is_file() and "warning" in faults.read_text()
     assert (code == 2 and "Traceback" not in said) or (code == 0 and warned), said
@@ -240,7 +242,7 @@ def test_a_cohort_refuses_the_table(bad, crossmod, patients, tmp_path):
     (tmp_path / "out.nii.gz").symlink_to("/etc/hostname")
     table = bad.table.replace(b"{image}", b"image.nii.gz").replace(b"{label}", b"label.nii.gz")
     (tmp_path / "cases.csv").write_bytes(table)
-    refused(*enters(crossmod, tmp_path, cases.LABELS))
+    refused(*enters(crossmod, cases.LABELS))
 
 
 @pytest.mark.parametrize("bad", tables.all_tables(), ids=lambda b: b.name)

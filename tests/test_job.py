@@ -1,5 +1,6 @@
 """Jobs are plain, canonical, and their outputs whole or absent."""
 
+import io
 import json
 import os
 import subprocess
@@ -20,10 +21,20 @@ def test_key_order_changes_nothing():
     assert digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1}) != digest({"a": 2, "b": 1})
 
 
-def test_job_loads_from_file_and_text(tmp_path):
-    job = Job("split", {}, {}, {"seed": 1})
+def test_job_loads_from_a_file_and_from_standard_input(tmp_path, monkeypatch):
+    job = Job("split", {}, {}, {"seed": 1, "title": "Größe"})
     (tmp_path / "job.json").write_text(job.to_json())
-    assert Job.load(tmp_path / "job.json") == Job.load(job.to_json()) == job
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(job.to_json().encode())))
+    assert Job.load(tmp_path / "job.json") == Job.load("-", threads=3) == job
+
+
+def test_a_job_of_a_megabyte_comes_through_standard_input(tmp_path):
+    job = Job("train", {}, {}, {"text": "x" * 2**20})
+    command = [sys.executable, "-m", "crossmod.cli", "evaluate", "-"]
+    done = subprocess.run(command, input=job.to_json(), capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "belongs to `crossmod train`" in done.stderr
+    assert len(done.stderr) < 200
 
 
 @pytest.mark.parametrize("text", ["{", "{}", json.dumps({"step": "train"}), "[]"])

@@ -80,7 +80,7 @@ def test_a_job_tells_the_disk_of_its_outputs(disks, monkeypatch):
 
     monkeypatch.setattr("crossmod.split.run", fails)
     with pytest.raises(UserError, match=r"results/s/split\.json: the disk is full \(PytorchStreamWriter.*Make room"):
-        run_job("split", Job("split", {}, {"training": "results/s/split.json"}, {}).to_json(), 1)
+        run_job("split", Job("split", {}, {"training": "results/s/split.json"}, {}))
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,9 @@ def test_an_unwritable_output_is_one_line(tmp_path, place):
         (tmp_path / "results").mkdir(mode=0o500)
     settings = {"name": "c", "source": "simulated", "cases": 1, "seed": 0, "site": "a", "recipe": {"modality": "CT"}}
     job = Job("cohort", {}, {"folder": "results/s/c", "job": "results/s/c.job.json"}, settings)
-    done = subprocess.run([*CLI, "cohort", job.to_json()], cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [*CLI, "cohort", "-"], cwd=tmp_path, input=job.to_json(), capture_output=True, text=True, check=False
+    )
     assert done.returncode == 2
     assert "results" in done.stderr and "Traceback" not in done.stderr
     assert len(done.stderr.splitlines()) == 1

@@ -15,8 +15,10 @@ import yaml
 from crossmod import cli
 from crossmod.cohort.table import read_cohort
 from crossmod.design.overrides import overrides_from_snakemake
-from crossmod.evaluate.scores import TARGETS, score_site
+from crossmod.evaluate.scores import score_site
+from crossmod.job import Job
 from crossmod.scans.files import read_scan, write_mask
+from tests.patients import RENAL
 
 MR_ML = {"right": 132, "left": 125}
 CT_ML = {"right": 318, "left": 277}
@@ -135,19 +137,13 @@ def test_analyse_reads(case, crossmod, tmp_path):
 
 def cohort(crossmod: Callable, case: str, **settings: object) -> tuple[int, str, pd.DataFrame | None]:
     """Take a case in as a cohort and check it: exit code, what was said, faults."""
-    outputs = {"folder": "results/own"}
-    job = {"step": "cohort", "inputs": {}, "outputs": outputs, "settings": {"name": "own", **settings}}
-    code, said = crossmod(case, "cohort", json.dumps(job))
-    faults = Path("results/own/faults.csv")
+    Job("cohort", {}, {"folder": "results/own"}, {"name": "own", **settings}).save("cohort.job.json")
+    code, said = crossmod(case, "cohort", "cohort.job.json")
     if code:
         return code, said, None
-    job = {
-        "step": "cohort.check",
-        "inputs": {"cohorts": ["results/own"]},
-        "outputs": {"check": "results/check.csv"},
-        "settings": {},
-    }
-    return *crossmod(case, "cohort", json.dumps(job)), pd.read_csv(faults, dtype=str, keep_default_na=False)
+    Job("cohort.check", {"cohorts": ["results/own"]}, {"check": "results/check.csv"}, {}).save("check.job.json")
+    code, said = crossmod(case, "cohort", "check.job.json")
+    return code, said, pd.read_csv("results/own/faults.csv", dtype=str, keep_default_na=False)
 
 
 @pytest.mark.parametrize("case", ["label_header_mirrored", "label_sides_swapped"])
@@ -186,7 +182,7 @@ def test_volumes_of_a_tilted_gantry(crossmod, tmp_path):
     write_mask("parenchyma.nii.gz", parenchyma, label.affine)
     index = {"cohort": "own", "case": "c1", "kidney": "parenchyma.nii.gz", "parenchyma": "parenchyma.nii.gz"}
     pd.DataFrame([index | {"parenchyma_reference_box": ""}]).to_csv("index.csv", index=False)
-    settings = {"arm": {"name": "a"}, "seed": 0, "site": "s", "targets": TARGETS, "surface_tolerance_mm": 2.0}
+    settings = {"arm": "a", "seed": 0, "site": "s", **RENAL}
     (rows,) = score_site(tmp_path, {"own": read_cohort("results/own")}, settings)
     (right,) = (row for row in rows if row["side"] == "right")
     assert right["volume_reference_ml"] == right["volume_predicted_ml"] == pytest.approx(115, abs=1)

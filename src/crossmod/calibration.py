@@ -10,9 +10,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.typing import LineStyleType
 from scipy import ndimage
 
-from crossmod.anatomy.kidneys import Kidney, reference_kidneys
+from crossmod.anatomy.kidneys import KIDNEY
+from crossmod.anatomy.units import Unit, units_of
 from crossmod.job import UserError
 from crossmod.phantom import LABELS, Population, Recipe, Tissue, draw_recipe, simulate
 from crossmod.phantom.tissue import VALUES
@@ -26,7 +28,8 @@ from crossmod.tables import read_own
 # As the study normalises (conf/study/renal.yaml).
 NORMALISATION: dict[str, Any] = {"ct_window_hu": (-200.0, 300.0), "mr_percentiles": (0.5, 99.5)}
 MR, PLAIN, CONTRAST, BODY = "MR, fs-T2", "CT, plain", "CT, contrast", "Anatomy"
-ORIGINS, LINES = ("real", "simulated"), {"real": "-", "simulated": (0, (4, 1.5))}
+ORIGINS = ("real", "simulated")
+LINES: dict[str, LineStyleType] = {"real": "-", "simulated": (0, (4, 1.5))}
 COLOURS, MARKERS = {"real": VERMILION, "simulated": BLUE}, {"real": "s", "simulated": "o"}
 FOLDERS = ("chaos_t2spir", "chaos_ct", "totalsegmentator", "kits23_3mm")
 ORGANS = {"right kidney": 1, "left kidney": 2, "liver": 3, "spleen": 4, "muscle": 5}
@@ -117,7 +120,7 @@ def real_bodies(data: str | Path, maps: int = 80) -> pd.DataFrame:
     rows: list[tuple] = []
     for place in np.unique(np.linspace(0, len(paths) - 1, min(_count("maps", maps), len(paths))).astype(int)):
         scan = read_scan(paths[place])
-        kidneys = reference_kidneys(scan.array, {1: "kidney", 2: "tumour", 3: "cyst"}, scan.affine)
+        kidneys = units_of(scan.array, {1: "kidney", 2: "tumour", 3: "cyst"}, scan.affine, KIDNEY)
         rows += _poses("real", paths[place].name.split(".")[0], kidneys, scan.array == 1, scan)
     if paths:
         cases = read_own(paths[0].with_name("cases.csv"), ["case"]).query("tumor_ml > 0")
@@ -133,7 +136,7 @@ def simulated_bodies(patients: int = 80) -> pd.DataFrame:
         patient, name = simulate(seed, recipe), f"simulated {seed}"
         tissue = np.any([_kidney_tissue(patient.labels, patient.tissues, side) for side in SIDES], axis=0)
         scan = Scan(patient.labels, patient.affine)
-        rows += _poses("simulated", name, reference_kidneys(scan.array, LABELS, scan.affine), tissue, scan)
+        rows += _poses("simulated", name, units_of(scan.array, LABELS, scan.affine, KIDNEY), tissue, scan)
         rows.append((BODY, "simulated", name, "tumour volume", patient.facts["tumour_volume_ml"]))
     return pd.DataFrame(rows, columns=COLUMNS).astype({"value": float})
 
@@ -149,7 +152,7 @@ def compare(table: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for (group, measure), cell in table.groupby(["group", "measure"], sort=False):
         values = {origin: cell.loc[cell["origin"] == origin, "value"].to_numpy() for origin in ORIGINS}
-        row = {"group": group, "measure": measure, "unit": UNITS[measure]}
+        row: dict[str, Any] = {"group": group, "measure": measure, "unit": UNITS[str(measure)]}
         for origin, found in values.items():
             low, median, high = np.percentile(found, [0, 50, 100]) if len(found) else (np.nan,) * 3
             row |= {f"{origin}_n": len(found), f"{origin}_median": median, f"{origin}_low": low, f"{origin}_high": high}
@@ -171,8 +174,8 @@ def sentences(compared: pd.DataFrame) -> str:
         for verdict, rows in cell.groupby("verdict", sort=False):
             known = rows.dropna(subset="higher").reset_index()
             medians = [f" ({row.simulated_median:.3g}, real {row.real_median:.3g})" for row in known.itertuples()]
-            named = rows.index.get_level_values("measure") + (pd.Index(medians) if medians else "")
-            parts.append(f"*{verdict}*: {'; '.join(named)}")
+            measures = rows.index.get_level_values("measure") + (pd.Index(medians) if medians else "")
+            parts.append(f"*{verdict}*: {'; '.join(measures)}")
         lines.append(f"- **{group}**: {'. '.join(parts)}.")
         for word, rows in (("less", cell[cell["spread"] < 0.5]), ("more", cell[cell["spread"] > 2])):
             named = [f"{row.measure} ({row.spread:.2g} times)" for row in rows.reset_index().itertuples()]
@@ -191,7 +194,8 @@ def points(table: pd.DataFrame, name: str, title: str) -> Picture:
         for place, (group, origin) in enumerate(places):
             here = table[(table["measure"] == measure) & (table["group"] == group) & (table["origin"] == origin)]
             shift = np.random.default_rng(place).uniform(-0.2, 0.2, len(here))
-            axis.scatter(here["value"], place + shift, 11, COLOURS[origin], MARKERS[origin], alpha=0.6, linewidths=0)
+            dot: dict[str, Any] = {"s": 11, "c": COLOURS[origin], "marker": MARKERS[origin]}
+            axis.scatter(here["value"], place + shift, **dot, alpha=0.6, linewidths=0)
             axis.plot([here["value"].median()] * 2, [place - 0.36, place + 0.36], color=COLOURS[origin], linewidth=1.6)
         labels = [f"{group[4:]}, {origin}" if len(groups) > 1 else origin for group, origin in places]
         axis.set_yticks(range(len(places)), labels)
@@ -314,15 +318,16 @@ def _cut_off(mask: np.ndarray) -> bool:
     return any(mask.take(end, axis).any() for axis in range(3) for end in (0, -1))
 
 
-def _poses(origin: str, name: str, kidneys: list[Kidney], tissue: np.ndarray, scan: Scan) -> list[tuple]:
+def _poses(origin: str, name: str, kidneys: list[Unit], tissue: np.ndarray, scan: Scan) -> list[tuple]:
     """Volume and angles of every kidney without a tumour; height and distance where there are two kidneys."""
     centres, found = {}, []
     for kidney in kidneys:
-        where = np.argwhere(kidney.mask & tissue) @ scan.affine[:3, :3].T + scan.affine[:3, 3]
-        if len(where) < 4 or _cut_off(kidney.mask):
+        mask = kidney.whole(tissue.shape)
+        where = np.argwhere(mask & tissue) @ scan.affine[:3, :3].T + scan.affine[:3, 3]
+        if len(where) < 4 or _cut_off(mask):
             continue
         centres[kidney.side] = where.mean(axis=0)
-        if not kidney.tumour:
+        if not kidney.facts["tumour"]:
             up = np.linalg.eigh(np.cov(where.T))[1][:, -1]
             x, y, z = up * np.sign(up[2])
             outwards = x if kidney.side == "right" else -x

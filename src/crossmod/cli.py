@@ -2,7 +2,7 @@
 
 import gc
 import importlib
-import json
+import shutil
 import signal
 import sys
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from crossmod.door import admitted
-from crossmod.job import Job, UserError, write_json
+from crossmod.job import Job, UserError
 from crossmod.machine import trouble
 from crossmod.running.warm import elsewhere
 
@@ -45,13 +45,12 @@ NOT_FOUND = 3  # exit code of `crossmod measure` on a scan without a kidney
 INTERRUPTED = 128 + signal.SIGINT  # exit code, as a shell tells it
 
 
-def run_job(step: str, source: str, threads: int) -> None:
+def run_job(step: str, job: Job) -> None:
     """Run a job of a step and save its description beside its outputs.
 
     Raises:
         UserError: if the job is of another step, or would replace what crossmod did not make.
     """
-    job = Job.load(source, threads)
     if job.step not in STEPS:
         raise UserError(f"No step is called {job.step!r}; there are {', '.join(STEPS)}.")
     if job.step.split(".")[0] != step:
@@ -61,7 +60,7 @@ def run_job(step: str, source: str, threads: int) -> None:
         with admitted(job):
             getattr(importlib.import_module(module), function)(job)
             if "job" in job.outputs:
-                write_json(job.outputs["job"], json.loads(job.to_json()))
+                job.save(job.outputs["job"])
     except UserError:
         raise
     except Exception as error:
@@ -73,10 +72,10 @@ def run_job(step: str, source: str, threads: int) -> None:
 
 def _command(step: str) -> None:
     def command(
-        job: Annotated[str, typer.Argument(help="A job file (saved beside every output), or the job itself as JSON.")],
+        job: Annotated[str, typer.Argument(help="A job file (saved beside every output); - reads standard input.")],
         threads: Annotated[int, typer.Option(min=1, help="Processes or threads at most.")] = 1,
     ) -> None:
-        run_job(step, job, threads)
+        run_job(step, Job.load(job, threads))
 
     app.command(step, help=STEPS[step][2] + " Any job of a study can be repeated by hand from its job file.")(command)
 
@@ -87,7 +86,7 @@ for _step in [name for name in STEPS if "." not in name and name != "analyse"]:
 
 @app.command()
 def analyse(
-    source: Annotated[str, typer.Argument(help="A job file, the job itself as JSON, or with --plan a CSV of scores.")],
+    source: Annotated[str, typer.Argument(help="A job file, - for standard input, or with --plan a CSV of scores.")],
     plan: Annotated[Path | None, typer.Option(help="YAML with the hypotheses, written before the scores.")] = None,
     out: Annotated[Path, typer.Option(help="With --plan: folder for the tables.")] = Path("analysis"),
     threads: Annotated[int, typer.Option(min=1, help="Processes or threads at most.")] = 1,
@@ -98,7 +97,7 @@ def analyse(
             raise UserError(
                 f"{source}: a table of scores is tested by a plan; name it with --plan, e.g. docs/plan.yaml."
             )
-        run_job("analyse", source, threads)
+        run_job("analyse", Job.load(source, threads))
         return
     from crossmod.analyse.command import analyse_table, show
 
@@ -128,13 +127,33 @@ def scores(
 @app.command()
 def config(
     overrides: Annotated[list[str] | None, typer.Argument(help="Hydra overrides, e.g. scale=smoke seeds=[0,1]")] = None,
+    schema: Annotated[
+        bool, typer.Option("--schema", help="Print every key that a study may have, and what it means, instead.")
+    ] = False,
+    arms: Annotated[
+        bool,
+        typer.Option("--arms", help="Print the arms, the trainings and who needs each, sites and cohorts, instead."),
+    ] = False,
 ) -> None:
     """Print a study's composed and validated config."""
     import yaml
 
     from crossmod.design.compose import compose
 
-    typer.echo(yaml.safe_dump(compose(overrides or []), sort_keys=False, allow_unicode=True), nl=False)
+    if schema:
+        from crossmod.design.explain import explained
+        from crossmod.design.study import Study
+
+        typer.echo(explained(Study, shutil.get_terminal_size((100, 24)).columns), nl=False)
+        return
+    study = compose(overrides or [])
+    if arms:
+        from crossmod.design.overview import overview
+
+        width = shutil.get_terminal_size((100, 24)).columns if sys.stdout.isatty() else None
+        typer.echo(overview(study, width), nl=False)
+        return
+    typer.echo(yaml.safe_dump(study, sort_keys=False, allow_unicode=True), nl=False)
 
 
 @app.command()
@@ -195,13 +214,16 @@ def phantom(
 
 @app.command()
 def ui(
-    study: Annotated[str, typer.Option(help="Name of the study.")] = "renal",
+    study: Annotated[
+        str | None, typer.Option(help="Name of the study; default: the one that conf/config.yaml names.")
+    ] = None,
     port: Annotated[int, typer.Option(min=1, max=65535)] = 5000,
 ) -> None:
     """Browse a study's runs in the MLflow UI, on this machine only."""
+    from crossmod.design.compose import default_study
     from crossmod.runs.store import serve
 
-    serve(Path("results") / study / "mlflow", port)
+    serve(Path("results") / (study or default_study()) / "mlflow", port)
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
 """A job is one unit of work of one step: what it reads, what it writes, and its settings, as plain values.
 
-The same record travels through all three doors: Snakemake hands it to ``crossmod STEP`` as JSON, the command saves it
-beside its outputs, and ``crossmod STEP path/to/job.json`` repeats that very job by hand.
+The same record travels through all three doors: the workflow writes it as a file and hands that to ``crossmod STEP``, the
+command saves it beside its outputs, and ``crossmod STEP path/to/job.json`` repeats that very job by hand.
 """
 
 import contextlib
@@ -10,12 +10,14 @@ import json
 import os
 import re
 import shutil
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 Plain = dict[str, Any]
+STANDARD_INPUT = "-"
 
 
 class UserError(ValueError):
@@ -42,8 +44,17 @@ class Job:
     threads: int = field(default=1, compare=False)
 
     def to_json(self) -> str:
-        """Canonical JSON: equal jobs give equal text."""
-        return canonical({"step": self.step, "inputs": self.inputs, "outputs": self.outputs, "settings": self.settings})
+        """JSON on one line. Mappings keep their order, for that of classes, stages and factors has a meaning."""
+        return json.dumps(self.record(), separators=(",", ":"), allow_nan=False)
+
+    def record(self) -> Plain:
+        """The job as plain values."""
+        return {"step": self.step, "inputs": self.inputs, "outputs": self.outputs, "settings": self.settings}
+
+    def save(self, path: str | Path) -> None:
+        """Write the job as readable JSON, whole or not at all; `crossmod STEP path` repeats it."""
+        with whole(path) as partial:
+            partial.write_text(json.dumps(self.record(), indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
     @classmethod
     def from_json(cls, text: str, threads: int = 1) -> "Job":
@@ -67,21 +78,23 @@ class Job:
 
     @classmethod
     def load(cls, source: str | Path, threads: int = 1) -> "Job":
-        """Read a job from a file, or from JSON text that starts with a brace.
+        """Read a job from a file, or from standard input where the source is ``-``.
 
         Raises:
             UserError: if there is no such file, or it holds no job.
         """
-        text = str(source)
-        if not text.lstrip().startswith("{"):
-            path = Path(source)
-            if "\0" in text or not path.is_file():
-                raise UserError(f"{path}: no such job file. Each output of a study has one beside it (*.json).")
-            try:
-                text = path.read_text(encoding="utf-8")
-            except UnicodeDecodeError as error:
-                raise UserError(f"{path}: not a job description: it is no text in UTF-8.") from error
-        return cls.from_json(text, threads)
+        try:
+            return cls.from_json(_read(source).decode("utf-8"), threads)
+        except UnicodeDecodeError as error:
+            raise UserError(f"{source}: not a job description: it is no text in UTF-8.") from error
+
+
+def _read(source: str | Path) -> bytes:
+    if str(source) == STANDARD_INPUT:
+        return sys.stdin.buffer.read()
+    if "\0" in str(source) or not Path(source).is_file():
+        raise UserError(f"{source}: no such job file. Each output of a study has one beside it (*.json).")
+    return Path(source).read_bytes()
 
 
 def _refuse_constant(name: str) -> None:
@@ -141,15 +154,15 @@ def whole(path: str | Path) -> Iterator[Path]:
         _remove(partial)
 
 
-def write_json(path: str | Path, value: Any) -> None:
-    """Write a plain value as readable JSON, whole or not at all."""
+def write_json(path: str | Path, value: Any, sort_keys: bool = True) -> None:
+    """Write a plain value as readable JSON, whole or not at all; unsorted where the order of its keys has a meaning."""
     with whole(path) as partial:
-        partial.write_text(as_text(value), encoding="utf-8")
+        partial.write_text(as_text(value, sort_keys), encoding="utf-8")
 
 
-def as_text(value: Any) -> str:
+def as_text(value: Any, sort_keys: bool = True) -> str:
     """A plain value as readable JSON."""
-    return json.dumps(value, indent=2, sort_keys=True) + "\n"
+    return json.dumps(value, indent=2, sort_keys=sort_keys) + "\n"
 
 
 def _clear(path: Path) -> None:

@@ -11,9 +11,10 @@ import numpy as np
 
 from crossmod.job import Plain, UserError
 from crossmod.own_files import OwnFiles
+from crossmod.scans.box import Box, box_between, box_of_all
 from crossmod.scans.files import open_scan, write_mask
 from crossmod.scans.intensities import Intensities, air_level, assumed_modality, findings, intensities, refuse_errors
-from crossmod.scans.scan import Scan
+from crossmod.scans.scan import AnyScan
 from crossmod.weights.model import Model
 
 if TYPE_CHECKING:
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
 PLAUSIBLE_ML = (60.0, 350.0)
 # ASSUME: two stages that mean the same kidney share most of its parenchyma; below this share one of them is mistaken.
 LEAST_INSIDE = 0.7
-# ASSUME: trainings that find the same kidney agree on it by this DSC. On the real scans of the README (84 kidneys: 14 scans, three sets of
-# five trainings) all 7 kidneys with a DSC below 0.70 lay below it, and 10 of the other 77.
+# ASSUME: trainings that find the same kidney agree on it by this DSC. On the real scans of the README (84 kidneys: 14
+# scans, three sets of five trainings) all 7 kidneys with a DSC below 0.70 lay below it, and 10 of the other 77.
 LEAST_AGREEMENT = 0.8
 # ASSUME: where slices were lost, a network's outline ends within this distance of them.
 BESIDE_MM = 5.0
@@ -90,20 +91,20 @@ class Segmented:
     sides_certain: bool = True
 
     @cached_property
-    def box(self) -> tuple[slice, slice, slice]:
+    def box(self) -> Box:
         """What holds both masks; the whole scan where there is nothing. To look for it in a large scan takes seconds."""
         from crossmod.anatomy.kidneys import around, boxes_of
 
         found = [box for mask in (self.kidney, self.parenchyma) for box in boxes_of(mask) if box]
-        return around(found) if found else tuple(slice(0, n) for n in self.kidney.shape)
+        return around(found) if found else box_of_all(self.kidney.shape)
 
-    def inside(self, box: tuple[slice, slice, slice]) -> "Segmented":
+    def inside(self, box: Box) -> "Segmented":
         """The masks in a box of the scan."""
         return replace(self, kidney=self.kidney[box], parenchyma=self.parenchyma[box])
 
 
 def segment_scan(
-    image: Scan, modality: str, trained: Model, threads: int, voxels: Intensities | None = None
+    image: AnyScan, modality: str, trained: Model, threads: int, voxels: Intensities | None = None
 ) -> Segmented:
     """Both stages on one scan.
 
@@ -117,35 +118,40 @@ def segment_scan(
     import torch
 
     from crossmod.anatomy.body import settle_sides
-    from crossmod.predict.cascade import kidney_boxes, kidneys_of, on_grids, segment_parenchyma
+    from crossmod.predict.cascade import region_boxes, segment_boxes
+    from crossmod.predict.native import native_mask
     from crossmod.predict.network import Ensemble, TrainedStage, pooled
+    from crossmod.predict.on_grid import on_grids
     from crossmod.scans.grid import Grid
 
     torch.set_num_threads(threads)
     first, second = trained.stages
     stages = {
         name: Ensemble(
-            tuple(TrainedStage.load(path, stage, trained.network, trained.precision) for path in trained.weights[name])
+            tuple(
+                TrainedStage.load(path, stage, trained.models[name], trained.precision)
+                for path in trained.weights[name]
+            )
         )
         for name, stage in trained.stages.items()
     }
     native = Grid(image.array.shape, image.affine)
     scan = on_grids(image, modality, trained.stages, trained.normalisation)
-    votes = [member.probability(scan.images[first], scan.background) for member in stages[first].members]
-    grid, count = scan.grids[first], stages[first].stage["components"]
-    kidney = kidneys_of(pooled(votes), grid, count, native)
-    alone = [kidneys_of(vote, grid, count, grid) for vote in votes]  # compared where the networks looked
+    votes = [member.probability(scan.whole(first), scan.background) for member in stages[first].members]
+    grid, settings = scan.grids[first], stages[first].stage
+    kidney = native_mask(pooled(votes), grid, settings, native)
+    alone = [native_mask(vote, grid, settings, grid) for vote in votes]  # compared where the networks looked
     certain, body = True, _body(image, kidney, modality, voxels or intensities(image.array))
     if body is not None:
         certain = settle_sides(kidney, image.affine, body)
         for mask in alone:
             settle_sides(mask, grid.affine, body)
-    boxes = kidney_boxes(kidney, native, scan.grids[second])
-    parenchyma = segment_parenchyma(scan, second, stages[second], native, boxes)
+    boxes = region_boxes(kidney, True, native, scan.grids[second])
+    parenchyma = segment_boxes(scan, second, stages[second], native, boxes)
     return Segmented(kidney, parenchyma, agreement(alone), certain)
 
 
-def _body(image: Scan, kidney: np.ndarray, modality: str, voxels: Intensities) -> "Body | None":
+def _body(image: AnyScan, kidney: np.ndarray, modality: str, voxels: Intensities) -> "Body | None":
     """The body at the height of the kidneys; None where none was found."""
     from crossmod.anatomy.body import find_body
     from crossmod.anatomy.kidneys import around, boxes_of
@@ -174,7 +180,7 @@ def _dsc(a: np.ndarray, b: np.ndarray) -> float:
     return 2 * int((a & b).sum()) / size if size else 1.0
 
 
-def _record(image: Scan, voxels: Intensities, found: Segmented, about: Plain, warnings: list[str]) -> Plain:
+def _record(image: AnyScan, voxels: Intensities, found: Segmented, about: Plain, warnings: list[str]) -> Plain:
     from crossmod.anatomy.kidneys import MASK_VALUES
 
     part = found.inside(found.box)
@@ -200,7 +206,7 @@ def _record(image: Scan, voxels: Intensities, found: Segmented, about: Plain, wa
     }
 
 
-def _ml(mask: np.ndarray, image: Scan) -> float | None:
+def _ml(mask: np.ndarray, image: AnyScan) -> float | None:
     """Volume of a mask; None where it is empty, for what was not found has no volume."""
     return round(float(mask.sum()) * image.voxel_ml, 2) if mask.any() else None
 
@@ -236,19 +242,21 @@ def _guess(found: Segmented) -> str:
     return f"it is a guess {what}: the scan does not show the body from flank to flank around {where}"
 
 
-def _cut(side: str, image: Scan, voxels: Intensities, found: Segmented, modality: str) -> list[str]:
+def _cut(side: str, image: AnyScan, voxels: Intensities, found: Segmented, modality: str) -> list[str]:
     """Warnings where a kidney ends with the image, or within a voxel of that, or where slices of it were lost."""
     from crossmod.anatomy.edges import edges_reached, empty_planes, reaches_padding
-    from crossmod.anatomy.kidneys import MASK_VALUES, boxes_of
+    from crossmod.anatomy.kidneys import MASK_VALUES
+    from crossmod.anatomy.units import box_of
 
     part, value = found.inside(found.box), MASK_VALUES[side]
     mask = (part.kidney == value) | (part.parenchyma == value)
-    local = boxes_of(mask.view(np.uint8))
-    if not local:
+    local = box_of(mask)
+    if local is None:
         return []
-    box = tuple(slice(a.start + b.start, a.start + b.stop) for a, b in zip(found.box, local[0], strict=True))
+    corner = [part.start for part in found.box]
+    box = box_between(np.add(corner, [p.start for p in local]), np.add(corner, [p.stop for p in local]))
     edges = edges_reached(box, image.array.shape, image.affine, gap_voxels=1)
-    if modality == "CT" and reaches_padding(mask[local[0]], box, image, voxels):
+    if modality == "CT" and reaches_padding(mask[local], box, image, voxels):
         edges.append("padded")
     warnings, lost = [], empty_planes(image, box, BESIDE_MM)
     if edges:
@@ -260,7 +268,7 @@ def _cut(side: str, image: Scan, voxels: Intensities, found: Segmented, modality
     return warnings
 
 
-def _overlay(image: Scan, found: Segmented, record: Plain) -> bytes:
+def _overlay(image: AnyScan, found: Segmented, record: Plain) -> bytes:
     """The slices with most parenchyma of each kidney, axial and coronal, with its outline, under volumes and warnings."""
     from crossmod.report.pictures import measured_picture
 

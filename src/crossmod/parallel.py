@@ -63,8 +63,12 @@ def end_with_parent() -> None:
     """Let this process end when its parent does, however that ends; Ctrl-C ends it without a word."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
+    parent = parent_process()
+    if parent is None:
+        return
+
     def wait() -> None:
-        connection.wait([parent_process().sentinel])
+        connection.wait([parent.sentinel])
         os._exit(1)
 
     threading.Thread(target=wait, daemon=True).start()

@@ -3,12 +3,13 @@
 import difflib
 import math
 import reprlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
 
 # Whole numbers are not 4.0, "4" or true; numbers are not "4" or true.
 Whole = Annotated[int, Field(strict=True)]
@@ -27,6 +28,16 @@ def leaves(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     for key, value in values.items():
         found |= leaves(value, f"{prefix}{key}.") if isinstance(value, dict) and value else {f"{prefix}{key}": value}
     return found
+
+
+def infinite(value: Any, path: str = "") -> Iterator[tuple[str, float]]:
+    """Full key and value of every number that is NaN or infinite, where a section takes any keys and values."""
+    if isinstance(value, dict | list | tuple):
+        parts = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, part in parts:
+            yield from infinite(part, f"{path}.{key}" if path else str(key))
+    elif isinstance(value, float) and not math.isfinite(value):
+        yield path, value
 
 
 def nearest(word: str, known: Iterable[Any]) -> str:
@@ -73,7 +84,7 @@ def _bare(annotation: Any) -> Any:
     return annotation
 
 
-def _sentence(model: type[BaseModel], fault: dict[str, Any], whole: str) -> str:
+def _sentence(model: type[BaseModel], fault: ErrorDetails, whole: str) -> str:
     parts, models = _walk(model, fault["loc"])
     path = ".".join(parts) or whole
     if fault["type"] == "extra_forbidden":
@@ -121,7 +132,7 @@ def _walk(model: type[BaseModel], loc: Sequence[Any]) -> tuple[list[str], list[t
         parts.append(str(part))
         fields = [m.model_fields[part] for m in models if part in m.model_fields]
         if fields and place < len(loc) - 1:
-            models = [found for field in fields for found in _models_in(field.annotation)] or models
+            models = [found for field in fields for found in models_in(field.annotation)] or models
     return parts, models
 
 
@@ -134,8 +145,8 @@ def _tags(model: type[BaseModel]) -> list[Any]:
     ]
 
 
-def _models_in(annotation: Any) -> list[type[BaseModel]]:
+def models_in(annotation: Any) -> list[type[BaseModel]]:
     """Models anywhere inside a type, e.g. inside ``dict[str, Cohort]``."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
-    return [found for part in get_args(annotation) for found in _models_in(part)]
+    return [found for part in get_args(annotation) for found in models_in(part)]

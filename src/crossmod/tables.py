@@ -10,6 +10,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -88,6 +89,24 @@ def read_user(path: Path) -> pd.DataFrame:
     return table
 
 
+def records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows of a table whose columns have names, each as column → value."""
+    return [{str(column): value for column, value in row.items()} for row in table.to_dict("records")]
+
+
+def row_of(table: pd.DataFrame, name: str) -> pd.Series:
+    """The one row of a table that its index calls by a name.
+
+    Raises:
+        KeyError: if there is none.
+        UserError: if there are several.
+    """
+    found = table.loc[name]
+    if isinstance(found, pd.DataFrame):
+        raise UserError(f"{table.index.name or 'row'} '{name}' occurs {len(found)} times; let it occur once.")
+    return found
+
+
 def unsafe(text: str) -> str:
     """Why a text cannot stand in a table of results; empty if it can."""
     if _FORMULA.match(text):
@@ -144,14 +163,20 @@ def decimal_mark(path: Path, table: pd.DataFrame, columns: Iterable[str], row: C
     Raises:
         UserError: if both marks occur, or if each number could as well be grouped by thousands.
     """
-    cells = [(line, name, text) for name in columns for line, text in table[name].items() if _MARKED.fullmatch(text)]
+    lines = table.index.tolist()
+    cells = [
+        (line, name, text)
+        for name in columns
+        for line, text in zip(lines, table[name], strict=True)
+        if _MARKED.fullmatch(text)
+    ]
     found = {mark: [cell for cell in cells if mark in cell[2]] for mark in ",."}
     shown = {mark: f"{row(line)} has {name} {text!r}" for mark in ",." for line, name, text in found[mark][:1]}
     if len(shown) == 2:
         both = dict.fromkeys(shown.values())
         raise UserError(
-            f"{path}: {', '.join(both)}: with commas and points in the numbers, neither is sure to be the decimal mark. Write "
-            "all numbers with the same decimal mark, and no marks between thousands."
+            f"{path}: {', '.join(both)}: with commas and points in the numbers, neither is sure to be the decimal "
+            "mark. Write all numbers with the same decimal mark, and no marks between thousands."
         )
     mark = "," if found[","] else "."
     grouped = found[mark] and all(_GROUPED[mark].fullmatch(text) for *_, text in found[mark])

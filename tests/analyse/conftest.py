@@ -1,6 +1,7 @@
 """A synthetic study: score files as the evaluate step writes them, and R's reference results."""
 
 import json
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -35,22 +36,41 @@ def reference(shared) -> Reference:
 
 
 def arm_records() -> list[dict]:
-    records = [{"name": "ct116", "strategy": "ct", "amount": 0, "subset": "none"}]
+    records = [{"name": "ct116", "levels": {"strategy": "ct", "amount": 0, "subset": "none"}}]
     for strategy, prefix in (("pure", ""), ("mixed", "ct116+")):
         for subset in "AB":
             for amount in AMOUNTS:
                 name = f"{prefix}mr{subset}{amount:03d}"
-                records.append({"name": name, "strategy": strategy, "amount": amount, "subset": subset})
+                records.append({"name": name, "levels": {"strategy": strategy, "amount": amount, "subset": subset}})
     return records
 
 
+def factors_of(arms: list[dict]) -> list[dict]:
+    """The factors of arms with their levels, both in the order in which they come."""
+    names = dict.fromkeys(name for arm in arms for name in arm["levels"])
+    return [{"name": name, "levels": list(dict.fromkeys(arm["levels"][name] for arm in arms))} for name in names]
+
+
+@cache
+def declared_of_renal() -> dict:
+    """What the renal study tests; composing its config takes most of a test's time."""
+    return compose([])["analyse"]
+
+
 def settings(**changes) -> dict:
+    declared, arms = declared_of_renal(), arm_records()
     base = {
-        "arms": arm_records(),
+        "arms": arms,
+        "factors": factors_of(arms),
+        "contrast": {"factor": "strategy", "a": "mixed", "b": "pure", "beside": []},
+        "replicate": "subset",
+        "dose": {"factor": "amount", "zero": {"strategy": "ct"}},
         "sites": [{"name": name, "title": name.upper()} for name in SITES],
         "targets": list(TARGETS),
+        "metrics": ["dsc", "hd95_mm", "surface_dsc", "ellipsoid_ml"],
+        "units": {"kidney": {"structures": ["parenchyma", "tumour"], "apart": "side", "facts": ["tumour"]}},
         "seed": 0,
-        **compose([])["analyse"],
+        **{key: declared[key] for key in ("alpha", "confidence", "correction", "hypotheses")},
     }
     return base | changes
 
@@ -67,9 +87,10 @@ def score_rows(cases: dict[str, int], seeds=(0,), random_state: int = 7) -> pd.D
             ease = rng.normal(0, 0.01)
             kidneys = [(side, rng.normal(150, 30), rng.normal(1.0, 0.15)) for side in ("right", "left")]
             for arm in arm_records():
-                if site == "mr" and arm["subset"] == half:
+                levels = arm["levels"]
+                if site == "mr" and levels["subset"] == half:
                     continue  # trained on this half
-                gain = EFFECT[arm["strategy"]] + 0.0001 * arm["amount"]
+                gain = EFFECT[levels["strategy"]] + 0.0001 * levels["amount"]
                 for seed in seeds:
                     scored = case | {"arm": arm["name"], "seed": seed}
                     rows += unit_rows(scored, kidneys, 0.9 + ease + gain, rng)

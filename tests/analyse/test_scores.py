@@ -4,11 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from crossmod.analyse.scores import COLUMNS, Plan, read_scores
+from crossmod.analyse.design import Design
+from crossmod.analyse.scores import read_scores
 from crossmod.analyse.stats import IncompleteDesignError
 from crossmod.job import UserError
 
 CASES = {"mr": 4, "ct": 3}
+CT = {"name": "a", "levels": {"strategy": "ct", "amount": 0, "subset": "none"}}
 
 
 @pytest.fixture
@@ -18,16 +20,16 @@ def rows(study) -> pd.DataFrame:
 
 def read(study, rows: pd.DataFrame, **changes) -> pd.DataFrame:
     job = study.job(rows, **changes)
-    return read_scores(job.inputs["scores"], Plan.of(job.settings))
+    return read_scores(job.inputs["scores"], Design.of(job.settings))
 
 
 def test_rows_stand_in_the_order_of_the_design_whatever_the_order_of_files(study, rows):
     job = study.job(rows)
-    plan = Plan.of(job.settings)
-    forward = read_scores(job.inputs["scores"], plan)
-    backward = read_scores(job.inputs["scores"][::-1], plan)
+    design = Design.of(job.settings)
+    forward = read_scores(job.inputs["scores"], design)
+    backward = read_scores(job.inputs["scores"][::-1], design)
     pd.testing.assert_frame_equal(forward, backward)
-    assert list(forward["arm"].unique()) == [arm["name"] for arm in plan.arms]
+    assert list(forward["arm"].unique()) == [arm["name"] for arm in design.arms]
     assert list(forward["site"].unique()) == ["mr", "ct"]
     assert len(forward) == len(rows)
 
@@ -84,17 +86,17 @@ def test_one_unit_has_one_reference(study, rows, name):
 
 
 def test_absent_files_and_columns_are_named(study, rows, tmp_path):
-    plan = Plan.of(study.settings())
+    design = Design.of(study.settings())
     with pytest.raises(UserError, match=r"gone\.csv: no such score file"):
-        read_scores([tmp_path / "gone.csv"], plan)
+        read_scores([tmp_path / "gone.csv"], design)
     with pytest.raises(UserError, match="lists no file"):
-        read_scores([], plan)
+        read_scores([], design)
     (tmp_path / "odd.csv").write_text("arm,dsc\n")
-    with pytest.raises(UserError, match=r"odd\.csv: no column 'seed'"):
-        read_scores([tmp_path / "odd.csv"], plan)
-    (tmp_path / "empty.csv").write_text(",".join(COLUMNS) + "\n")
+    with pytest.raises(UserError, match=r"odd\.csv: no column 'site'"):
+        read_scores([tmp_path / "odd.csv"], design)
+    study.rows({"ct": 1}).head(0).to_csv(tmp_path / "empty.csv", index=False)
     with pytest.raises(UserError, match="nothing was evaluated"):
-        read_scores([tmp_path / "empty.csv"], plan)
+        read_scores([tmp_path / "empty.csv"], design)
 
 
 @pytest.mark.parametrize(
@@ -106,9 +108,33 @@ def test_absent_files_and_columns_are_named(study, rows, tmp_path):
         ({"reference_error_ml": -1.0, "reference_error_source": "a paper"}, "must be positive"),
         ({"sites": [{"title": "MR"}]}, "'name'"),
         ({"margin": 3}, "margin"),
-        ({"arms": [{"name": "a", "strategy": "ct", "amount": 0, "subset": "none"}] * 2}, "stands twice"),
+        ({"arms": [CT, CT]}, "stands twice"),
+        ({"arms": [CT, CT | {"name": "b"}]}, "a and b have the same level of every factor"),
+        ({"arms": [{"name": "a", "levels": {"strategy": "ct"}}]}, "a has levels of strategy; the factors are"),
+        ({"arms": [{"name": "a", "levels": CT["levels"] | {"strategy": "pt"}}]}, "strategy 'pt', which is no level"),
+        ({"metrics": ["ellipsoid_ml"]}, "no score of a model"),
+        (
+            {"contrast": {"factor": "strategie", "a": "mixed", "b": "pure"}},
+            "contrast.factor: .* did you mean 'strategy'",
+        ),
+        ({"contrast": {"factor": "strategy", "a": "mixd", "b": "pure"}}, "contrast.a: .* did you mean 'mixed'"),
+        ({"contrast": {"factor": "strategy", "a": "pure", "b": "pure"}}, "contrast: .*different levels"),
+        ({"replicate": "subsets"}, "settings.replicate: no factor is called 'subsets'; did you mean 'subset'"),
+        ({"dose": {"factor": "strategy"}}, "dose.factor: the level 'ct' of strategy is no number"),
+        ({"dose": {"factor": "amount", "zero": {"strategy": "pure"}}}, "dose.zero: 'pure' is compared"),
+        (
+            {"dose": {"factor": "amount", "zero": {"strategy": "cd"}}},
+            "zero.strategy: .* no level 'cd'; did you mean 'ct'",
+        ),
+        (
+            {"factors": [{"name": "site", "levels": ["a"]}], "arms": []},
+            "factors.site: tables have a column of this name",
+        ),
+        ({"replicate": None}, "hypotheses.replicates: there is no such table without analyse.replicate"),
+        ({"dose": None}, "hypotheses.curves: there is no such table without analyse.dose"),
+        ({"contrast": None, "dose": None}, "hypotheses.gains: there is no such table without analyse.contrast"),
     ],
 )
 def test_settings_are_checked(study, changes, message):
     with pytest.raises(UserError, match=message):
-        Plan.of(study.settings(**changes))
+        Design.of(study.settings(**changes))

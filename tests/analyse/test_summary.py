@@ -3,15 +3,16 @@
 import numpy as np
 import pytest
 
-from crossmod.analyse.scores import Plan, read_scores
+from crossmod.analyse.design import Design
+from crossmod.analyse.scores import read_scores
 from crossmod.analyse.stats import bootstrap_ci
-from crossmod.analyse.summary import COLUMNS, summarise
+from crossmod.analyse.summary import NUMBERS, summarise
 
 
 def summary(study, rows, **changes):
     job = study.job(rows, **changes)
-    plan = Plan.of(job.settings)
-    return summarise(read_scores(job.inputs["scores"], plan), plan)
+    design = Design.of(job.settings)
+    return summarise(read_scores(job.inputs["scores"], design), design)
 
 
 def kidney_row(table, metric: str, arm: str = "mrA040"):
@@ -23,7 +24,8 @@ def kidney_row(table, metric: str, arm: str = "mrA040"):
 def test_seeds_are_averaged_per_unit_first(study):
     rows = study.rows({"ct": 10}, seeds=(0, 1, 2))
     found = summary(study, rows, confidence=0.9, seed=3)
-    assert list(found.columns) == COLUMNS
+    cell = ["arm", "strategy", "amount", "subset", "site", "target", "region"]
+    assert list(found.columns) == [*cell, *NUMBERS]
     row = kidney_row(found, "dsc")
     units = rows[(rows.arm == "mrA040") & (rows.target == "kidney")].groupby("case")["dsc"].mean()
     assert (row.n, row.n_patients, row.n_seeds) == (10, 10, 3)

@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from crossmod.analyse.scores import Plan, read_scores
+from crossmod.analyse.design import Design
+from crossmod.analyse.scores import read_scores
 from crossmod.analyse.stats import agreement
 from crossmod.analyse.volume import compare_volumes, reference_errors
 
@@ -14,10 +15,10 @@ ARMS = ["ct116", "mrA040", "ct116+mrB120"]
 
 def compared(study, rows: pd.DataFrame, **changes):
     job = study.job(rows[rows.arm.isin(ARMS)], **changes)
-    plan = Plan.of(job.settings)
-    scores = read_scores(job.inputs["scores"], plan)
-    errors = reference_errors(scores, plan)
-    volumes, files, left_out = compare_volumes(scores, errors, plan)
+    design = Design.of(job.settings)
+    scores = read_scores(job.inputs["scores"], design)
+    errors = reference_errors(scores, design)
+    volumes, files, left_out = compare_volumes(scores, errors, design)
     assert set(volumes["rows"]) == set(files)
     return errors, volumes, left_out
 

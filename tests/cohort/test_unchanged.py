@@ -87,8 +87,8 @@ def test_predict_does_not_go_on_with_another_scan(checked, tmp_path):
 
     rewrite(tmp_path / "scan.nii.gz", lambda array: array.__setitem__((30, 25, 15), 60.0))
     site = tmp_path / "site.json"
-    site.write_text(json.dumps({"arm": {"own": ["one"]}}))
-    settings = {"threads": 1, "cascade": [], "stages": {}, "arm": {"name": "arm"}, "site": "own"}
+    site.write_text(json.dumps({"arm": {"own": {"one": [0]}}}))
+    settings = {"threads": 1, "cascade": [], "stages": {}, "arm": "arm", "site": "own"}
     inputs = {"weights": {}, "site": str(site), "cohorts": [str(checked)], "prepared": []}
     with pytest.raises(UserError, match="is not the scan that was checked"):
         predict_site(Job("predict", inputs, {"folder": str(tmp_path / "predicted")}, settings))

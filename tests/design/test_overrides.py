@@ -154,7 +154,7 @@ def test_shares_of_protocols_replace_and_sections_merge():
         BASE, ["training={batch: 4}", "cohorts.ct.recipe={orientation: RAS}", "stages={kidney: {steps: 3}}"]
     )
     assert values["training"]["batch"] == 4
-    assert values["training"]["warmup"] == BASE["training"]["warmup"]
+    assert values["training"]["optimiser"] == BASE["training"]["optimiser"]
     assert values["cohorts"]["ct"]["recipe"]["modality"] == "CT"
     assert values["stages"]["kidney"]["patch"] == BASE["stages"]["kidney"]["patch"]
 

@@ -2,23 +2,36 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from crossmod.anatomy.kidneys import reference_kidneys
-from crossmod.evaluate import run
-from crossmod.evaluate.scores import COLUMNS, TARGETS, Reference, score_case
-from crossmod.job import Job, UserError
-from crossmod.scans.voxels import edges_mm
+from crossmod.cohort.table import read_cohort
+from crossmod.evaluate.scores import Asked, masks_of, score_case
+from crossmod.evaluate.targets import Truth
+from crossmod.job import UserError
+from crossmod.scans.grid import Grid
+from tests.patients import AFFINE, LABELS, RENAL, SHAPE, VOXEL_ML, parenchyma, sides
 
-VOXEL_ML = 2 * 2 * 3 / 1000
-ARM = {"name": "ct116", "strategy": "ct", "amount": 0, "subset": "none"}
-
-
-def sides(labels: np.ndarray) -> np.ndarray:
-    """Kidney mask of a label map: 1 right, 2 left."""
-    return np.where(np.isin(labels, [1, 5]), 1, np.where(np.isin(labels, [2, 6]), 2, 0))
-
-
-def parenchyma(labels: np.ndarray) -> np.ndarray:
-    return np.where(labels == 1, 1, np.where(labels == 2, 2, 0))
+COLUMNS = [
+    "arm",
+    "seed",
+    "site",
+    "case",
+    "patient",
+    "modality",
+    "simulated",
+    "target",
+    "region",
+    "unit",
+    "side",
+    "tumour",
+    "tumour_ml",
+    "dsc",
+    "hd95_mm",
+    "surface_dsc",
+    "volume_reference_ml",
+    "volume_predicted_ml",
+    "volume_difference_ml",
+    "relative_difference_pct",
+    "ellipsoid_ml",
+]
 
 
 def perfect(case: str, labels: np.ndarray, cohort: str = "mr") -> dict:
@@ -31,24 +44,8 @@ def perfect(case: str, labels: np.ndarray, cohort: str = "mr") -> dict:
     }
 
 
-@pytest.fixture
-def evaluate(tmp_path):
-    """Run the step; returns its table."""
-
-    def call(predictions, cohorts, targets=TARGETS) -> pd.DataFrame:
-        out = tmp_path / "evaluate" / "mr.csv"
-        settings = {
-            "arm": ARM,
-            "seed": 3,
-            "site": "mr",
-            "targets": list(targets),
-            "surface_tolerance_mm": 2.0,
-        }
-        inputs = {"predictions": str(predictions), "cohorts": [str(c) for c in cohorts]}
-        run(Job("evaluate", inputs, {"scores": str(out)}, settings))
-        return pd.read_csv(out)
-
-    return call
+def only(*names: str) -> dict:
+    return {"targets": {name: RENAL["targets"][name] for name in names}}
 
 
 def test_perfect_predictions(write_cohort, write_predictions, maps, evaluate):
@@ -56,7 +53,7 @@ def test_perfect_predictions(write_cohort, write_predictions, maps, evaluate):
         write_predictions([perfect(case, labels) for case, labels in maps.items()]),
         [write_cohort("mr", maps)],
     )
-    assert tuple(table.columns) == COLUMNS
+    assert list(table.columns) == COLUMNS
     # Two images; two kidneys each, found in predicted and in reference boxes.
     assert len(table) == 2 + 2 * 2 * 2
     assert (table[["dsc", "surface_dsc"]] == 1).all(axis=None)
@@ -103,7 +100,7 @@ def test_a_side_mistaken_is_wrong_for_the_parenchyma_only(write_cohort, write_pr
 
 
 def test_without_parenchyma_labels_only_the_kidney_is_scored(write_cohort, write_predictions, maps, evaluate):
-    chaos = {"1": "right_kidney", "2": "left_kidney", "5": "liver"}
+    chaos = {1: "right_kidney", 2: "left_kidney", 5: "liver"}
     folder = write_cohort("chaos", maps, labels=chaos, simulated=False)
     table = evaluate(write_predictions([perfect("c2", maps["c2"], "chaos")]), [folder])
     assert table["target"].tolist() == ["kidney"]
@@ -113,14 +110,14 @@ def test_without_parenchyma_labels_only_the_kidney_is_scored(write_cohort, write
 def test_cases_of_two_cohorts(write_cohort, write_predictions, maps, evaluate):
     folders = [write_cohort("mr", maps), write_cohort("ct", {"c1": maps["c2"]})]
     rows = [perfect("c1", maps["c1"], "mr"), perfect("c1", maps["c2"], "ct")]
-    with_tumour = evaluate(write_predictions(rows[:1]), folders, ["kidney"])
-    without = evaluate(write_predictions(rows[1:]), folders, ["kidney"])
+    with_tumour = evaluate(write_predictions(rows[:1]), folders, **only("kidney"))
+    without = evaluate(write_predictions(rows[1:]), folders, **only("kidney"))
     assert with_tumour["tumour"].all() and not without["tumour"].any()
 
 
 def test_targets_select_rows(write_cohort, write_predictions, maps, evaluate):
     table = evaluate(
-        write_predictions([perfect("c1", maps["c1"])]), [write_cohort("mr", maps)], ["parenchyma_with_tumour"]
+        write_predictions([perfect("c1", maps["c1"])]), [write_cohort("mr", maps)], **only("parenchyma_with_tumour")
     )
     assert table["side"].tolist() == ["right", "right"]
 
@@ -146,11 +143,9 @@ def test_refusals_name_the_case(write_cohort, write_predictions, maps, evaluate)
         evaluate(predictions, [cohort])
     with pytest.raises(UserError, match="'ct'"):
         evaluate(write_predictions([perfect("c1", maps["c1"], "ct")]), [cohort])
-    with pytest.raises(UserError, match=r"spleen.*parenchyma_with_tumour"):
-        evaluate(write_predictions([perfect("c1", maps["c1"])]), [cohort], ["spleen"])
     wrong = perfect("c1", maps["c1"])
     wrong["parenchyma"] = wrong["parenchyma"][:-1]
-    with pytest.raises(UserError, match=r"case c1.*predicted_box.*predict it anew"):
+    with pytest.raises(UserError, match=r"case c1.*'parenchyma'.*predict it anew"):
         evaluate(write_predictions([wrong]), [cohort])
     twice = [perfect("c1", maps["c1"])] * 2
     with pytest.raises(UserError, match="listed twice"):
@@ -160,16 +155,44 @@ def test_refusals_name_the_case(write_cohort, write_predictions, maps, evaluate)
         evaluate(predictions, [cohort])
 
 
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"metrics": ["dice"]}, r"metrics: 'dice'.*dsc"),
+        ({"targets": {"t": {"stage": "spleen", "unit": "image"}}}, r"none of t.*kidney, parenchyma"),
+        ({"targets": {"t": {"stage": "kidney", "unit": "liver"}}}, r"targets\.t\.unit: 'liver'.*image, kidney"),
+        ({"targets": {"t": {"stage": "kidney", "classes": ["x"], "unit": "image"}}}, r"classes: 'x'.*kidney"),
+        ({"targets": {"t": {"stage": "kidney", "unit": "kidney", "where": {"cyst": True}}}}, r"where: 'cyst'.*tumour"),
+        ({"targets": {"t": {"stage": "kidney", "unit": "kidney", "structures": ["spleen"]}}}, r"structures: 'spleen'"),
+        ({"units": {"kidney": {"structures": ["kidney"], "apart": "side", "facts": ["tumour"]}}}, r"facts: 'tumour'"),
+    ],
+)
+def test_settings_that_mean_nothing_are_refused(change, complaint):
+    with pytest.raises(UserError, match=complaint):
+        Asked.of({**RENAL, **change})
+
+
 @pytest.mark.parametrize("degrees", [0, 20, 30])
 def test_volumes_of_a_tilted_gantry_are_those_of_slanted_voxels(maps, degrees):
-    labels, affine = maps["c1"], np.diag([2.0, 2.0, 3.0, 1.0])
+    labels, affine = maps["c1"], AFFINE.copy()
     affine[1, 2] = 3.0 * np.tan(np.deg2rad(degrees))
-    names = {1: "right_parenchyma", 2: "left_parenchyma", 5: "right_tumour", 6: "left_tumour"}
-    case = {"case": "c1", "patient": "p", "modality": "CT"}
-    kidneys = reference_kidneys(labels, names, affine)
-    masks = {"kidney": sides(labels), "predicted_box": parenchyma(labels)}
-    reference = Reference(case, True, kidneys, labels.shape, edges_mm(affine))
-    whole, right, _ = score_case(reference, masks, list(TARGETS), 2.0)
+    masks = {"kidney": sides(labels), "parenchyma": parenchyma(labels)}
+    whole, right, _ = score_case(Truth(labels, LABELS, Grid(SHAPE, affine)), masks, Asked.of(RENAL))
     assert whole["tumour_ml"] == pytest.approx((labels == 5).sum() * VOXEL_ML)
     assert right["volume_reference_ml"] == pytest.approx((labels == 1).sum() * VOXEL_ML)
     assert right["volume_predicted_ml"] == pytest.approx((labels == 1).sum() * VOXEL_ML)
+
+
+def test_the_masks_of_a_row_are_those_it_was_scored_by(write_cohort, write_predictions, maps, evaluate):
+    folder, cohort = write_predictions([perfect("c1", maps["c1"])]), write_cohort("mr", maps)
+    for row in evaluate(folder, [cohort]).to_dict("records"):
+        reference, predicted = masks_of(folder, row, {"mr": read_cohort(cohort)}, RENAL)
+        assert reference.shape == predicted.shape == SHAPE
+        assert reference.sum() * VOXEL_ML == pytest.approx(row["volume_reference_ml"])
+        assert predicted.sum() * VOXEL_ML == pytest.approx(row["volume_predicted_ml"])
+    with pytest.raises(UserError, match="no unit 'left'"):
+        masks_of(
+            folder, {**row, "target": "parenchyma_with_tumour", "side": "left"}, {"mr": read_cohort(cohort)}, RENAL
+        )
+    with pytest.raises(UserError, match="'c7'"):
+        masks_of(folder, {**row, "case": "c7"}, {"mr": read_cohort(cohort)}, RENAL)

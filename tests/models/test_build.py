@@ -47,13 +47,13 @@ def canary(path) -> dict:
     return {"_target_": "builtins.open", "_args_": [str(path), "w"]}
 
 
-@pytest.mark.parametrize("target", sorted(NETWORKS))
+@pytest.mark.parametrize("target", sorted(NETWORKS.targets))
 def test_every_allowed_network_maps_an_image_to_two_logits(target):
     arguments = SMALL.get(target) or SMALL[target.rsplit(".", 1)[1]]
     network = build(arguments | {"_target_": target}).eval()
     with torch.inference_mode():
         assert network(torch.zeros(1, 1, 32, 32, 32)).shape == (1, 2, 32, 32, 32)
-    assert len(NETWORKS) == len(OF_MONAI) + 1
+    assert len(NETWORKS.targets) == len(OF_MONAI) + 1
 
 
 @pytest.mark.parametrize(
@@ -112,10 +112,11 @@ def test_what_is_nested_is_never_run(tmp_path, place):
         ({"dropout": b"0.1"}, r"model\.dropout: b'0.1' is no plain value"),
         ({"channels": [4] * 65}, r"model\.channels: 65 values"),
         ({"act": [[[[[["RELU"]]]]]]}, "nested more deeply"),
-        ({"out_channels": 1}, r"model\.out_channels: 1 must be 2"),
-        ({"out_channels": True}, r"model\.out_channels: True must be 2"),
+        ({"out_channels": 0}, r"model\.out_channels: 0 is outside 1 to 256"),
+        ({"out_channels": True}, r"model\.out_channels: True is no whole number"),
         ({"in_channels": 3}, r"model\.in_channels: 3 must be 1"),
-        ({"spatial_dims": 2}, r"model\.spatial_dims: 2 must be 3"),
+        ({"spatial_dims": 1}, r"model\.spatial_dims: 1 must be 3, or 2"),
+        ({"spatial_dims": 2.0}, r"model\.spatial_dims: 2.0 is no whole number"),
     ],
 )
 def test_arguments_are_plain_and_small(change, problem):

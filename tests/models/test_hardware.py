@@ -7,12 +7,15 @@ from monai.networks.nets import DynUNet, SegResNet, UNet
 from crossmod.design.compose import compose
 from crossmod.models.build import build, load_weights, save_weights
 from crossmod.models.hardware import hardware_for
+from crossmod.models.thin import for_patch
+
+MODEL = compose([])["model"] | {"out_channels": 2}
 
 
 @pytest.fixture
 def network():
     torch.manual_seed(0)
-    return build(compose([])["model"])
+    return build(MODEL)
 
 
 def test_the_fast_layout_keeps_the_outputs(network):
@@ -41,18 +44,35 @@ def others() -> dict[str, torch.nn.Module]:
     }
 
 
-@pytest.mark.parametrize("name", others())
+def flat() -> dict[str, torch.nn.Module]:
+    """The same kinds of two dimensions, for patches one voxel thick."""
+    shallow = {"spatial_dims": 2, "in_channels": 1, "out_channels": 2}
+    torch.manual_seed(1)
+    networks = {
+        "DynUNet 2-D": DynUNet(
+            **shallow, kernel_size=[3] * 3, strides=[1, 2, 2], upsample_kernel_size=[2, 2], filters=[8, 16, 32]
+        ),
+        "UNet 2-D": UNet(**shallow, channels=(8, 16, 32), strides=(2, 2), num_res_units=1),
+        "uneven 2-D": torch.nn.ConvTranspose2d(1, 3, (2, 3), stride=(2, 3), bias=False),
+        "overlap 2-D": torch.nn.ConvTranspose2d(1, 3, 3, stride=2, padding=1, output_padding=1),
+    }
+    return {name: for_patch(network, (32, 1, 32)) for name, network in networks.items()}
+
+
+@pytest.mark.parametrize("name", [*others(), *flat()])
 def test_any_network_keeps_outputs_gradients_and_names(name):
     """Layers computed another way compute the same."""
-    plain, fast = others()[name], others()[name]
-    machine = hardware_for(fast, (32, 32, 32), "32-true")
+    plain, fast = ((others() | flat())[name] for _ in range(2))
+    thin = name in flat()
+    machine = hardware_for(fast, (32, 1, 32) if thin else (32, 32, 32), "32-true")
+    assert machine.layout in (torch.channels_last if thin else torch.channels_last_3d, torch.contiguous_format)
     names = list(fast.state_dict())
     fast = machine.lay_out(fast)
     assert list(fast.state_dict()) == names
-    x = torch.randn(2, 1, 16, 16, 16)
+    x = torch.randn(2, 1, 16, 1 if thin else 16, 16)
     results = []
     for network in (plain, fast):
-        inside = x.clone().contiguous(memory_format=machine.layout).requires_grad_()
+        inside = machine.arrange(x.clone()).requires_grad_()
         out = network(inside)
         (out * torch.linspace(-1, 1, out.numel()).reshape(out.shape)).sum().backward()
         results.append([out, inside.grad, *(p.grad for p in network.parameters())])
@@ -90,6 +110,18 @@ def test_only_the_grid_a_convolution_sees_counts_not_how_many_stride():
     assert residual.training
     if not torch.cuda.is_available():
         assert hardware_for(residual, (16, 24, 24), "auto").layout == torch.contiguous_format
+
+
+def test_a_thin_patch_is_computed_with_channels_last(monkeypatch):
+    if torch.cuda.is_available():
+        pytest.skip("concerns CPUs")
+    monkeypatch.setattr("crossmod.models.hardware._cpu_computes_bf16", lambda: True)
+    unet = for_patch(UNet(2, 1, 2, channels=(8, 16, 32), strides=(2, 2), num_res_units=1), (1, 32, 32))
+    machine = hardware_for(unet, (1, 32, 32), "auto")
+    assert (machine.layout, machine.precision) == (torch.channels_last, "bf16-mixed")
+    assert "channels last, 6 InstanceNorm2d computed another way, " in machine.chosen(machine.lay_out(unet))
+    small = for_patch(UNet(2, 1, 2, channels=(8, 16, 32), strides=(2, 2)), (1, 8, 32))
+    assert hardware_for(small, (1, 8, 32), "auto").layout == torch.contiguous_format
 
 
 def test_the_choice_can_be_read(network, monkeypatch):
@@ -143,11 +175,11 @@ def test_weights_survive_and_foreign_ones_are_refused(network, tmp_path):
     from crossmod.job import UserError
 
     save_weights(network, tmp_path / "w.safetensors", {"arm": "x"})
-    other = load_weights(build(compose([])["model"]), tmp_path / "w.safetensors")
+    other = load_weights(build(MODEL), tmp_path / "w.safetensors")
     for a, b in zip(network.state_dict().values(), other.state_dict().values(), strict=True):
         torch.testing.assert_close(a, b, rtol=0, atol=0)
     with pytest.raises(UserError, match="not the weights of this network"):
-        load_weights(build(compose([])["model"] | {"channels": [8, 8, 8, 8]}), tmp_path / "w.safetensors")
+        load_weights(build(MODEL | {"channels": [8, 8, 8, 8]}), tmp_path / "w.safetensors")
     (tmp_path / "broken.safetensors").write_bytes(b"\x80\x04pickle?")
     with pytest.raises(UserError, match="not the weights"):
         load_weights(network, tmp_path / "broken.safetensors")

@@ -9,7 +9,8 @@ from crossmod.cohort.table import read_cohort
 from crossmod.job import UserError
 from crossmod.prepare.pool import STORED_BYTES, _need_room, prepare_cohort
 
-STAGES = {"kidney": {"spacing_mm": [4.0, 4.0, 6.0], "structures": ["parenchyma"]}}
+STAGES = {"kidney": {"spacing_mm": [4.0, 4.0, 6.0], "classes": {"kidney": ["parenchyma"]}, "region": "image"}}
+OWN = {"kidney": STAGES["kidney"] | {"spacing_mm": [None, None, None]}}
 
 
 def test_what_the_disk_cannot_hold_is_not_begun(tiny, tmp_path, monkeypatch):
@@ -21,7 +22,8 @@ def test_what_the_disk_cannot_hold_is_not_begun(tiny, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(("spare", "fits"), [(1, True), (-1, False)])
-def test_room_is_that_of_whole_scans(tiny, tmp_path, monkeypatch, spare, fits):
+@pytest.mark.parametrize("stages", [STAGES, OWN], ids=["4 mm", "own"])
+def test_room_is_that_of_whole_scans(tiny, tmp_path, monkeypatch, spare, fits, stages):
     cohort = read_cohort(tiny / "cohort/ct")
     cases = cohort.cases.to_dict("records")
     voxels = sum(nib.load(cohort.root / case["image"]).get_fdata().size for case in cases)
@@ -29,7 +31,7 @@ def test_room_is_that_of_whole_scans(tiny, tmp_path, monkeypatch, spare, fits):
     # The stage has the spacing of the scans: as many voxels.
     monkeypatch.setattr("shutil.disk_usage", lambda _: usage._replace(free=STORED_BYTES * voxels + spare))
     if fits:
-        _need_room(cohort, cases, STAGES, tmp_path)
+        _need_room(cohort, cases, stages, tmp_path)
     else:
         with pytest.raises(UserError, match="Make room"):
-            _need_room(cohort, cases, STAGES, tmp_path)
+            _need_room(cohort, cases, stages, tmp_path)

@@ -12,8 +12,10 @@ from scipy.ndimage import gaussian_filter
 
 from crossmod import analyse, evaluate
 from crossmod.cohort.table import read_cohort, write_table
-from crossmod.design import arms as design
+from crossmod.design.arms import Arm, arms, factors_of
 from crossmod.design.compose import compose
+from crossmod.design.splits import audit_settings, site_settings, split_settings
+from crossmod.design.targets import targets_of
 from crossmod.job import Job, write_json
 from crossmod.report.results import Results
 from crossmod.scans.files import write_mask, write_scan
@@ -125,14 +127,14 @@ def invented(about: dict) -> dict:
     return about | {"cases": 3, "site": "clinic", "recipe": {"modality": "MR"}}
 
 
-def error_of(arm: design.Arm, modality: str) -> float:
+def error_of(arm: Arm, modality: str) -> float:
     """How wrong the invented models are: less with more annotation of the right modality."""
     if modality == "CT":
-        return 0.05 if arm.strategy != "pure" else 0.13
-    return {"ct": 0.18, "pure": 0.09, "mixed": 0.06}[arm.strategy] + 0.05 / (1 + arm.amount)
+        return 0.05 if arm.levels["strategy"] != "pure" else 0.13
+    return {"ct": 0.18, "pure": 0.09, "mixed": 0.06}[arm.levels["strategy"]] + 0.05 / (1 + arm.levels["amount"])
 
 
-def write_arm(root: Path, study: dict, arm: design.Arm, placed: dict, fields: dict, seed: int) -> list[str]:
+def write_arm(root: Path, study: dict, arm: Arm, placed: dict, fields: dict, seed: int) -> list[str]:
     """Predict and evaluate every site of one arm, and leave the files of its trainings; returns the score files."""
     files = []
     for stage in study["stages"]:
@@ -140,10 +142,11 @@ def write_arm(root: Path, study: dict, arm: design.Arm, placed: dict, fields: di
         folder.mkdir(parents=True)
         for name in ("model.safetensors", "history.csv", "run.json", "job.json"):
             (folder / name).write_text("invented\n")
+    trained = {stage: [f"{root}/train/{arm.name}/{stage}/seed{seed}/model.safetensors"] for stage in study["stages"]}
     for number, (site, cohorts) in enumerate(placed.items()):
         folder = root / "predict" / arm.name / f"seed{seed}" / site
         folder.mkdir(parents=True)
-        rng = np.random.default_rng([seed, number, arm.amount, len(arm.name)])
+        rng = np.random.default_rng([seed, number, arm.levels["amount"], len(arm.name)])
         rows = []
         for cohort, cases in cohorts.items():
             modality = invented(study["cohorts"][cohort])["recipe"]["modality"]
@@ -151,7 +154,7 @@ def write_arm(root: Path, study: dict, arm: design.Arm, placed: dict, fields: di
                 row = {"case": case, "cohort": cohort, "reference": f"labels/{case}.nii.gz"}
                 kidney, parenchyma = guess(fields[cohort][case], rng, error_of(arm, modality))
                 in_box = guess(fields[cohort][case], rng, 0.9 * error_of(arm, modality))[1]
-                if arm.strategy == "ct" and case == cases[0] and modality == "MR":
+                if arm.levels["strategy"] == "ct" and case == cases[0] and modality == "MR":
                     kidney, parenchyma = np.zeros_like(kidney), np.zeros_like(parenchyma)  # all is missed
                 masks = {"kidney": kidney, "parenchyma": parenchyma, "parenchyma_reference_box": in_box}
                 for kind, mask in masks.items():
@@ -159,9 +162,10 @@ def write_arm(root: Path, study: dict, arm: design.Arm, placed: dict, fields: di
                     write_mask(folder / row[kind], mask, AFFINE)
                 rows.append(row)
         pd.DataFrame(rows).to_csv(folder / "index.csv", index=False)
+        write_json(folder.with_name(f"{site}.job.json"), {"inputs": {"weights": trained}})
         files.append(str(root / "evaluate" / arm.name / f"seed{seed}" / f"{site}.csv"))
-        settings = {"arm": arm.record(), "seed": seed, "site": site, "targets": study["targets"]}
-        settings["surface_tolerance_mm"] = study["surface_tolerance_mm"]
+        settings = {"arm": arm.name, "seed": seed, "site": site, "targets": targets_of(study)}
+        settings |= {key: study[key] for key in ("stages", "units", "metrics", "surface_tolerance_mm")}
         inputs = {"predictions": str(folder), "cohorts": [str(root / "cohort" / name) for name in cohorts]}
         evaluate.run(Job("evaluate", inputs, {"scores": files[-1]}, settings))
     return files
@@ -173,23 +177,33 @@ def write_results(root: Path, study: dict) -> None:
     for number, (name, about) in enumerate(study["cohorts"].items()):
         fields[name] = write_cohort(root / "cohort" / name, name, invented(about), number)
     cohorts = {name: read_cohort(root / "cohort" / name) for name in study["cohorts"]}
-    training = draw_training(study["arms"], cohorts, study["split_seed"])
-    records = analysis(study)["arms"]
+    drawn = split_settings(study)
+    training = draw_training(drawn["pools"], drawn["sets"], cohorts, drawn["seed"])
+    placed = {site: site_settings(study, site) for site in study["sites"]}
     sites = {
-        site["name"]: draw_site(training, records, site, cohorts[site["cohort"]]) for site in design.site_records(study)
+        site: draw_site(training, settings["arms"], settings["site"], cohorts[settings["site"]["cohort"]])
+        for site, settings in placed.items()
     }
-    splits = gather(training, records, sites)
+    splits = gather(training, audit_settings(study)["arms"], sites)
     write_json(root / "split" / "splits.json", splits)
     files = []
-    for arm, seed in product(design.arms(study), study["seeds"]):
+    for arm, seed in product(arms(study), study["seeds"]):
         files += write_arm(root, study, arm, splits["arms"][arm.name]["sites"], fields, seed)
     analyse.run(Job("analyse", {"scores": files}, {"folder": str(root / "analyse")}, analysis(study)))
 
 
 def analysis(study: dict) -> dict:
     """Settings of the analyse step."""
-    records = [arm.record() for arm in design.arms(study)]
-    return {"arms": records, "sites": design.site_records(study), "targets": study["targets"], **study["analyse"]}
+    compared = arms(study)
+    return {
+        "arms": [arm.record() for arm in compared],
+        "factors": factors_of(compared),
+        "sites": [{"name": name, "title": site["title"]} for name, site in study["sites"].items()],
+        "targets": list(targets_of(study)),
+        "units": study["units"],
+        "metrics": study["metrics"],
+        **{key: value for key, value in study["analyse"].items() if key != "good_dsc"},
+    }
 
 
 @pytest.fixture(scope="session")

@@ -28,7 +28,7 @@ def page(folder, study, tmp_path_factory):
 @pytest.fixture
 def job(page, study, tmp_path):
     scores = sorted(map(str, page.parents[1].glob("evaluate/*/*/*.csv")))
-    settings = {"analyse": analysis(study), "study": study, "cascade": list(study["stages"])}
+    settings = {"analyse": analysis(study), "study": study}
     return Job("report.audit", {"page": str(page), "scores": scores}, {"audit": str(tmp_path / "audit.csv")}, settings)
 
 

@@ -33,8 +33,8 @@ def test_arm_table_counts(results):
     assert table.loc["mrA002", "site: mr"] == 6
 
 
-def test_volumes_are_counted_voxels(people):
-    volumes = cohorts.structure_volumes(people)
+def test_volumes_are_counted_voxels(results, people):
+    volumes = cohorts.structure_volumes(results, people)
     mr = people[1]
     case = mr.cases.iloc[0]
     labels = read_scan(mr.root / case["label"]).array

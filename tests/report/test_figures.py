@@ -3,13 +3,13 @@ import pytest
 from PIL import Image
 
 from crossmod.analyse.stats import agreement
-from crossmod.report import cohorts, figures, forest, overlays, volumes
-from crossmod.report.style import MM, PAGE_MM, STRATEGY_COLOURS
+from crossmod.report import cohorts, curves, figures, forest, overlays, volumes
+from crossmod.report.style import MM, PAGE_MM, colours_of
 
 DRAW = {
     "dsc": figures.scores_by_arm,
     "hd95": lambda results: figures.scores_by_arm(results, "hd95_mm"),
-    "curves": figures.learning_curves,
+    "curves": curves.learning_curves,
     "forest": forest.subgroup_forest,
     "bland_altman": volumes.bland_altman,
     "scatter": volumes.volume_scatter,
@@ -21,7 +21,7 @@ DRAW = {
 @pytest.fixture(scope="module")
 def pictures(results):
     people = cohorts.cohorts_of(results)
-    measured = cohorts.structure_volumes(people)
+    measured = cohorts.structure_volumes(results, people)
     drawn = {name: draw(results) for name, draw in DRAW.items()}
     return drawn | {"volumes": cohorts.volume_distributions(results, people, measured)}
 
@@ -65,7 +65,9 @@ def test_curves_show_the_means_of_the_units(pictures, results):
     for strategy in ("pure", "mixed"):
         expected = first[first["strategy"] == strategy].groupby("amount")["dsc"].mean()
         line = next(
-            line for line in axis.lines if line.get_color() == STRATEGY_COLOURS[strategy] and len(line.get_xdata()) == 3
+            line
+            for line in axis.lines
+            if line.get_color() == colours_of(results.levels("strategy"))[strategy] and len(line.get_xdata()) == 3
         )
         np.testing.assert_allclose(line.get_ydata(), expected)
 
@@ -132,8 +134,7 @@ def test_files_carry_their_words_and_are_equal_each_time(pictures, results, tmp_
 def test_the_forest_shows_the_differences_of_its_subgroups(pictures, results):
     most = results.deployed["amount"].max()
     expected = []
-    for name in ("pairwise", "subgroups"):
-        table = results.tested(name)
+    for table in (results.table("pairwise"), results.table("subgroups")):
         table = table[(table["region"] != "reference_box") & (table["at"] == most)].dropna(subset="ci_low")
         expected += table["mean_difference"].tolist()
     drawn = [

@@ -54,7 +54,7 @@ def test_annotation_is_judged_where_the_annotated_pool_is(results):
     assert "Internal MR" in annotation.text and "CT (simulated)" not in annotation.text
     units = results.table("units").query("site == 'mr' and target == 'kidney'")
     assisted = units.query("strategy == 'mixed' and amount == 2")["dsc"].mean()
-    assert f"with 2 annotated MR patients and CT {assisted:.3f}" in annotation.text
+    assert f"{assisted:.3f} for CT + MR (mixed) with 2 MR patients" in annotation.text
 
 
 def test_one_seed_is_a_caution(results, edit):

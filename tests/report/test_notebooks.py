@@ -9,11 +9,11 @@ from crossmod import report
 from crossmod.job import Job, UserError
 from crossmod.report.notebook import execute
 
-NAMES = ["01_cohort", "02_dsc", "03_learning_curves", "04_volumes", "05_overlays"]
+NAMES = ["01_cohort", "02_scores", "03_comparison", "04_volumes", "05_overlays"]
 FIGURES = {
     "01_cohort": {"cohort_volumes", "split_matrix"},
-    "02_dsc": {"dsc_by_arm", "hd95_mm_by_arm"},
-    "03_learning_curves": {"learning_curves", "subgroup_forest"},
+    "02_scores": {"dsc_by_arm", "hd95_mm_by_arm", "surface_dsc_by_arm"},
+    "03_comparison": {"learning_curves", "subgroup_forest"},
     "04_volumes": {"bland_altman", "volume_scatter"},
     "05_overlays": {"overlays_kidney", "overlays_parenchyma_with_tumour", "overlays_parenchyma_without_tumour"},
 }
@@ -61,7 +61,7 @@ def test_notebooks_run_on_a_small_study(root, name, folder, study, tmp_path):
 
 
 def test_equal_runs_leave_equal_files(root, folder, study, tmp_path, monkeypatch):
-    name = "03_learning_curves"
+    name = "03_comparison"
     monkeypatch.chdir(folder.parents[2])
     folder = Path("results/renal_real/smoke")  # relative to the working folder, as in a study
     notebook, figures = run(root, name, folder, study, tmp_path)

@@ -10,7 +10,7 @@ import pytest
 
 from crossmod import report
 from crossmod.job import Job, UserError
-from crossmod.report import figures, volumes
+from crossmod.report import curves, volumes
 from crossmod.report.page import read_figures
 
 
@@ -29,14 +29,14 @@ class Elements(HTMLParser):
         return [attributes for tag, attributes in self.found if tag == name]
 
 
-def settings(study: dict, cascade: list[str] | None = None) -> dict:
-    return {"study": study, "cascade": cascade or list(study["stages"])}
+def settings(study: dict, stages: list[str] | None = None) -> dict:
+    return {"study": study | {"stages": {name: study["stages"][name] for name in stages or study["stages"]}}}
 
 
 @pytest.fixture(scope="module")
 def page(results, folder, study) -> Path:
     pictures = folder / "report" / "figures" / "some"
-    for picture in (figures.learning_curves(results), volumes.bland_altman(results)):
+    for picture in (curves.learning_curves(results), volumes.bland_altman(results)):
         picture.save(pictures)
     path = folder / "report" / "index.html"
     inputs = {"analyse": str(folder / "analyse"), "figures": [str(pictures)], "split": str(folder / "split")}

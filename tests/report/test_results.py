@@ -1,14 +1,14 @@
 import pytest
 
-from crossmod.design import arms as design
+from crossmod.design.arms import arms
 from crossmod.job import UserError
 from crossmod.report.results import Results
 
 
 def test_orders_are_those_of_the_design(results, study):
-    assert results.arms == [arm.name for arm in design.arms(study)]
+    assert results.arms == [arm.name for arm in arms(study)]
     assert results.sites == list(study["sites"])
-    assert results.targets == study["targets"]
+    assert results.targets == list(study["targets"])
     assert results.table("scores")["arm"].cat.categories.tolist() == results.arms
 
 

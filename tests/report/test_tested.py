@@ -3,18 +3,18 @@
 import pandas as pd
 import pytest
 
-from crossmod.report import tested
+from crossmod.report import sizes, tested
 from crossmod.report.tables import Cell, Table
 
 BUILDERS = {
-    "mixed_against_pure": tested.mixed_against_pure,
-    "effects": tested.effects,
-    "three_way": lambda results: tested.effects(results, "three_way"),
-    "subsets": tested.subsets,
-    "subgroups": tested.subgroups,
-    "savings": tested.savings,
-    "size": tested.size,
-    "tumour": tested.tumour,
+    "comparison": lambda results: tested.comparisons(results)[0],
+    "effects": lambda results: tested.anovas(results)[0],
+    "three_way": lambda results: tested.anovas(results, "crossed")[0],
+    "subsets": lambda results: tested.apart(results, results.declared.compared_on("replicates")[0]),
+    "subgroups": lambda results: tested.apart(results, results.declared.compared_on("subgroups")[0]),
+    "savings": lambda results: sizes.savings(results)[0],
+    "size": sizes.size,
+    "tumour": lambda results: sizes.fixed_effects(results)[0],
 }
 
 
@@ -33,7 +33,7 @@ def csv(folder):
 
 
 def test_three_roads_and_a_margin_stand_side_by_side(results, csv):
-    table = tested.mixed_against_pure(results)
+    table = tested.comparisons(results)[0]
     pairwise = csv("pairwise")
     assert [c.value for c in column(table, "Difference")] == pairwise["mean_difference"].tolist()
     roads = {"p (t)": "pairwise", "p (ranks)": "ranks", "p (model)": "mixed_model", "p (margin)": "noninferiority"}
@@ -51,7 +51,7 @@ def test_rows_are_as_wide_as_their_header_and_every_caption_is_complete(results,
     table = BUILDERS[name](results)
     assert table.rows and all(len(row) == len(table.columns) for row in table.rows)
     assert "imulated" in table.caption
-    for fact in ("nit: the image", "n ", "left out", "correct"):
+    for fact in ("Unit: the ", "n ", "left out", "correct"):
         assert fact in table.caption, fact
 
 
@@ -66,7 +66,7 @@ def test_every_p_leads_to_its_rows(results, folder, name):
 
 
 def test_the_anova_shows_ranks_and_assumptions(results, csv):
-    table, anova = tested.effects(results), csv("rm_anova")
+    table, anova = tested.anovas(results)[0], csv("rm_anova")
     shown = {"F": "F", "p": "p_gg", "p corrected": "p_corrected", "p (ranks)": "rank_p", "p (sphericity)": "mauchly_p"}
     for name, source in shown.items():
         expected = anova[source].dropna().tolist()
@@ -81,7 +81,7 @@ def test_savings_beyond_the_curve_are_not_read_off(edit):
         table.loc[2, ["equivalent_unassisted", "saved", "ci_low", "ci_high", "mean_assisted"]] = [5, 3, 4, 6, 0.9]
         return table
 
-    rows = tested.savings(edit("savings.csv", beyond)).rows
+    rows = sizes.savings(edit("savings.csv", beyond))[0].rows
     assert rows[0][-2].text == "fewer than 2" and rows[0][-2].value is None
     assert rows[1][-2].text == "more than 6"
     assert (rows[2][-2].text, rows[2][-2].detail, rows[2][-1].text) == ("5", "4 to 6", "+3")
@@ -96,17 +96,5 @@ def test_an_untested_cell_shows_its_reason(edit):
         table.loc[lost, "note"] = "too few units"
         return table
 
-    table = tested.mixed_against_pure(edit("pairwise.csv", forget))
+    table = tested.comparisons(edit("pairwise.csv", forget))[0]
     assert column(table, "Difference")[0].text == "–" and column(table, "Verdict")[0].text == "too few units"
-
-
-def test_a_study_without_a_hypothesis_has_no_rows_for_it(edit, results):
-    fewer = edit("pairwise.csv", lambda table: table)
-    for name in ("ranks", "savings", "subgroups"):
-        (fewer.root / "analyse" / f"{name}.csv").unlink()
-    assert tested.savings(fewer).rows == [] and tested.subgroups(fewer).rows == []
-    table = tested.mixed_against_pure(fewer)
-    assert {c.text for c in column(table, "p (ranks)")} == {"–"}
-    assert [c.value for c in column(table, "p (t)")] == [
-        c.value for c in column(tested.mixed_against_pure(results), "p (t)")
-    ]

@@ -20,10 +20,9 @@ import sys
 from pathlib import Path
 from crossmod.runs.training import TrainingRun
 folder, number = Path(sys.argv[1]), sys.argv[2]
-arm = {"name": f"arm{number}", "strategy": "pure", "amount": 1, "subset": "A"}
-settings = {"tags": {"study": "s", "scale": "smoke"}, "arm": arm, "stage": "k", "stages": {"k": {}}, "seed": 0,
-            "model": {}, "training": {}}
-with TrainingRun(folder / "store.json", f"arm{number}", settings, folder / f"run{number}") as run:
+settings = {"tags": {"study": "s", "scale": "smoke"}, "set": f"set{number}", "fold": 0, "stage": "k", "stages": {"k": {}},
+            "seed": 0, "model": {}, "training": {}}
+with TrainingRun(folder / "store.json", f"set{number}", settings, folder / f"run{number}") as run:
     for step in range(20):
         run.log({"step": step, "loss": step * 1.5})
 """
@@ -45,7 +44,7 @@ def test_parallel_writers_on_a_fresh_store(tmp_path):
     experiments = [e for e in client.search_experiments() if e.name != "Default"]
     assert [e.name for e in experiments] == ["s"]
     runs = client.search_runs([experiments[0].experiment_id])
-    assert sorted(run.data.tags["arm"] for run in runs) == ["arm0", "arm1", "arm2", "arm3"]
+    assert sorted(run.data.tags["set"] for run in runs) == ["set0", "set1", "set2", "set3"]
     for run in runs:
         history = client.get_metric_history(run.info.run_id, "train_loss")
         assert [point.value for point in sorted(history, key=lambda p: p.step)] == [1.5 * n for n in range(20)]

@@ -16,10 +16,11 @@ from crossmod.runs import store
 from crossmod.runs.store import DATABASE, experiment, uri
 from crossmod.runs.training import TrainingRun
 
-ARM = {"name": "a", "strategy": "pure", "amount": 1, "subset": "A"}
 SETTINGS = {
-    "tags": {"study": "test", "scale": "smoke"},
-    "arm": ARM,
+    "tags": {"study": "test", "scale": "smoke", "strategy": "pure"},
+    "set": "a",
+    "fold": 0,
+    "title": "a k seed0",
     "stage": "k",
     "stages": {"k": {"steps": 3}},
     "seed": 0,

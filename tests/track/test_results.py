@@ -9,10 +9,11 @@ import pytest
 from mlflow import MlflowClient
 
 from crossmod import track
-from crossmod.evaluate.scores import COLUMNS
+from crossmod.evaluate.scores import Asked
 from crossmod.job import Job
 from crossmod.runs.store import DATABASE, experiment, uri
 from crossmod.runs.training import TrainingRun
+from tests.patients import RENAL
 from tests.runs.test_training import SETTINGS, as_another_process, damage, lock, lose
 
 ROWS = [{"step": 10, "loss": 0.9, "learning_rate": 0.1}, {"step": 20, "loss": 0.5, "learning_rate": 0.05}]
@@ -46,18 +47,25 @@ def job(mlflow_store, tmp_path, monkeypatch) -> Job:
             "simulated": [True, True],
             **{"arm": "a", "seed": 0, "modality": "MR", "unit": "pair", "tumour": False, "tumour_ml": 0.0},
         }
-    ).reindex(columns=COLUMNS)
+    ).reindex(columns=Asked.of(RENAL).columns)
     scores.to_csv(tmp_path / "mr.csv", index=False)
 
-    def worst(rows, predictions, cohorts, pictures):
-        assert sorted(rows["case"]) == ["001", "NA"], "ids are text"
+    def worst(rows, stage, predictions, cohorts, settings, pictures):
+        assert stage == "kidney" and settings["units"] == RENAL["units"]
+        assert sorted(rows["case"]) in ([], ["001", "NA"]), "ids are text"
         (pictures / "worst.png").write_bytes(b"picture")
         return [pictures / "worst.png"]
 
     monkeypatch.setattr("crossmod.track.results.worst_cases", worst)
-    training = {"runs": {"kidney": str(train / "run.json")}, "scores": [str(tmp_path / "mr.csv")], "predictions": []}
-    inputs = {"trainings": [training], "cohorts": [], "store": str(folder / "store.json")}
-    return Job("track", inputs, {"tracked": str(tmp_path / "track.json")}, {})
+    arm = {
+        "arm": "a",
+        "runs": {"kidney": [str(train / "run.json")]},
+        "scores": [str(tmp_path / "mr.csv")],
+        "predictions": [],
+    }
+    inputs = {"trainings": [arm], "cohorts": [], "store": str(folder / "store.json")}
+    settings = {key: RENAL[key] for key in ("stages", "units", "targets")}
+    return Job("track", inputs, {"tracked": str(tmp_path / "track.json")}, settings)
 
 
 METRICS = {
@@ -80,6 +88,27 @@ def test_metrics_and_pictures_reach_the_run(job, tmp_path, capsys):
     assert METRICS.items() <= data.metrics.items()
     assert list((tmp_path / "mlflow").rglob("worst_cases/worst.png"))
     assert "warning" not in capsys.readouterr().err
+
+
+def test_a_training_that_arms_share_keeps_the_results_of_each(job, tmp_path):
+    (arm,) = job.inputs["trainings"]
+    scores = pd.read_csv(arm["scores"][0], dtype=str, keep_default_na=False)
+    scores.assign(arm="a+b", dsc="0.25").to_csv(tmp_path / "other.csv", index=False)
+    job.inputs["trainings"].append({**arm, "arm": "a+b", "scores": [str(tmp_path / "other.csv")]})
+    track.run(job)
+    ((run_id, told),) = logged(job).items()
+    shared = {f"a/{name}": value for name, value in METRICS.items()}
+    shared |= {f"a b/{name}": value for name, value in METRICS.items()} | {"a b/dsc/mr/kidney/image": 0.25}
+    assert told["metrics"] == shared
+    found = MlflowClient(uri(tmp_path / "mlflow")).get_run(run_id).data.metrics
+    assert shared.items() <= found.items()
+    assert len(list((tmp_path / "mlflow").rglob("worst_cases/worst.png"))) == 2
+
+
+def test_targets_belong_to_the_stage_they_declare_whatever_their_name(job):
+    job.settings["targets"] = {"kidney": {"stage": "parenchyma", "unit": "image"}}
+    track.run(job)
+    assert [told["metrics"] for told in logged(job).values()] == [{}]
 
 
 @pytest.mark.parametrize("trouble", [lose, damage])

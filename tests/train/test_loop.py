@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from mlflow import MlflowClient
+from safetensors import safe_open
 
 from crossmod import train
 from crossmod.job import Job, UserError
@@ -92,10 +93,12 @@ def test_the_run_says_what_it_was(training_job, tmp_path):
     train.run(job)
     record = json.loads(Path(job.outputs["run"]).read_text())
     run = MlflowClient(uri(Path(job.inputs["store"]).parent)).get_run(record["run_id"])
-    assert {key: run.data.tags[key] for key in ("study", "scale", "arm", "stage", "seed")} == {
+    assert {key: run.data.tags[key] for key in ("study", "scale", "strategy", "set", "fold", "stage", "seed")} == {
         "study": "test",
         "scale": "smoke",
-        "arm": "mrA004",
+        "strategy": "pure",
+        "set": "mrA004",
+        "fold": "0",
         "stage": "kidney",
         "seed": "0",
     }
@@ -104,11 +107,47 @@ def test_the_run_says_what_it_was(training_job, tmp_path):
     assert run.data.metrics["final_train_loss"] == run.data.metrics["train_loss"]
 
 
-def test_an_arm_without_foreground_is_refused(training_job, tiny, tmp_path):
+def test_the_weights_say_what_their_user_must_know(training_job, tmp_path):
+    job = training_job(tmp_path / "one", steps=2)
+    train.run(job)
+    with safe_open(job.outputs["weights"], "pt") as file:
+        facts = json.loads(file.metadata()["crossmod"])
+    settings = job.settings
+    assert facts == {
+        "set": "mrA004",
+        "fold": 0,
+        "stage": settings["stages"],
+        "seed": 0,
+        "model": settings["model"],
+        "normalisation": settings["normalisation"],
+        "precision": "auto",
+    }
+    assert json.loads(Path(job.outputs["run"]).read_text())["steps"] == 2
+
+
+def test_a_set_without_foreground_is_refused(training_job, tiny, tmp_path):
     job = training_job(tmp_path / "one")
     empty = shutil.copytree(tiny / "prepare/mr", tmp_path / "mr")
     for path in empty.glob("*.kidney.foreground.npy"):
         np.save(path, np.zeros((0, 3), dtype=np.int16))
     job.inputs["prepared"][0] = str(empty)
-    with pytest.raises(UserError, match="Arm 'mrA004' has no foreground for stage 'kidney': none of its 4 cases"):
+    with pytest.raises(UserError, match="Set 'mrA004' has no foreground for stage 'kidney': none of its 4 cases"):
+        train.run(job)
+
+
+@pytest.mark.parametrize(("name", "fold"), [("mrB004", 0), ("mrA004", 1)])
+def test_an_unknown_set_or_fold_is_named(training_job, tmp_path, name, fold):
+    job = training_job(tmp_path / "one")
+    job.settings.update(set=name, fold=fold)
+    with pytest.raises(UserError, match=rf"no set '{name}' with a fold {fold}; there are mrA004 \(1\)"):
+        train.run(job)
+
+
+def test_a_set_without_boxes_is_refused_where_the_stage_looks_into_them(training_job, tiny, tmp_path):
+    job = training_job(tmp_path / "one", "parenchyma")
+    empty = shutil.copytree(tiny / "prepare/mr", tmp_path / "mr")
+    index = pd.read_csv(empty / "index.csv", dtype=str).assign(boxes="{}")
+    index.to_csv(empty / "index.csv", index=False)
+    job.inputs["prepared"][0] = str(empty)
+    with pytest.raises(UserError, match="None of the 4 training cases has a box to look into"):
         train.run(job)

@@ -8,20 +8,18 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crossmod.design.compose import compose
-from crossmod.prepare.arrays import read_prepared
+from crossmod.prepare.stored import Prepared, read_prepared
 from crossmod.scans.box import window
+from crossmod.scans.grid import Grid
 from crossmod.train.sampling import Onward, Patches, Schedule
+from tests.train.conftest import STAGES, TRAINING
 
 
 @pytest.fixture
 def patches(tiny):
-    study = compose(["scale=smoke"])
-
     def make(stage="kidney", seed=0, **training):
         cases = read_prepared(tiny / "prepare/mr", stage, [f"mr-{n:04d}" for n in range(1, 7)])
-        config = study["stages"][stage] | {"patch": [16, 12, 10], "spacing_mm": [8.0, 8.0, 8.0]}
-        return Patches(cases, config, study["training"] | training, seed)
+        return Patches(cases, STAGES[stage] | {"patch": [16, 12, 10]}, TRAINING | training, seed)
 
     return make
 
@@ -63,7 +61,7 @@ def test_samples_have_the_networks_shape(patches, stage):
 
 
 def test_foreground_oversampling_oversamples(patches):
-    augmentation = compose(["scale=smoke"])["training"]["augmentation"] | {"affine": 0.0}
+    augmentation = TRAINING["augmentation"] | {"affine": 0.0}
     share = {
         forced: np.mean(
             [bool(patches(foreground=forced, augmentation=augmentation)[i]["label"].any()) for i in range(40)]
@@ -93,3 +91,67 @@ def test_samples_go_on_from_the_step_that_was_reached():
     order = Onward(4, 2, lambda: next(steps))
     assert [list(order) for _ in range(3)] == [[0, 1, 2, 3], [4, 5, 6, 7], [6, 7, 8, 9]]
     assert len(order) == 4
+
+
+def case_of(label, boxes=None, spacing_mm=(1.0, 1.0, 1.0)):
+    """A prepared case whose image holds its own first voxel index."""
+    image = np.broadcast_to(np.arange(label.shape[0])[:, None, None], label.shape).astype(np.float16)
+    points = np.argwhere(label).astype(np.int16)
+    return Prepared(
+        "c", "a", "MR", image, label, points, boxes or {}, Grid(label.shape, np.diag([*spacing_mm, 1.0])), 0
+    )
+
+
+STILL = TRAINING["augmentation"] | dict.fromkeys(["affine", "noise", "blur", "brightness", "contrast", "gamma"], 0.0)
+
+
+def test_each_class_is_drawn_as_often_however_small():
+    label = np.ones((30, 8, 8), dtype=np.uint8)
+    label[25, 4, 4] = 2
+    stage = STAGES["kidney"] | {"patch": [2, 2, 2], "classes": {"large": ["a"], "small": ["b"]}}
+    data = Patches([case_of(label)], stage, TRAINING | {"foreground": 1.0, "augmentation": STILL}, 0)
+    share = np.mean([bool((data[i]["label"] == 2).any()) for i in range(60)])
+    assert 0.3 < share < 0.7
+
+
+@pytest.mark.parametrize("thin", [0, 1, 2])
+def test_a_thin_patch_lies_in_any_plane_and_shows_the_foreground(thin):
+    label = np.zeros((24, 24, 24), dtype=np.uint8)
+    label[10:13, 11:15, 9:14] = 1
+    patch = [8, 8, 8]
+    patch[thin] = 1
+    spacing_mm = [1.0, 1.0, 1.0]
+    spacing_mm[thin] = None
+    stage = STAGES["kidney"] | {"patch": patch, "spacing_mm": spacing_mm}
+    turned = STILL | {"affine": 1.0}
+    for augmentation in (STILL, turned):
+        data = Patches([case_of(label)], stage, TRAINING | {"foreground": 1.0, "augmentation": augmentation}, 0)
+        items = [data[i] for i in range(20)]
+        assert all(item["image"].shape == item["label"].shape == (1, *patch) for item in items)
+        assert all(item["label"].any() for item in items)
+    if thin == 0:  # the image says which plane it is: a turned patch mixes none
+        planes = {round(float(value), 3) for item in items for value in item["image"].unique()}
+        assert planes == {10.0, 11.0, 12.0}
+    anywhere = Patches([case_of(label)], stage, TRAINING | {"foreground": 0.0, "augmentation": STILL}, 0)
+    assert 0 < np.mean([bool(anywhere[i]["label"].any()) for i in range(150)]) < 1
+
+
+def test_a_thin_patch_lies_anywhere_along_a_box():
+    label = np.zeros((20, 12, 12), dtype=np.uint8)
+    stage = STAGES["parenchyma"] | {"patch": [1, 8, 8], "spacing_mm": [None, 1.0, 1.0], "jitter_mm": 1.0}
+    case = case_of(label, {"all": ((4, 2, 2), (11, 10, 10))}, (3.0, 1.0, 1.0))
+    data = Patches([case], stage, TRAINING | {"augmentation": STILL}, 0)
+    assert {float(data[i]["image"].unique()) for i in range(60)} == set(range(4, 11))
+
+
+def test_what_is_to_be_restored_is_degraded_and_kept(patches):
+    label = np.zeros((20, 20, 20), dtype=np.uint8)
+    stage = STAGES["kidney"] | {"learns": "reconstruction"}
+    items = [Patches([case_of(label)], stage, TRAINING | {"augmentation": STILL}, 0)[3] for _ in range(2)]
+    item = items[0]
+    torch.testing.assert_close(item["image"], items[1]["image"], rtol=0, atol=0)
+    assert item["image"].shape == item["target"].shape == (1, 16, 16, 16)
+    assert set(np.diff(item["target"][0, :, 0, 0])) == {1.0}, "as the scan has it"
+    blanked = item["image"] == 0
+    assert 0.02 < blanked.float().mean() < 0.3
+    assert 0.4 < (item["image"] - item["target"])[~blanked].std() < 0.6

@@ -8,22 +8,21 @@ from pathlib import Path
 
 import pytest
 
-from crossmod.design.compose import compose
 from crossmod.job import UserError
 from crossmod.weights import RECORD
 from crossmod.weights.model import Model
 
-STUDY = compose(["study=measure"])
+SHIPPED = json.loads(RECORD.read_text(encoding="utf-8"))
 
 
 def arm(root: Path, change=None) -> Path:
     """The folder of a trained arm, with the job of its prediction; the networks themselves are not there."""
     settings = {
-        "arm": {"name": "a1"},
-        "cascade": list(STUDY["stages"]),
-        "stages": STUDY["stages"],
-        "model": STUDY["model"],
-        "normalisation": STUDY["normalisation"],
+        "arm": "a1",
+        "cascade": list(SHIPPED["stages"]),
+        "stages": SHIPPED["stages"],
+        "models": SHIPPED["models"],
+        "normalisation": SHIPPED["normalisation"],
         "precision": "auto",
     }
     settings = json.loads(json.dumps(settings))
@@ -39,7 +38,7 @@ def arm(root: Path, change=None) -> Path:
 
 def test_a_study_s_own_job_is_read(tmp_path):
     model = Model.load(arm(tmp_path), 0)
-    assert model.network == STUDY["model"]
+    assert model.models == SHIPPED["models"]
     assert list(model.stages) == list(model.weights) == ["kidney", "parenchyma"]
     assert model.weights["kidney"] == (tmp_path / "train/a1/kidney/seed0/model.safetensors",)
 
@@ -47,12 +46,13 @@ def test_a_study_s_own_job_is_read(tmp_path):
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        (lambda s: s["model"].update(act={"_target_": "os.system"}), "nothing nested is built"),
-        (lambda s: s["model"].update(_target_="crossmod.models.build.torch.load"), "not a network"),
-        (lambda s: s.update(model="monai"), "network"),
+        (lambda s: s["models"]["kidney"].update(act={"_target_": "os.system"}), "nothing nested is built"),
+        (lambda s: s["models"]["parenchyma"].update(_target_="crossmod.models.build.torch.load"), "not a network"),
+        (lambda s: s["models"].update(kidney="monai"), "kidney"),
         (
             lambda s: (
                 s["stages"].update({"../../x": s["stages"].pop("kidney")})
+                or s["models"].update({"../../x": s["models"].pop("kidney")})
                 or s.update(cascade=["../../x", "parenchyma"])
             ),
             "pattern",
@@ -65,7 +65,11 @@ def test_a_study_s_own_job_is_read(tmp_path):
         (lambda s: s["stages"]["kidney"].update(spacing_mm=[0.09, 1, 1]), "greater than or equal to 0.1"),
         (lambda s: s["stages"]["kidney"].update(spacing_mm=[float("nan"), 1, 1]), "finite"),
         (lambda s: s["stages"]["kidney"].update(overlap=1.0), "less than 1"),
-        (lambda s: s["stages"]["kidney"].pop("components"), "Field required"),
+        (lambda s: s["stages"]["kidney"].pop("keep"), "Field required"),
+        (lambda s: s["stages"]["kidney"].update(keep=None), "stages.kidney.keep"),
+        (lambda s: s["stages"]["kidney"].update(keep={"largest": 2}), "the first stage keeps one kidney a side"),
+        (lambda s: s["stages"]["kidney"]["classes"].update(liver=["liver"]), "at most 1 item"),
+        (lambda s: s["models"].pop("parenchyma"), "lacks 'parenchyma'"),
         (lambda s: s["normalisation"].update(ct_window_hu=[300, -200]), "lower limit must be below"),
         (lambda s: s.update(precision="8"), "Input should be"),
         (lambda s: s.pop("normalisation"), "lacks 'normalisation'"),
@@ -107,7 +111,7 @@ def test_the_command_runs_nothing_of_the_folder(tmp_path):
     """The command itself, with a job that would leave a file if any of it were called."""
     left = tmp_path / "canary"
     call = {"_target_": "pathlib.Path.touch", "self": {"_target_": "pathlib.Path", "_args_": [str(left)]}}
-    folder = arm(tmp_path, lambda s: s["model"].update(act=call))
+    folder = arm(tmp_path, lambda s: s["models"]["kidney"].update(act=call))
     command = [sys.executable, "-m", "crossmod.cli", "measure", str(tmp_path / "scan.nii.gz"), "--model", str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=dict(os.environ))
     assert done.returncode == 2

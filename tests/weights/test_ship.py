@@ -9,14 +9,15 @@ import pytest
 import torch
 
 import crossmod.weights.ship
-from crossmod.design.arms import default_arm
+from crossmod.design.arms import deployed
 from crossmod.design.compose import compose
 from crossmod.job import UserError, file_digest
-from crossmod.models.build import build, load_weights, save_weights
+from crossmod.models.build import load_weights, save_weights
+from crossmod.models.stage import build_for
 from crossmod.weights.model import Model
 from crossmod.weights.ship import ship
 
-LEARNT = ("structures", "region", "spacing_mm", "patch", "steps", "jitter_mm")
+LEARNT = ("learns", "classes", "of", "region", "spacing_mm", "patch", "steps", "jitter_mm")
 
 
 def trained(results: Path, change=None) -> dict:
@@ -32,9 +33,9 @@ def trained(results: Path, change=None) -> dict:
             job = copy.deepcopy(job)
             change(job)
         for seed in study["seeds"]:
-            folder = results / "measure/laptop/train" / default_arm(study) / stage / f"seed{seed}"
+            folder = results / "measure/laptop/train" / deployed(study)[0].name / stage / f"seed{seed}"
             torch.manual_seed(seed)
-            save_weights(build(study["model"]), folder / "model.safetensors", {})
+            save_weights(build_for(study["model"], study["stages"][stage]), folder / "model.safetensors", {})
             (folder / "job.json").write_text(json.dumps({"settings": job}))
     return study
 
@@ -46,8 +47,8 @@ def test_networks_and_record_are_written(tmp_path):
         path = tmp_path / "package" / f"{stage}-{seed}.safetensors"
         assert record["weights"][stage][path.name] == file_digest(path)
         torch.manual_seed(seed)
-        expected = build(study["model"]).state_dict()
-        for name, tensor in load_weights(build(study["model"]), path).state_dict().items():
+        expected = build_for(study["model"], study["stages"][stage]).state_dict()
+        for name, tensor in load_weights(build_for(study["model"], study["stages"][stage]), path).state_dict().items():
             torch.testing.assert_close(tensor, expected[name], atol=1e-3, rtol=1e-3)
     assert json.loads((tmp_path / "package/weights.json").read_text()) == record
 

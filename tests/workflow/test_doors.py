@@ -95,7 +95,7 @@ def test_what_must_be_given_is_shown(bare):
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("arms.graded.amounts=[2,7]", "at most 6"),
+        ("pools.mr.amounts=[2,7]", "at most 6"),
         ("normalisation.ct_window_hu=[300,-200]", "the first number must be below the second"),
         ("title=${oc.env:HOME}", "calls a function"),
     ],
@@ -127,6 +127,30 @@ def test_a_study_that_adds_sites_does_not_change_what_another_report_rests_on(fi
     said = refused(finished, "study=renal_real", "replace=true", given)
     assert "results/renal/smoke holds a finished report, and this study would change what it rests on" in said
     assert "training.batch: 2 → 4" in said
+
+
+def test_a_failing_job_is_told_in_a_screen_and_repeated_by_hand(again):
+    """What failed, why, and where its log is; the job itself stays a file, and can as well be given on standard input."""
+    module = again.folder / "src/crossmod/cohort/simulated.py"
+    sound = module.read_text()
+    broken = sound.replace("def write_cohort(", "def write_cohort(*_):\n    raise OSError(28, 'no')\n\n\ndef _sound(")
+    module.write_text(broken)
+    said = again.snakemake(COHORT, "--config", "scale=smoke", check=False)
+    assert said.returncode == 1
+    told = said.stdout.split("── failed: ")[1].splitlines()
+    job = "results/renal/smoke/logs/cohort/ct_external.log.json"
+    assert told[0] == "cohort ct_external: making and checking its cases (exit code 2)"
+    assert told[1] == f"   again: crossmod cohort {job} --threads 2"
+    assert told[2] == "   log: results/renal/smoke/logs/cohort/ct_external.log"
+    assert "the disk is full" in told[3]
+    assert len(said.stdout.splitlines()) < 40
+    assert "settings" not in said.stdout and "CalledProcessError" not in said.stdout
+    module.write_text(sound)
+    command, record = [sys.executable, "-m", "crossmod.cli", "cohort"], again.folder / COHORT
+    text = (again.folder / job).read_text()
+    for source, given in ((job, None), ("-", text), (COHORT, None)):
+        subprocess.run([*command, source], cwd=again.folder, env=again.environment, input=given, text=True, check=True)
+        assert record.read_text() == text
 
 
 @pytest.mark.skipif(not Path("/usr/bin/env").exists(), reason="needs a Unix shell")

@@ -11,6 +11,12 @@ AFTER_SCORES = {"analyse": 1, "track": 1, **AFTER_TABLES}
 AFTER_MASKS = {"evaluate": 39, **AFTER_SCORES}
 AFTER_WEIGHTS = {"predict": 39, **AFTER_MASKS}
 
+AFTER_COHORTS = {
+    **{"cohort": 3, "check": 1, "prepare": 3, "split": 1, "site": 3, "audit": 1, "train": 26},
+    **AFTER_WEIGHTS,
+}
+AFTER_A_FIGURE = {"notebook": 1, "report": 1, "number_audit": 1}
+
 
 def test_nothing_changed_runs_nothing(study):
     assert study.would_run() == {}
@@ -19,12 +25,13 @@ def test_nothing_changed_runs_nothing(study):
 @pytest.mark.parametrize(
     ("override", "expected"),
     [
-        ("training.learning_rate=0.001", {"train": 26, **AFTER_WEIGHTS}),
+        ("training.optimiser.lr=0.001", {"train": 26, **AFTER_WEIGHTS}),
         ("stages.parenchyma.steps=9", {"train": 13, **AFTER_WEIGHTS}),
-        ("stages.kidney.components=1", AFTER_WEIGHTS),
+        ("stages.kidney.keep.one_a_side=1", AFTER_WEIGHTS),
         ("surface_tolerance_mm=3.0", AFTER_MASKS),
         ("analyse.alpha=0.01", {"analyse": 1, **AFTER_TABLES}),
-        ("analyse.margin_dsc=0.02", {"analyse": 1, **AFTER_TABLES}),
+        ("analyse.good_dsc=0.8", AFTER_TABLES),
+        ("factors.strategy.mixed.title=both", AFTER_TABLES),
         ("sites.ct.title=CT", {"analyse": 1, **AFTER_TABLES}),
         (
             "cohorts.ct_external.seed=5",
@@ -50,10 +57,25 @@ def test_another_seed_trains_beside_the_first(study):
     ("file", "old", "new", "expected"),
     [
         ("src/crossmod/evaluate/metrics.py", "np.percentile(", "np.quantile(", AFTER_MASKS),
-        ("src/crossmod/train/module.py", "batch=True", "batch=False", {"train": 26, **AFTER_WEIGHTS}),
-        ("src/crossmod/predict/cascade.py", "SMALLEST_KIDNEY_ML = 5.0", "SMALLEST_KIDNEY_ML = 6.0", AFTER_WEIGHTS),
+        (
+            "src/crossmod/train/tasks.py",
+            "if len(outputs) == 1:",
+            "if 1 == len(outputs):",
+            {"train": 26, **AFTER_WEIGHTS},
+        ),
+        ("src/crossmod/predict/keep.py", "SMALLEST_ORGAN_ML = 5.0", "SMALLEST_ORGAN_ML = 6.0", AFTER_WEIGHTS),
         ("src/crossmod/report/page.html.j2", "</main>", "<hr></main>", {"report": 1, "number_audit": 1}),
-        ("notebooks/02_dsc.ipynb", "scores_by_arm", "scores_by_arm", {"notebook": 1, "report": 1, "number_audit": 1}),
+        ("notebooks/02_scores.ipynb", "scores_by_arm", "scores_by_arm", AFTER_A_FIGURE),
+        ("src/crossmod/models/unet.py", "kernel_size=1)", "kernel_size=3, padding=1)", {"train": 26, **AFTER_WEIGHTS}),
+        ("src/crossmod/report/forest.py", "markersize=3.6", "markersize=3.7", AFTER_A_FIGURE),
+        ("src/crossmod/report/audit.py", "def audit(", "x = 1\n\n\ndef audit(", {"number_audit": 1}),
+        ("src/crossmod/cohort/__init__.py", "job.threads)", "1 * job.threads)", AFTER_COHORTS),
+        (
+            "src/crossmod/cohort/__init__.py",
+            "    refuse_errors(faults)",
+            "    return refuse_errors(faults)",
+            {"check": 1, "report": 1, "number_audit": 1},
+        ),
         ("src/crossmod/progress.py", '"""Progress of one job', '"""The progress of one job', {}),
     ],
 )

@@ -41,7 +41,18 @@ def test_26_models_one_experiment_and_nothing_lost(study):
     declared = {json.loads(path.read_text())["run_id"] for path in study.results.glob("train/*/*/seed0/run.json")}
     assert {run.info.run_id for run in runs} == declared
     for run in runs:
-        assert {"study", "scale", "arm", "stage", "seed", "config_hash", "git_commit"} <= set(run.data.tags)
+        assert {
+            "study",
+            "scale",
+            "set",
+            "stage",
+            "seed",
+            "config_hash",
+            "git_commit",
+            "strategy",
+            "amount",
+            "subset",
+        } <= set(run.data.tags)
         assert any(key.startswith("dsc/mr/") for key in run.data.metrics), "final metrics"
         assert len(client.get_metric_history(run.info.run_id, "train_loss")) >= 1, "curve"
 
@@ -59,7 +70,7 @@ def test_masks_lie_in_the_scans_own_space(study):
 
 def test_progress_was_visible(study):
     said = (study.folder / "said.txt").read_text()
-    assert "train ct3+mrA006 kidney seed0: 8 of 8 steps" in said
+    assert "train ct3+mrA006/kidney seed0: 8 of 8 steps" in said
     assert "── study: " in said
     assert "left" in said
 
@@ -75,9 +86,9 @@ def test_any_job_can_be_repeated_by_hand(study):
     study.snakemake("--config", "scale=smoke", "--touch")
 
 
-# Stands before the project's own package: a training that reaches its fifth step takes the whole workflow with it, as a
-# power failure would.
-POWER_FAILURE = """
+# Stands before the project's own package: a training that reaches its fifth step sends a signal to the whole workflow, as
+# a power failure (SIGKILL), the user's Ctrl-C (SIGINT) or the machine's shutdown (SIGTERM) would.
+AT_STEP_5 = """
 import sys
 
 if sys.argv[:1] and sys.argv[0].endswith("crossmod") and "train" in sys.argv[1:2]:
@@ -88,7 +99,7 @@ if sys.argv[:1] and sys.argv[0].endswith("crossmod") and "train" in sys.argv[1:2
 
     def die(self, trainer, *_):
         if trainer.global_step == 5:
-            os.killpg(os.getpgid(0), signal.SIGKILL)
+            os.killpg(os.getpgid(0), signal.SIGNAL)
 
     Curve.on_train_batch_start = die
 """
@@ -141,20 +152,27 @@ def test_a_fourth_real_site_from_scans_to_the_page(branch, real_data, tmp_path):
     assert all((results / "report" / unquote(link)).exists() for link in links)
 
 
-def test_sigkill_in_a_training_changes_no_table(study, tmp_path):
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM], ids=lambda sent: sent.name)
+def test_a_signal_in_a_training_changes_no_table(study, tmp_path, sent):
     before = study.tables()
     weights = study.results / "train/mrB004/kidney/seed0/model.safetensors"
     # As it is when a study is killed half-way: nothing that depends on this training exists yet.
     for path in ("train/mrB004/kidney", "predict/mrB004", "evaluate/mrB004", "analyse", "report"):
         shutil.rmtree(study.results / path)
     (study.results / "track.json").unlink()
-    (tmp_path / "sitecustomize.py").write_text(POWER_FAILURE)
+    (tmp_path / "sitecustomize.py").write_text(AT_STEP_5.replace("SIGNAL", sent.name))
     environment = {**study.environment, "PYTHONPATH": f"{tmp_path}{os.pathsep}{study.environment['PYTHONPATH']}"}
     command = [sys.executable, "-m", "snakemake", "--cores", "2", "--config", "scale=smoke"]
-    killed = subprocess.run(
-        command, cwd=study.folder, env=environment, start_new_session=True, capture_output=True, check=False
+    ended = subprocess.run(
+        command, cwd=study.folder, env=environment, start_new_session=True, capture_output=True, text=True, check=False
     )
-    assert killed.returncode == -signal.SIGKILL
+    if sent == signal.SIGKILL:
+        assert ended.returncode == -sent
+    else:
+        assert ended.returncode == 1
+        said = (ended.stdout + ended.stderr).split("── interrupted at: train mrB004/kidney, seed 0.", 1)[1]
+        assert said.splitlines()[-1].startswith("── stopped. The same command continues")
+        assert "Traceback" not in said and "{" not in said
     assert list((study.results / "train/.resume").glob("*/last.ckpt"))
     assert not weights.exists()
     resumed = study.snakemake("--config", "scale=smoke")

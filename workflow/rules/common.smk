@@ -7,12 +7,15 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from crossmod.design import arms as design, given
-from crossmod.running import finished, warm
+from crossmod.design import arms as design
+from crossmod.design import given, splits
+from crossmod.design.targets import targets_of
+from crossmod.running import finished, job_files, warm
+from crossmod.running.brief import speak_briefly
 from crossmod.design.compose import compose, shared_part
 from crossmod.job import Job, UserError
 from crossmod.design.overrides import overrides_from_snakemake
-from crossmod.source import source_digest
+from crossmod.source import imports_of_notebook, source_digest, targets_in
 from crossmod.running.time_left import StudyProgress
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
@@ -47,19 +50,23 @@ B = f"results/{SHARED['study']}/{SCALE}"  # trainings, and cohorts and sites tha
 R = f"results/{STUDY['study']}/{SCALE}"  # further cohorts and sites, analysis and report
 STORE = f"results/{SHARED['study']}/mlflow/store.json"
 
-ARMS = {arm.name: arm.record() for arm in design.arms(STUDY)}
+ARMS = {arm.name: arm for arm in design.arms(STUDY)}
+TEACHERS = {arm.name: arm for arm in design.teachers(STUDY)}
+TRAININGS = design.trainings(STUDY)
 SITES = {site["name"]: site for site in design.site_records(STUDY)}
+# Teachers predict the cohorts that they label as if each were a site of its name.
+LABELLED = splits.labelled_places(STUDY)
+PLACES = SITES | LABELLED
 COHORTS = list(STUDY["cohorts"])
-TRAINING_COHORTS = design.training_cohorts(STUDY)
-STAGES = list(STUDY["stages"])
+STAGES = STUDY["stages"]
 SEEDS = STUDY["seeds"]
 
 
 wildcard_constraints:
-    arm="|".join(re.escape(arm) for arm in ARMS),
+    arm="|".join(re.escape(arm) for arm in ARMS | TEACHERS),
+    training="|".join(re.escape(training) for training in TRAININGS),
     cohort="|".join(re.escape(cohort) for cohort in COHORTS),
-    site="|".join(re.escape(site) for site in SITES),
-    stage="|".join(re.escape(stage) for stage in STAGES),
+    site="|".join(re.escape(site) for site in PLACES),
     study="|".join(re.escape(study) for study in STUDIES),
     seed=r"\d+",
 
@@ -67,6 +74,33 @@ wildcard_constraints:
 def job(step, inputs, outputs, settings):
     """A job as canonical JSON: plain text is the only parameter whose every change Snakemake sees."""
     return Job(step, inputs, outputs, settings).to_json()
+
+
+def filled(patterns, wildcards):
+    """The paths of a rule, from the patterns that the rule declares as its outputs."""
+    return {key: pattern.format(**wildcards) for key, pattern in patterns.items()}
+
+
+def of_stages(*keys):
+    """Of every stage what a step depends on, and no more: of what is kept, not how many components."""
+    return {
+        name: {
+            key: list(stage[key] or ()) if key == "keep" else stage[key] for key in keys
+        }
+        for name, stage in STAGES.items()
+    }
+
+
+def code_of(make_job):
+    """Wildcards → digest of what a job's step runs, and of the networks and optimisers that its settings name."""
+
+    def digest(wildcards):
+        described = Job.from_json(make_job(wildcards))
+        return source_digest(
+            f"crossmod.{described.step}:run", *targets_in(described.settings)
+        )
+
+    return digest
 
 
 def section(*keys):
@@ -81,7 +115,7 @@ def home(wildcards):
 
 def home_of(kind, name):
     """The results folder of a cohort or site: the other study's where it is shared."""
-    return B if name in SHARED[kind] else R
+    return B if name in SHARED[kind] or name in LABELLED else R
 
 
 def folders(step, cohorts):
@@ -94,9 +128,19 @@ def of_sites(pattern):
     return [
         f"{home_of('sites', site)}/{pattern.format(arm=arm, seed=seed, site=site)}"
         for arm in ARMS
-        for seed in SEEDS
+        for seed in seeds_of(ARMS[arm])
         for site in SITES
     ]
+
+
+def seeds_of(arm):
+    """A program from outside and a teacher have one seed."""
+    return SEEDS if arm.set and arm.name in ARMS else SEEDS[:1]
+
+
+def scanned(cohorts):
+    """Cohorts that have scans of their own."""
+    return [cohort for cohort in cohorts if cohort not in LABELLED]
 
 
 def hold_the_study():
@@ -173,6 +217,10 @@ def jobs_to_run():
 onstart:
     hold_the_study()
     spare_the_finished()
+    job_files.write(workflow.dag.needrun_jobs())
+    brief = speak_briefly(logger)
+    if brief and workflow.local_exec:
+        brief.end_calmly()
     jobs = jobs_to_run()
     logger.addHandler(StudyProgress(jobs, workflow.cores, USUAL_S))
     # One job alone loads what it needs no faster that way.

@@ -1,19 +1,18 @@
-# evaluate: masks and references → one row per case and target.
+# evaluate: masks and references → one row per case, target and unit.
 rule evaluate:
     input:
-        predictions=f"{HOME}/predict/{{arm}}/seed{{seed}}/{{site}}",
+        predictions=PREDICT["folder"],
         cohorts=site_cohorts,
     output:
-        scores=f"{HOME}/evaluate/{{arm}}/seed{{seed}}/{{site}}.csv",
-        job=f"{HOME}/evaluate/{{arm}}/seed{{seed}}/{{site}}.job.json",
+        **EVALUATE,
     log:
         f"{HOME}/logs/evaluate/{{arm}}.seed{{seed}}.{{site}}.log",
     conda:
         "../../environment.yml"
     params:
         job=evaluate_job,
-        code=source_digest("crossmod.evaluate"),
+        code=source_digest("crossmod.evaluate:run"),
     message:
         "evaluate {wildcards.arm} on {wildcards.site}, seed {wildcards.seed}"
     shell:
-        "crossmod evaluate {params.job:q} 2>&1 | tee {log:q}"
+        "crossmod evaluate {log:q}.json 2>&1 | tee {log:q}"

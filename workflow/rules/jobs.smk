@@ -3,42 +3,75 @@
 
 # cohort
 def cohort_inputs(wildcards):
-    """Files that a cohort is made from: a change of the user's table, or of a scan in it, reruns the step."""
+    """What a cohort is made from: of a table its files, so that a change reruns the step; of a derived one scans and predictions."""
     table = TABLES.get(wildcards.cohort)
-    return [] if table is None else table.files
+    if table is not None:
+        return {"files": table.files}
+    derived = derived_inputs(wildcards.cohort)
+    return (
+        {
+            "cohort": derived["cohort"],
+            "predictions": list(derived["predictions"].values()),
+        }
+        if derived
+        else {}
+    )
+
+
+def derived_inputs(cohort):
+    """The cohort that has the scans, and the folder of each teacher's predictions; nothing for any other cohort."""
+    if cohort not in LABELLED:
+        return {}
+    return {
+        "cohort": folders("cohort", [LABELLED[cohort]["cohort"]])[0],
+        "predictions": {
+            name: f"{B}/predict/{name}/seed{SEEDS[0]}/{cohort}"
+            for name in splits.teachers_of(STUDY, cohort)
+        },
+    }
+
+
+def composed(cohort):
+    """Where each structure of a derived cohort comes from: the reference, or some values of the mask of a teacher's stage."""
+    return [
+        [
+            structure,
+            (
+                source
+                if source == "reference"
+                else design.taught(STUDY, source["teacher"], structure)
+            ),
+        ]
+        for structure, source in STUDY["cohorts"][cohort]["structures"].items()
+    ]
 
 
 def cohort_job(wildcards):
     settings = {
         key: value
         for key, value in STUDY["cohorts"][wildcards.cohort].items()
-        if value is not None
+        if value is not None and key != "title"
     }
+    if wildcards.cohort in LABELLED:
+        settings["structures"] = composed(wildcards.cohort)
     return job(
         "cohort",
-        {},
-        {
-            "folder": f"{home(wildcards)}/cohort/{wildcards.cohort}",
-            "job": f"{home(wildcards)}/cohort/{wildcards.cohort}.job.json",
-        },
-        {
-            "name": wildcards.cohort,
-            **{key: value for key, value in settings.items() if key != "title"},
-        },
+        derived_inputs(wildcards.cohort),
+        filled(COHORT, wildcards),
+        {"name": wildcards.cohort, **settings},
     )
 
 
 def cohort_code(wildcards):
     source = STUDY["cohorts"][wildcards.cohort]["source"]
-    return source_digest(f"crossmod.cohort.{source}", "crossmod.cohort.check")
+    return source_digest("crossmod.cohort:run", f"crossmod.cohort.{source}")
 
 
 def check_job(wildcards):
-    stem = f"{home(wildcards)}/cohort/check"
     return job(
         "cohort.check",
-        {"cohorts": folders("cohort", STUDIES[wildcards.study]["cohorts"])},
-        {"check": f"{stem}.csv", "job": f"{stem}.job.json"},
+        {"cohorts": folders("cohort", scanned(STUDIES[wildcards.study]["cohorts"]))},
+        filled(CHECK, wildcards),
         {},
     )
 
@@ -48,217 +81,286 @@ def prepare_job(wildcards):
     return job(
         "prepare",
         {"cohort": f"{home(wildcards)}/cohort/{wildcards.cohort}"},
+        filled(PREPARE, wildcards),
         {
-            "folder": f"{home(wildcards)}/prepare/{wildcards.cohort}",
-            "job": f"{home(wildcards)}/prepare/{wildcards.cohort}.job.json",
+            "stages": of_stages(
+                "learns", "classes", "of", "region", "keep", "spacing_mm"
+            ),
+            **section("normalisation"),
         },
-        {"stages": GRIDS, **section("normalisation")},
     )
 
 
 # split
 def site_job(wildcards):
-    site = SITES[wildcards.site]
-    stem = f"{home(wildcards)}/split/{wildcards.site}"
     return job(
         "split.site",
-        {
-            "training": f"{B}/split/training.json",
-            "cohort": site_cohorts(wildcards)[0],
-        },
-        {"site": f"{stem}.json", "job": f"{stem}.job.json"},
-        {
-            "site": {key: site[key] for key in ("name", "cohort", "part")},
-            "arms": list(ARMS.values()),
-        },
+        {"training": SPLIT["training"], "cohort": site_cohorts(wildcards)[0]},
+        filled(SITE, wildcards),
+        splits.site_settings(STUDY, wildcards.site),
     )
 
 
 def site_cohorts(wildcards):
     """The folder of the cohort that a site validates on."""
-    return folders("cohort", [SITES[wildcards.site]["cohort"]])
+    return folders("cohort", [PLACES[wildcards.site]["cohort"]])
 
 
 def site_files(study):
     """Site → who it validates on, for the sites of one study."""
     return {
         site: f"{home_of('sites', site)}/split/{site}.json"
-        for site in STUDIES[study]["sites"]
+        for site in [*STUDIES[study]["sites"], *LABELLED]
     }
 
 
 def audit_job(wildcards):
-    folder = f"{home(wildcards)}/split"
     return job(
         "split.audit",
         {
-            "training": f"{B}/split/training.json",
+            "training": SPLIT["training"],
             "sites": site_files(wildcards.study),
-            "cohorts": folders("cohort", STUDIES[wildcards.study]["cohorts"]),
+            "cohorts": folders("cohort", scanned(STUDIES[wildcards.study]["cohorts"])),
         },
-        {
-            "splits": f"{folder}/splits.json",
-            "audit": f"{folder}/audit.csv",
-            "job": f"{folder}/splits.job.json",
-        },
-        {"arms": list(ARMS.values())},
+        filled(AUDIT, wildcards),
+        splits.audit_settings(STUDY),
     )
 
 
 # train
 # What training depends on; the rest of a stage concerns inference only.
-LEARNT = ("structures", "region", "spacing_mm", "patch", "steps", "jitter_mm")
-
-
-def train_paths(wildcards):
-    folder = f"{B}/train/{wildcards.arm}/{wildcards.stage}/seed{wildcards.seed}"
-    return {
-        "weights": f"{folder}/model.safetensors",
-        "history": f"{folder}/history.csv",
-        "run": f"{folder}/run.json",
-        "job": f"{folder}/job.json",
-    }
+LEARNT = ("learns", "classes", "of", "region", "spacing_mm", "patch", "jitter_mm")
 
 
 def train_inputs(wildcards):
-    cohorts = [
-        cohort
-        for cohort in TRAINING_COHORTS
-        if cohort in ARMS[wildcards.arm]["patients"]
-    ]
+    training = TRAININGS[wildcards.training]
+    cohorts = list(
+        dict.fromkeys(STUDY["pools"][pool]["cohort"] for pool in training.set.shares)
+    )
+    start = (
+        {"start": weights_of(training.start.name, wildcards.seed)}
+        if training.start
+        else {}
+    )
     return {
-        "training": f"{B}/split/training.json",
+        "training": SPLIT["training"],
         "prepared": folders("prepare", cohorts),
+        **start,
     }
 
 
 def train_job(wildcards):
+    training = TRAININGS[wildcards.training]
+    budget = training.settings["budget"]
     return job(
         "train",
-        {**train_inputs(wildcards), "store": STORE},
-        {**train_paths(wildcards), "resume": f"{B}/train/.resume"},
+        {"start": None, **train_inputs(wildcards), "store": STORE},
+        {**filled(TRAIN, wildcards), "resume": f"{B}/train/.resume"},
         {
-            "arm": ARMS[wildcards.arm],
-            "stage": wildcards.stage,
+            "title": f"{training.name} seed{wildcards.seed}",
+            "set": training.set.name,
+            "fold": training.fold,
+            "stage": training.stage,
             "stages": {
-                wildcards.stage: {
-                    key: STUDY["stages"][wildcards.stage][key] for key in LEARNT
+                training.stage: {
+                    key: STAGES[training.stage][key] for key in (*LEARNT, budget)
                 }
             },
             "seed": int(wildcards.seed),
+            "model": training.model,
+            "training": training.settings,
             "tags": {"study": SHARED["study"], "scale": SCALE},
-            **section("model", "training"),
+            # Cases that a teacher's labels do not cover are absent from a derived cohort's arrays.
+            "derived": [
+                cohort for cohort in LABELLED if cohort in training_cohorts(training)
+            ],
+            **section("normalisation"),
         },
     )
 
 
+def training_cohorts(training):
+    return {STUDY["pools"][pool]["cohort"] for pool in training.set.shares}
+
+
+def weights_of(training, seed):
+    return TRAIN["weights"].format(training=training, seed=seed)
+
+
 # predict
+PREDICTIONS = of_sites("predict/{arm}/seed{seed}/{site}")
+
+
+INFERRED = ("classes", "region", "keep", "spacing_mm", "patch", "overlap", "margin_mm")
+
+
+def arm_of(wildcards):
+    return (ARMS | TEACHERS)[wildcards.arm]
+
+
 def predict_inputs(wildcards):
+    arm = arm_of(wildcards)
     return {
         "site": f"{home(wildcards)}/split/{wildcards.site}.json",
         "cohorts": site_cohorts(wildcards),
-        "prepared": folders("prepare", [SITES[wildcards.site]["cohort"]]),
+        "prepared": (
+            folders("prepare", [PLACES[wildcards.site]["cohort"]]) if arm.set else []
+        ),
         **{
-            stage: f"{B}/train/{wildcards.arm}/{stage}/seed{wildcards.seed}/model.safetensors"
-            for stage in STAGES
+            f"weights_{stage}": [
+                weights_of(training.name, wildcards.seed) for training in folds
+            ]
+            for stage, folds in arm.trainings.items()
         },
     }
 
 
 def predict_job(wildcards):
-    inputs = predict_inputs(wildcards)
-    folder = f"{home(wildcards)}/predict/{wildcards.arm}/seed{wildcards.seed}/{wildcards.site}"
+    arm, inputs = arm_of(wildcards), predict_inputs(wildcards)
+    weights = {stage: inputs.pop(f"weights_{stage}") for stage in arm.trainings}
     return job(
         "predict",
-        {"weights": {stage: inputs.pop(stage) for stage in STAGES}, **inputs},
-        {"folder": folder, "job": f"{folder}.job.json"},
+        {"weights": weights, **inputs},
+        filled(PREDICT, wildcards),
         {
-            "arm": ARMS[wildcards.arm],
+            "arm": arm.name,
             "site": wildcards.site,
-            "cascade": STAGES,
+            "cascade": arm.stages,
+            "stages": {
+                name: {key: STAGES[name][key] for key in INFERRED}
+                for name in arm.stages
+            },
+            "models": arm.models,
+            "treat": STUDY["treatments"][arm.treat] if arm.treat else None,
+            "segmenter": arm.segmenter,
             "precision": STUDY["training"]["precision"],
             "seed": int(wildcards.seed),
             "threads": STUDY["training"]["threads"],
-            "stages": {
-                name: {
-                    key: value
-                    for key, value in stage.items()
-                    if key not in ("steps", "jitter_mm")
-                }
-                for name, stage in STUDY["stages"].items()
-            },
-            # The prepared arrays hold it already; saved for whoever uses the cascade on another scan.
-            **section("model", "normalisation"),
+            **section("normalisation", "normalise_as"),
         },
     )
 
 
 # evaluate
+TARGETS = targets_of(STUDY)
+
+
 def evaluate_job(wildcards):
-    place = f"{wildcards.arm}/seed{wildcards.seed}/{wildcards.site}"
-    stem = f"{home(wildcards)}/evaluate/{place}"
+    arm = arm_of(wildcards)
     return job(
         "evaluate",
         {
-            "predictions": f"{home(wildcards)}/predict/{place}",
+            "predictions": PREDICT["folder"].format(**wildcards),
             "cohorts": site_cohorts(wildcards),
         },
-        {"scores": f"{stem}.csv", "job": f"{stem}.job.json"},
+        filled(EVALUATE, wildcards),
         {
-            "arm": ARMS[wildcards.arm],
+            "arm": arm.name,
             "seed": int(wildcards.seed),
             "site": wildcards.site,
-            **section("targets", "surface_tolerance_mm"),
+            "stages": {
+                name: stage
+                for name, stage in of_stages("classes", "region", "keep").items()
+                if name in arm.stages
+            },
+            "targets": {
+                name: without_title(target) for name, target in TARGETS.items()
+            },
+            **section("units", "metrics", "surface_tolerance_mm"),
         },
     )
+
+
+def without_title(target):
+    return {key: value for key, value in target.items() if key != "title"}
+
+
+# analyse
+SCORES = of_sites("evaluate/{arm}/seed{seed}/{site}.csv")
+
+
+ANALYSIS = {
+    "arms": [arm.record() for arm in ARMS.values()],
+    "factors": design.factors_of(list(ARMS.values())),
+    "sites": [
+        {"name": site["name"], "title": site["title"]} for site in SITES.values()
+    ],
+    "targets": list(TARGETS),
+    "seed": STUDY["split_seed"],
+    "seeds": SEEDS,
+    **section("units", "metrics"),
+    **{key: value for key, value in STUDY["analyse"].items() if key != "good_dsc"},
+}
 
 
 # track
-def training_results(arm, seed):
-    def scored(pattern):
-        return [
-            f"{home_of('sites', site)}/{pattern.format(f'{arm}/seed{seed}/{site}')}"
-            for site in SITES
-        ]
-
-    return {
-        "runs": {
-            stage: f"{B}/train/{arm}/{stage}/seed{seed}/run.json" for stage in STAGES
-        },
-        "scores": scored("evaluate/{}.csv"),
-        "predictions": scored("predict/{}"),
-    }
+TRACKED = f"{R}/track.json"
 
 
-def track_job():
-    trainings = [training_results(arm, seed) for arm in ARMS for seed in SEEDS]
-    return job(
-        "track",
+def followed():
+    """Every arm and seed with its trainings and what came of them."""
+    return [
         {
-            "trainings": trainings,
-            "cohorts": folders("cohort", COHORTS),
-            "store": STORE,
-        },
-        {"tracked": TRACKED},
-        {},
-    )
+            "arm": arm.name,
+            "runs": {
+                stage: [
+                    TRAIN["run"].format(training=training.name, seed=seed)
+                    for training in folds
+                ]
+                for stage, folds in arm.trainings.items()
+            },
+            "scores": placed(EVALUATE["scores"], arm, seed),
+            "predictions": placed(PREDICT["folder"], arm, seed),
+        }
+        for arm in ARMS.values()
+        for seed in seeds_of(arm)
+    ]
+
+
+def placed(pattern, arm, seed):
+    """The files of one arm and seed on every site."""
+    return [
+        f"{home_of('sites', site)}/"
+        + pattern.removeprefix(f"{HOME}/").format(arm=arm.name, seed=seed, site=site)
+        for site in SITES
+    ]
 
 
 # report
+NOTEBOOKS = STUDY["report"]["notebooks"]
+
+
+FIGURES = expand(NOTEBOOK["figures"], notebook=NOTEBOOKS)
+
+
+# What figures need beside the tables: words for readers, and where things lie.
+DRAWN = (
+    "adds_to",
+    "cohorts",
+    "pools",
+    "factors",
+    "titles",
+    "arms",
+    "sites",
+    "stages",
+    "units",
+    "targets",
+    "metrics",
+    "analyse",
+)
+
+
 def notebook_job(wildcards):
-    stem = f"{R}/report/notebooks/{wildcards.notebook}"
     return job(
         "report.notebook",
         {"notebook": f"notebooks/{wildcards.notebook}.ipynb", "results": R},
-        {
-            "notebook": f"{stem}.ipynb",
-            "figures": f"{R}/report/figures/{wildcards.notebook}",
-            "job": f"{stem}.job.json",
-        },
-        {
-            "study": {
-                key: design.published(STUDY)[key]
-                for key in ("adds_to", "sites", "cohorts", "arms", "analyse")
-            }
-        },
+        filled(NOTEBOOK, wildcards),
+        {"study": {key: design.published(STUDY)[key] for key in DRAWN}},
+    )
+
+
+def notebook_code(wildcards):
+    return source_digest(
+        "crossmod.report:run_notebook",
+        *imports_of_notebook(f"notebooks/{wildcards.notebook}.ipynb"),
     )

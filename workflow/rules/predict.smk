@@ -1,15 +1,12 @@
 # predict: weights × site → masks in the scans' own space, end to end and on reference boxes.
-PREDICTIONS = of_sites("predict/{arm}/seed{seed}/{site}")
-
-
 rule predict:
     input:
         unpack(predict_inputs),
         # Order, not content: another site, found clean, does not concern this one.
         audit=ancient(f"{HOME}/split/splits.json"),
     output:
-        folder=directory(f"{HOME}/predict/{{arm}}/seed{{seed}}/{{site}}"),
-        job=f"{HOME}/predict/{{arm}}/seed{{seed}}/{{site}}.job.json",
+        folder=directory(PREDICT["folder"]),
+        job=PREDICT["job"],
     log:
         f"{HOME}/logs/predict/{{arm}}.seed{{seed}}.{{site}}.log",
     conda:
@@ -20,8 +17,8 @@ rule predict:
         gpu=0,
     params:
         job=predict_job,
-        code=source_digest("crossmod.predict"),
+        code=code_of(predict_job),
     message:
         "predict {wildcards.site} with {wildcards.arm}, seed {wildcards.seed}"
     shell:
-        "crossmod predict {params.job:q} --threads {threads} 2>&1 | tee {log:q}"
+        "crossmod predict {log:q}.json --threads {threads} 2>&1 | tee {log:q}"

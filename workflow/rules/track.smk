@@ -1,16 +1,12 @@
 # track: results added to the runs of MLflow. Its store is made by whoever needs it first, and is no input of any rule: lost, it reruns
 # nothing.
-TRACKED = f"{R}/track.json"
-
-
 rule track:
     input:
-        runs=expand(
-            f"{B}/train/{{arm}}/{{stage}}/seed{{seed}}/run.json",
-            arm=ARMS,
-            stage=STAGES,
-            seed=SEEDS,
-        ),
+        runs=[
+            TRAIN["run"].format(training=training, seed=seed)
+            for training in TRAININGS
+            for seed in SEEDS
+        ],
         scores=SCORES,
         predictions=PREDICTIONS,
         cohorts=folders("cohort", COHORTS),
@@ -21,9 +17,22 @@ rule track:
     conda:
         "../../environment.yml"
     params:
-        job=track_job(),
-        code=source_digest("crossmod.track"),
+        job=lambda wildcards: job(
+            "track",
+            {
+                "trainings": followed(),
+                "cohorts": folders("cohort", COHORTS),
+                "store": STORE,
+            },
+            {"tracked": TRACKED},
+            {
+                "targets": TARGETS,
+                "levels": {arm.name: arm.levels for arm in ARMS.values()},
+                **section("stages", "units"),
+            },
+        ),
+        code=source_digest("crossmod.track:run"),
     message:
         "track: final metrics and worst cases of every training into MLflow"
     shell:
-        "crossmod track {params.job:q} 2>&1 | tee {log:q}"
+        "crossmod track {log:q}.json 2>&1 | tee {log:q}"

@@ -32,10 +32,13 @@ def analyse_table(scores: Path, plan_file: Path, folder: Path) -> dict[str, pd.D
     folder = check_folder(folder)
     tested = run_plan(plan, table, "rows")
     record = {
-        **{"title": plan.title, "plan_sha256": digest_of([plan])},
+        "title": plan.title,
+        "plan_sha256": digest_of([plan]),
         "table_sha256": file_digest(scores),
-        **{"rows": len(table), "families": families_of(tested.tables)},
-        **{"correction": plan.correction, "alpha": plan.alpha},
+        "rows": len(table),
+        "families": families_of(tested.tables),
+        "correction": plan.correction,
+        "alpha": plan.alpha,
     }
     write_folder(folder, tested, record)
     return tested.tables

@@ -1,22 +1,31 @@
 """The hypotheses of a study, declared in its config, by the table each is tested on."""
 
+from collections.abc import Iterator, Sequence
+from typing import Any
+
 from pydantic import Field, model_validator
 
-from crossmod.analyse.hypotheses import AnyHypothesis
+from crossmod.analyse.factors import Factors
+from crossmod.analyse.hypotheses import AnyHypothesis, Hypothesis
 from crossmod.analyse.names import doubled_files
-from crossmod.analyse.plan import AnalysisPlan
-from crossmod.analyse.scores import Plan
 from crossmod.analyse.stats.errors import some
-from crossmod.analyse.strategies import STRATEGIES, UNIT_COLUMNS
+from crossmod.job import Plain
 from crossmod.schema import Closed, nearest
 
 # Tables that the analyse step writes itself.
 TAKEN = ("scores", "dsc", "units", "incomplete", "volumes", "reference_error")
-OUTCOMES = {"gains": "gain"}
-# Columns that a table has beside those of the units.
-FURTHER = {
-    **{"replicates": ["arm", "subset"], "crossed": ["arm", "subset"], "gains": ["gain"]},
-    "subgroups": ["grouping", "group"],
+CELL = ["site", "target", "region"]
+UNIT = ["subject", "person", "patient", "case", "side"]
+# Measured beside the metrics, and no score of a model.
+NO_SCORE = ("ellipsoid_ml",)
+# Why a metric is undefined, where it is not for want of a reference and a prediction.
+UNDEFINED = {"accuracy": "the unit has no background"}
+# Tables that need a factor with a role: its key and what it is.
+NEEDED = {
+    "replicates": ("replicate", "the factor whose levels repeat a training"),
+    "crossed": ("replicate", "the factor whose levels repeat a training"),
+    "gains": ("contrast", "the levels that are compared"),
+    "curves": ("dose", "the factor along which annotation grows"),
 }
 
 
@@ -24,13 +33,13 @@ class Hypotheses(Closed):
     """Hypotheses by table. Every table names a unit by ``subject`` and its patient by ``person``.
 
     Attributes:
-        units: pure and mixed training of the same units, subsets and seeds averaged
-            (:func:`crossmod.analyse.strategies.units_of`).
-        replicates: the same with the subsets apart (:func:`crossmod.analyse.strategies.replicates_of`).
-        crossed: replicates at the sites whose units every subset's models score, where subset is a factor within units.
-        gains: mixed - pure of each unit, with its volumes (:func:`crossmod.analyse.strategies.gains_of`).
-        subgroups: units by size and side (:func:`crossmod.analyse.strategies.subgroups_of`).
-        curves: scores against the amount of annotation (:func:`crossmod.analyse.strategies.curves_of`).
+        units: the levels of the contrast on the same units, replicates and seeds averaged
+            (:func:`crossmod.analyse.tables.units_of`).
+        replicates: the same with the replicates apart (:func:`crossmod.analyse.tables.replicates_of`).
+        crossed: replicates at the sites whose units every replicate's models score, where it is a factor within units.
+        gains: a - b of each unit, with its volumes (:func:`crossmod.analyse.tables.gains_of`).
+        subgroups: units by size and side (:func:`crossmod.analyse.tables.subgroups_of`).
+        curves: scores against the dose (:func:`crossmod.analyse.tables.curves_of`).
     """
 
     units: list[AnyHypothesis] = Field(default_factory=list)
@@ -48,40 +57,96 @@ class Hypotheses(Closed):
             raise ValueError(f"{some(twice)} given twice, or a table of the step itself ({', '.join(TAKEN)})")
         return self
 
-    @model_validator(mode="after")
-    def _fit_their_tables(self) -> "Hypotheses":
-        for table, declared in self:
-            known = [*UNIT_COLUMNS, *FURTHER.get(table, [])]
-            for hypothesis in declared:
-                named = [*hypothesis.columns(), *([hypothesis.outcome] if hypothesis.outcome else [])]
-                absent = [name for name in named if name not in known]
-                if absent:
-                    raise ValueError(
-                        f"{hypothesis.name}: the table of {table} has no column {absent[0]!r}{nearest(absent[0], known)}"
-                    )
-                strange = [level for level in hypothesis.compared().get("strategy", []) if level not in STRATEGIES]
-                if strange:
-                    raise ValueError(
-                        f"{hypothesis.name}: no strategy is called {strange[0]!r}; there are pure and mixed"
-                    )
-        return self
+    def outcomes(self, metrics: Sequence[str]) -> list[str]:
+        """The scores that tables of units hold: the first metric, and those that any hypothesis names."""
+        read = {name for _, declared in self for hypothesis in declared for name in _named(hypothesis)}
+        scored = scored_of(metrics)
+        return [name for name in scored if name == scored[0] or name in read]
 
-    def plans(self, plan: Plan) -> dict[str, AnalysisPlan]:
-        """A plan for each table that any hypothesis is tested on."""
-        arms = plan.arm_table()
-        levels = {"strategy": ["pure", "mixed"], "amount": sorted(set(arms["amount"]))}
-        return {
-            table: AnalysisPlan(
-                title=f"hypotheses on the table of {table}",
-                outcome=OUTCOMES.get(table, "dsc"),
-                subject=["subject"],
-                cluster="person",
-                levels=levels,
-                alpha=plan.alpha,
-                confidence=plan.confidence,
-                correction=plan.correction,
-                hypotheses=declared,
+
+def scored_of(metrics: Sequence[str]) -> list[str]:
+    """The metrics that score a model, in order. The first is tested where a hypothesis names no other."""
+    return [name for name in metrics if name not in NO_SCORE]
+
+
+def unit_columns(factors: Factors, facts: Sequence[str], outcomes: Sequence[str], parts: bool) -> list[str]:
+    """Columns of the table of units, in order.
+
+    Args:
+        factors: what the study varies.
+        facts: structures whose volume in a unit is known.
+        outcomes: the scores it holds.
+        parts: whether a case is taken apart further than by side: into components, planes or tiles.
+    """
+    unit = [*UNIT, *(["part"] if parts else [])]
+    volumes = ["volume_reference_ml", *(f"{fact}_ml" for fact in facts)]
+    return [*CELL, "setting", *unit, *volumes, *factors.within, *outcomes, "arms", "reason"]
+
+
+def faults_of_hypotheses(
+    hypotheses: Hypotheses | Plain,
+    factors: Factors,
+    *,
+    facts: Sequence[str],
+    metrics: Sequence[str],
+    parts: bool,
+    key: str = "analyse.hypotheses",
+) -> list[str]:
+    """A sentence for each hypothesis that its table cannot answer, with its full key and the nearest valid word.
+
+    Args:
+        hypotheses: of which the structure is valid.
+        factors: what the study varies; without faults.
+        facts: structures whose volume in a unit is known.
+        metrics: that the study declares, in order.
+        parts: whether a unit is a component, plane or tile.
+        key: of the section of the hypotheses.
+    """
+    declared = hypotheses if isinstance(hypotheses, Hypotheses) else Hypotheses.model_validate(hypotheses)
+    columns = unit_columns(factors, facts, scored_of(metrics), parts)
+    found = []
+    for table, tested in declared:
+        role, meaning = NEEDED.get(table, ("", ""))
+        if not tested:
+            continue
+        if role and getattr(factors, role) is None:
+            found.append(
+                f"{key}.{table}: there is no such table without analyse.{role}: name {meaning}, or test nothing on it"
             )
-            for table, declared in self
-            if declared
-        }
+            continue
+        known = _columns_of(table, columns, factors)
+        for place, hypothesis in enumerate(tested):
+            where = f"{key}.{table}.{place}: {hypothesis.name}"
+            found += [f"{where}: {fault}" for fault in _faults_of(hypothesis, table, known, factors)]
+    return found
+
+
+def _columns_of(table: str, columns: list[str], factors: Factors) -> list[str]:
+    """Columns of one of the tables that hypotheses are tested on."""
+    if table in ("replicates", "crossed"):
+        return [*(name for name in columns if name != "arms"), "arm", str(factors.replicate)]
+    if table == "gains":
+        # What a gain is averaged over, and the scores it is made of, are gone.
+        end = columns.index(factors.within[0])
+        return [*columns[:end], "gain"]
+    return [*columns, *(["grouping", "group"] if table == "subgroups" else [])]
+
+
+def _faults_of(hypothesis: Hypothesis, table: str, known: list[str], factors: Factors) -> Iterator[str]:
+    absent = [name for name in _named(hypothesis) if name not in known]
+    if absent:
+        yield f"the table of {table} has no column {absent[0]!r}{nearest(absent[0], known)}"
+        return
+    order: dict[str, list[Any]] = factors.order()
+    if factors.replicate:
+        order[factors.replicate] = factors.levels[factors.replicate]
+    for factor, levels in hypothesis.compared().items():
+        valid = [str(level) for level in order.get(factor, levels)]
+        strange = [level for level in levels if str(level) not in valid]
+        if strange:
+            yield f"no {factor} is called {strange[0]!r}{nearest(str(strange[0]), valid)}"
+
+
+def _named(hypothesis: Hypothesis) -> list[str]:
+    """Columns that a hypothesis names."""
+    return [*hypothesis.columns(), *([hypothesis.outcome] if hypothesis.outcome else [])]

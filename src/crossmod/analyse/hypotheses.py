@@ -62,6 +62,10 @@ class Hypothesis(Closed):
         """Columns whose entries must be numbers."""
         return [self.outcome or outcome]
 
+    def run(self, cell: pd.DataFrame, asked: Asked) -> pd.DataFrame:
+        """The rows that the test gives in one cell, with ``p_family``; every class of test has its own."""
+        raise NotImplementedError
+
     def compared(self) -> dict[str, list[Any]]:
         """Column → the levels that the hypothesis names to be compared."""
         return {}
@@ -75,6 +79,9 @@ class Anova(Hypothesis):
     """Repeated-measures ANOVA with rank tests and normality beside it; the family takes the Greenhouse–Geisser p.
 
     With clusters the subjects are patients: the units of each (its two kidneys) are averaged first.
+
+    Attributes:
+        within: columns of one to three factors that vary within a subject.
     """
 
     test: Literal["rm_anova"]
@@ -84,7 +91,9 @@ class Anova(Hypothesis):
         return [*super().columns(), *self.within]
 
     def run(self, cell: pd.DataFrame, asked: Asked) -> pd.DataFrame:
-        """Rows of :func:`crossmod.analyse.rm_anova`, then of :func:`rank_effects` and :func:`normality_of_effects`."""
+        """Rows of :func:`crossmod.analyse.stats.rm_anova`, then of :func:`rank_effects` and
+        :func:`normality_of_effects`.
+        """
         units = complete_cells(cell, self.outcome or asked.outcome, asked.subject, self.within)
         owners = owners_of(cell, asked, units)
         tested = means_of_patients(units, owners)
@@ -98,6 +107,12 @@ class Pairwise(Hypothesis):
     """Paired comparisons of levels; with clusters t has the CR2 standard error and ranks are summed by patient.
 
     ``compare`` names two or more levels, the first minus the next ones; empty compares all in the order of the plan.
+
+    Attributes:
+        within: column of the factor whose levels are compared.
+        compare: levels of it, the first minus each of the others; empty: every pair.
+        at: column of a second factor, at each level of which the comparison is made; null: none.
+        method: t is a paired t-test; wilcoxon is the signed-rank test.
     """
 
     test: Literal["pairwise"]
@@ -113,8 +128,9 @@ class Pairwise(Hypothesis):
         return {self.within: self.compare}
 
     def run(self, cell: pd.DataFrame, asked: Asked) -> pd.DataFrame:
-        """Rows of :func:`crossmod.analyse.pairwise` with ``skewness`` and ``normality_p`` of the differences; its own
-        correction gives way to the family's."""
+        """Rows of :func:`crossmod.analyse.stats.pairwise` with ``skewness`` and ``normality_p`` of the differences; its
+        own correction gives way to the family's.
+        """
         chosen = choose(cell, self.within, self.compare)
         factors = [*([self.at] if self.at else []), self.within]
         units = complete_cells(chosen, self.outcome or asked.outcome, asked.subject, factors)
@@ -133,6 +149,14 @@ class NonInferiorityOf(Hypothesis):
 
     The family takes twice the one-sided p, so that alpha 0.05 means one-sided 0.025 and the two-sided 95 % interval
     (ICH E9, 5.5), as :func:`crossmod.analyse.stats.noninferiority` judges a single test.
+
+    Attributes:
+        within: column of the factor that has the levels ``a`` and ``b``.
+        a: the level that may be worse by less than the margin.
+        b: the level that it is compared with.
+        margin: the largest loss of the outcome that does not matter, in the outcome's unit.
+        at: column of a second factor, at each level of which the claim is tested; null: none.
+        less_is_better: whether a smaller outcome is the better one, as for a distance.
     """
 
     test: Literal["noninferiority"]
@@ -183,7 +207,14 @@ class NonInferiorityOf(Hypothesis):
 class AgreementOf(Hypothesis):
     """Do two columns measure the same?
 
-    ``claim`` says which p the family takes: ``below_margin`` (mean of |difference|) or ``equivalence`` (mean difference).
+    ``claim`` says which p the family takes: ``below_margin`` (mean of |difference|) or ``equivalence`` (mean
+    difference).
+
+    Attributes:
+        reference: column measured by the reference method.
+        predicted: column measured by the method that is judged.
+        margin: the largest difference that does not matter, in the columns' unit; null: the limits of agreement alone.
+        claim: below_margin tests the mean absolute difference; equivalence tests the mean difference from both sides.
     """
 
     test: Literal["agreement"]
@@ -199,7 +230,7 @@ class AgreementOf(Hypothesis):
         return [self.reference, self.predicted]
 
     def run(self, cell: pd.DataFrame, asked: Asked) -> pd.DataFrame:
-        """One row of :func:`crossmod.analyse.agreement`; its own verdict gives way to the family's correction."""
+        """One row of :func:`crossmod.analyse.stats.agreement`; its own verdict gives way to the family's correction."""
         whole_rows = cell.dropna(subset=[self.reference, self.predicted])
         independent = independent_of(whole_rows, asked)
         found = vars(agreement(whole_rows[self.reference], whole_rows[self.predicted], independent, self.margin))
@@ -214,7 +245,17 @@ class AgreementOf(Hypothesis):
 
 
 class Mixed(Hypothesis):
-    """Linear mixed model; every row used. Either ``fixed`` effects, or the difference of two levels at each of ``at``."""
+    """Linear mixed model; every row used. Either ``fixed`` effects, or the difference of two levels at each of ``at``.
+
+    Attributes:
+        fixed: columns of fixed effects; two joined by a colon are an interaction.
+            Give this, or the four keys that follow.
+        within: column of the factor that has the levels ``a`` and ``b``.
+        a: the level of interest; the difference is a - b.
+        b: the level that it is compared with.
+        at: column of a second factor, at each level of which the difference is estimated.
+        unit: column that tells a patient's units apart, e.g. side, which adds a variance of units; null: none.
+    """
 
     test: Literal["mixed_model"]
     fixed: list[str] = Field(default_factory=list)
@@ -239,24 +280,32 @@ class Mixed(Hypothesis):
     def compared(self) -> dict[str, list[Any]]:
         return {self.within: [self.a, self.b]} if self.within else {}
 
+    def _contrast(self) -> tuple[str, str, str, str] | None:
+        """``within``, ``a``, ``b`` and ``at`` where the difference of two levels is asked for."""
+        if self.within and self.a and self.b and self.at:
+            return self.within, self.a, self.b, self.at
+        return None
+
     def run(self, cell: pd.DataFrame, asked: Asked) -> pd.DataFrame:
-        """Rows of :func:`crossmod.analyse.mixed_model`, or one per level of ``at``: the difference a - b there."""
-        if self.fixed:
+        """Rows of :func:`crossmod.analyse.stats.mixed_model`, or one per level of ``at``: a - b there."""
+        contrast = self._contrast()
+        if contrast is None:
             fit = self._fit(cell, asked, self.fixed)
             # The intercept is no member of the family.
             return self._described(fit, fit.fixed, cell).assign(
                 p_family=fit.fixed["p"].where(fit.fixed["term"] != "intercept")
             )
-        chosen = choose(cell, self.within, [self.b, self.a])
-        levels = ordered_levels(chosen[self.at])
+        within, a, b, at = contrast
+        chosen = choose(cell, within, [b, a])
+        levels = ordered_levels(chosen[at])
         parts = []
         for level in levels:
             order = [level, *(other for other in levels if other != level)]
-            at_level = chosen.assign(**{self.at: pd.Categorical(chosen[self.at].astype(object), categories=order)})
-            fit = self._fit(at_level, asked, [self.at, self.within, f"{self.within}:{self.at}"])
-            effect = fit.fixed[fit.fixed["term"] == f"{self.within}={self.a}"].drop(columns="term")
+            at_level = chosen.assign(**{at: pd.Categorical(chosen[at].astype(object), categories=order)})
+            fit = self._fit(at_level, asked, [at, within, f"{within}:{at}"])
+            effect = fit.fixed[fit.fixed["term"] == f"{within}={a}"].drop(columns="term")
             effect = effect.rename(columns={"estimate": "mean_difference"})
-            for place, (name, value) in enumerate({"a": self.a, "b": self.b, "at": level}.items()):
+            for place, (name, value) in enumerate({"a": a, "b": b, "at": level}.items()):
                 effect.insert(place, name, value)
             parts.append(self._described(fit, effect, cell))
         return _with_p(pd.concat(parts, ignore_index=True), "p")
@@ -281,7 +330,11 @@ class Mixed(Hypothesis):
 
 
 class SizeDependenceOf(Hypothesis):
-    """Does the outcome depend on a size? The family takes Spearman's p; the means of patients (subjects) are compared."""
+    """Does the outcome depend on a size? The family takes Spearman's p; the means of patients (subjects) are compared.
+
+    Attributes:
+        volume: column of the size.
+    """
 
     test: Literal["size_dependence"]
     volume: str
@@ -293,7 +346,7 @@ class SizeDependenceOf(Hypothesis):
         return [*super().measured(outcome), self.volume]
 
     def run(self, cell: pd.DataFrame, asked: Asked) -> pd.DataFrame:
-        """One row of :func:`crossmod.analyse.size_dependence`."""
+        """One row of :func:`crossmod.analyse.stats.size_dependence`."""
         outcome = self.outcome or asked.outcome
         whole_rows = cell.dropna(subset=[self.volume, outcome])
         dropped = len(cell) - len(whole_rows)
@@ -304,7 +357,11 @@ class SizeDependenceOf(Hypothesis):
 
 
 class LocalisationOf(Hypothesis):
-    """Is the lesion found? McNemar between every two arms."""
+    """Is the lesion found? McNemar between every two arms.
+
+    Attributes:
+        arm: column of the arms that are compared.
+    """
 
     test: Literal["localisation"]
     arm: str
@@ -316,13 +373,14 @@ class LocalisationOf(Hypothesis):
         return []  # The outcome is a word.
 
     def run(self, cell: pd.DataFrame, asked: Asked) -> pd.DataFrame:
-        """Rows of the ``mcnemar`` table of :func:`crossmod.analyse.localisation`."""
+        """Rows of the ``mcnemar`` table of :func:`crossmod.analyse.stats.localisation`."""
         if asked.cluster:
-            several = cell.groupby([asked.cluster, self.arm], observed=True).size()
-            several = several[several > 1].index.get_level_values(0).unique()
+            counts = cell.groupby([asked.cluster, self.arm], observed=True).size()
+            several = counts[counts > 1].index.get_level_values(0).unique()
             if len(several):
                 raise IncompleteDesignError(
-                    f"{len(several)} of {asked.cluster!r} have several rows in an arm: McNemar's and Cochran's tests take units as independent. "
+                    f"{len(several)} of {asked.cluster!r} have several rows in an arm: McNemar's and Cochran's tests "
+                    "take units as independent. "
                     f"Give one row per {asked.cluster!r} and arm (e.g. whether all lesions were found)."
                 )
         found = localisation(cell, self.outcome or asked.outcome, self.arm, asked.subject)
@@ -331,7 +389,14 @@ class LocalisationOf(Hypothesis):
 
 
 class SavingsOf(Hypothesis):
-    """How many annotations does assisting save? An estimate with its interval, no p-value."""
+    """How many annotations does assisting save? An estimate with its interval, no p-value.
+
+    Attributes:
+        within: column of the factor that has the levels ``assisted`` and ``unassisted``.
+        assisted: the level that has help.
+        unassisted: the level without help, whose curve says how much annotation reaches the same score.
+        amount: column of the number of annotations.
+    """
 
     test: Literal["annotation_savings"]
     within: str
@@ -346,17 +411,17 @@ class SavingsOf(Hypothesis):
         return {self.within: [self.assisted, self.unassisted]}
 
     def run(self, cell: pd.DataFrame, asked: Asked) -> pd.DataFrame:
-        """Rows of :func:`crossmod.analyse.annotation_savings`, one per assisted amount."""
+        """Rows of :func:`crossmod.analyse.stats.annotation_savings`, one per assisted amount."""
         outcome, keys = self.outcome or asked.outcome, list(asked.subject)
         chosen = choose(cell, self.within, [self.assisted, self.unassisted])
-        curves = [
+        assisted, unassisted = (
             chosen[chosen[self.within] == level].pivot(index=keys, columns=self.amount, values=outcome)
             for level in (self.assisted, self.unassisted)
-        ]
+        )
         cluster = None
         if asked.cluster:
-            cluster = chosen.groupby(keys, observed=True)[asked.cluster].first().reindex(curves[0].index)
-        found = annotation_savings(*curves, cluster=cluster)
+            cluster = chosen.groupby(keys, observed=True)[asked.cluster].first().reindex(assisted.index)
+        found = annotation_savings(assisted, unassisted, cluster=cluster)
         counts = {"n": found.attrs["n_subjects"], "n_dropped": len(found.attrs["dropped_subjects"])}
         return found.assign(slope=found.attrs["slope"], **counts, p_family=np.nan)
 

@@ -60,7 +60,7 @@ def scores_of_summaries(
     refuse(problems, "nnU-Net's summaries")
     table = table.assign(target=table["label"].map(targets), patient=table["case"].map(patients))
     table = table.assign(
-        arm=pd.Categorical(table["arm"], list(summaries)), label=pd.Categorical(table["label"], targets)
+        arm=pd.Categorical(table["arm"], list(summaries)), label=pd.Categorical(table["label"], list(targets))
     )
     table = table.sort_values(["arm", "case", "label"], ignore_index=True).astype({"arm": str, "label": str})
     found = table[COLUMNS].astype(dict.fromkeys(COUNTS, "int64"))
@@ -172,9 +172,9 @@ def _twice(table: pd.DataFrame) -> list[str]:
         again = rows[rows["case"].duplicated(keep=False)]
         if len(again):
             problems.append(
-                f"Arm {arm!r} has {some(again['case'].unique())} more than once, in {some(again['file'].unique())}: folds "
-                "share no case. Leave a file out, give each training an arm of its own, or, where only the folders of "
-                "references differ, give each reference its own file name."
+                f"Arm {arm!r} has {some(again['case'].unique())} more than once, in {some(again['file'].unique())}: "
+                "folds share no case. Leave a file out, give each training an arm of its own, or, where only the "
+                "folders of references differ, give each reference its own file name."
             )
     return problems
 
@@ -243,8 +243,8 @@ def _gaps(table: pd.DataFrame, cases: list[str], targets: list[str]) -> list[str
             empty = part.loc[part["dsc"].isna(), "case"]
             if len(empty):
                 notes.append(
-                    f"Dice undefined for {target} in {len(empty)} of {len(part)} cases of arm {arm}, neither reference nor "
-                    f"prediction having a voxel: {some(empty)}."
+                    f"Dice undefined for {target} in {len(empty)} of {len(part)} cases of arm {arm}, neither reference "
+                    f"nor prediction having a voxel: {some(empty)}."
                 )
     return notes
 
@@ -268,12 +268,13 @@ def _doubts(table: pd.DataFrame) -> list[str]:
         if len(partly):
             notes.append(
                 f"Dice of {target} is undefined in some arms only in {len(partly)} cases: {some(partly)}. Paired tests "
-                "leave these cases out, and with them the false alarms of the other arms; report these beside the tests."
+                "leave these cases out, and with them the false alarms of the other arms; report these beside the "
+                "tests."
             )
         if len(moved):
             notes.append(
-                f"The reference of {target} differs between arms in {len(moved)} cases: {some(moved)}. Compare the arms "
-                "only if these are different scans of one case."
+                f"The reference of {target} differs between arms in {len(moved)} cases: {some(moved)}. Compare the "
+                "arms only if these are different scans of one case."
             )
     return notes
 

@@ -13,12 +13,19 @@ from crossmod.job import UserError
 COUNTS = ["tp", "fp", "fn", "voxels_reference", "voxels_predicted"]
 # Column → what a version of nnU-Net calls it; the first version keeps no TP, FP and FN.
 SECOND = {
-    **{"dsc": "Dice", "iou": "IoU", "tp": "TP", "fp": "FP", "fn": "FN"},
-    **{"voxels_reference": "n_ref", "voxels_predicted": "n_pred"},
+    "dsc": "Dice",
+    "iou": "IoU",
+    "tp": "TP",
+    "fp": "FP",
+    "fn": "FN",
+    "voxels_reference": "n_ref",
+    "voxels_predicted": "n_pred",
 }
 FIRST = {
-    **{"dsc": "Dice", "iou": "Jaccard"},
-    **{"voxels_reference": "Total Positives Reference", "voxels_predicted": "Total Positives Test"},
+    "dsc": "Dice",
+    "iou": "Jaccard",
+    "voxels_reference": "Total Positives Reference",
+    "voxels_predicted": "Total Positives Test",
 }
 LABEL = re.compile(r"\(?\s*\d{1,9}(\s*[,+]\s*\d{1,9})*\s*,?\s*\)?", re.ASCII)
 _IMAGE = re.compile(r"\.(nii\.gz|nii|nrrd|nhdr|mha|mhd|hdr|img|gipl|png|tiff?|bmp|jpe?g)$", re.IGNORECASE)
@@ -67,6 +74,7 @@ def _entries(path: Path) -> tuple[dict[str, str], list[tuple[str, dict[str, Any]
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: not JSON ({error}). {_AGAIN}.") from error
     top = content if isinstance(content, dict) else {}
+    needed: tuple[str, ...]
     results = top.get("results")
     if isinstance(top.get("metric_per_case"), list):
         keys, entries, needed = SECOND, top["metric_per_case"], ("metrics", "reference_file")
@@ -75,7 +83,8 @@ def _entries(path: Path) -> tuple[dict[str, str], list[tuple[str, dict[str, Any]
     else:
         has = f"it has {some(top, 12)}" if top else "it has no keys"
         raise UserError(
-            f"{path}: no summary of nnU-Net: the key metric_per_case is missing (nnU-Net 1: results.all), as a list; {has}."
+            f"{path}: no summary of nnU-Net: the key metric_per_case is missing (nnU-Net 1: results.all), as a list; "
+            f"{has}."
         )
     if not entries:
         raise UserError(f"{path}: holds no case. {_AGAIN}.")

@@ -14,7 +14,9 @@ def owners_of(cell: pd.DataFrame, asked: Asked, units: Cells) -> np.ndarray | No
         return None
     factors = list(units.levels)
     return (
-        _patients(cell, asked, subject_names(cell, asked.subject, factors), factors).reindex(units.subjects).to_numpy()
+        _patients(cell, asked.cluster, subject_names(cell, asked.subject, factors), factors)
+        .reindex(units.subjects)
+        .to_numpy()
     )
 
 
@@ -31,23 +33,23 @@ def independent_of(rows: pd.DataFrame, asked: Asked) -> pd.Series:
     factors = [name for name in asked.factors if name in rows and name not in asked.subject]
     names = subject_names(rows, asked.subject, factors)
     refuse_duplicates(rows, names, factors)
-    return names.map(_patients(rows, asked, names, factors)) if asked.cluster else names
+    return names.map(_patients(rows, asked.cluster, names, factors)) if asked.cluster else names
 
 
-def _patients(rows: pd.DataFrame, asked: Asked, names: pd.Series, factors: list[str]) -> pd.Series:
-    """Subject → patient, which must be one."""
-    patients = subject_names(rows, [asked.cluster], factors)
+def _patients(rows: pd.DataFrame, cluster: str, names: pd.Series, factors: list[str]) -> pd.Series:
+    """Subject → patient (the column ``cluster``), which must be one."""
+    patients = subject_names(rows, [cluster], factors)
     owners = patients.groupby(names, sort=False).agg(["first", "nunique"])
     several = owners.index[owners["nunique"] > 1]
     if len(several):
         raise IncompleteDesignError(
-            f"{some(several)} belong to more than one {asked.cluster!r}: add the columns to subject that tell them apart."
+            f"{some(several)} belong to more than one {cluster!r}: add the columns to subject that tell them apart."
         )
     return owners["first"]
 
 
 def codes_of(owners: np.ndarray | None) -> np.ndarray | None:
-    """(N,) whole numbers from 0, one per patient, in the order in which they come; None where the plan knows no patients."""
+    """(N,) whole numbers from 0, one per patient, in order of appearance; None where the plan knows no patients."""
     return None if owners is None else pd.factorize(owners)[0]
 
 

@@ -1,4 +1,7 @@
-"""A plan that was written before the numbers were seen, and its tests: every hypothesis in every cell, each family corrected."""
+"""A plan that was written before the numbers were seen, and its tests.
+
+Every hypothesis is tested in each of its cells, and the p-values of each family are corrected.
+"""
 
 import re
 import unicodedata
@@ -158,12 +161,15 @@ def run_plan(plan: AnalysisPlan, table: pd.DataFrame, place: str, strict: bool =
         plan: the hypotheses.
         table: tidy scores whose factors have their order, see :func:`read_table`.
         place: folder of the files of rows, relative to the results.
-        strict: whether a value of ``where``, or a level to be compared, that no row has is a mistake, or selects nothing.
+        strict: whether a value of ``where``, or a level to be compared, that no row has is a mistake. Otherwise it
+            selects nothing.
 
     Raises:
-        UserError: for such a value or level, or an empty column of ``each``. What cannot be tested becomes a row with its reason.
+        UserError: for such a value or level, or an empty column of ``each``. What cannot be tested becomes a row with
+            its reason.
     """
-    tables, files = {}, {}
+    tables: dict[str, pd.DataFrame] = {}
+    files: dict[str, pd.DataFrame] = {}
     taken: dict[str, list[pd.Index]] = {}
     for hypothesis in plan.hypotheses:
         if strict:
@@ -191,7 +197,10 @@ def columns_of(hypothesis: Hypothesis, plan: AnalysisPlan) -> list[str]:
 def _file(
     place: str, hypothesis: Hypothesis, labels: dict[str, Any], rows: pd.Index, taken: dict[str, list[pd.Index]]
 ) -> str:
-    """Hypotheses of the same rows share their file; other rows get another one, even where names or capitals fold alike."""
+    """The file of some rows. Hypotheses of the same rows share it.
+
+    Other rows get another file, even where names or capitals fold alike.
+    """
     chosen = labels | hypothesis.where
     words = [re.sub(r"[^\w.+=-]+", "_", f"{column}={value}") for column, value in chosen.items()]
     name = ".".join(words) or "all"
@@ -276,7 +285,8 @@ def _correct(plan: AnalysisPlan, tables: dict[str, pd.DataFrame]) -> None:
     pooled["tests_in_family"] = by_family.transform("count").astype(int)
     pooled["significant"] = (pooled["p_corrected"] < plan.alpha).astype("boolean").mask(pooled["p_corrected"].isna())
     for name, rows in tables.items():
-        tables[name] = rows.assign(**{column: pooled.loc[name, column] for column in _FAMILY[1:]})
+        found: dict[str, Any] = {column: pooled.loc[name, column] for column in _FAMILY[1:]}
+        tables[name] = rows.assign(**found)
 
 
 def _in_order(rows: pd.DataFrame) -> pd.DataFrame:

@@ -5,32 +5,34 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from pydantic import ValidationError
 
 from crossmod import job as jobs
-from crossmod.analyse.declared import Hypotheses
+from crossmod.analyse.declared import CELL
+from crossmod.analyse.design import Design
 from crossmod.analyse.plan import AnalysisPlan, Tested, families_of, run_plan
-from crossmod.analyse.scores import CELL, COLUMNS, Plan, read_scores
-from crossmod.analyse.strategies import (
+from crossmod.analyse.scores import ADDED, cells_of, found_alone, read_scores
+from crossmod.analyse.summary import summarise
+from crossmod.analyse.tables import (
     INCOMPLETE_COLUMNS,
+    comparable,
     crossed_sites,
     curves_of,
     gains_of,
     incomplete_of,
+    repeated_arms,
     replicates_of,
     subgroups_of,
     units_of,
+    unsegmented,
 )
-from crossmod.analyse.summary import summarise
 from crossmod.analyse.volume import compare_volumes, reference_errors
-from crossmod.schema import faults_of
 
 
 def run(job: jobs.Job) -> None:
     """Analyse all scores of a study; the folder of tables appears whole or not at all.
 
     Inputs: ``scores``, CSV files of the evaluate step. Outputs: ``folder``. Settings: see
-    :class:`crossmod.analyse.scores.Plan`.
+    :class:`crossmod.analyse.design.Design`.
 
     Written: ``scores.csv`` (all rows in order), ``dsc.csv`` (:func:`summarise`), ``units.csv`` (:func:`units_of`),
     ``incomplete.csv`` (every unit left out of a test, with the missing cells and the reason), ``volumes.csv``
@@ -42,8 +44,8 @@ def run(job: jobs.Job) -> None:
         IncompleteDesignError: duplicate score rows.
         UserError: scores or settings that do not fit each other.
     """
-    plan = Plan.of(job.settings)
-    found = analyse(read_scores(job.inputs["scores"], plan), plan)
+    design = Design.of(job.settings)
+    found = analyse(read_scores(job.inputs["scores"], design), design)
     with jobs.whole(job.outputs["folder"]) as folder:
         folder.mkdir()
         found.write(folder)
@@ -74,64 +76,58 @@ class Analysis:
         jobs.write_json(folder / "record.json", self.record)
 
 
-def analyse(scores: pd.DataFrame, plan: Plan) -> Analysis:
+def analyse(scores: pd.DataFrame, design: Design) -> Analysis:
     """Summaries, the declared hypotheses and the agreement of volumes, from the rows of :func:`read_scores`."""
-    declared = declared_plans(plan)
-    units = units_of(scores, plan)
-    tested = _tested(scores, units, plan, declared)
-    errors = reference_errors(scores, plan)
-    volumes, volume_rows, left_out = compare_volumes(scores, errors, plan)
-    tests = [h.name for h in declared["units"].hypotheses if h.test != "mixed_model"] if "units" in declared else []
-    incomplete = [incomplete_of(units, tests), left_out]
+    plans, true = design.plans(), scores[~found_alone(scores, design)]
+    pooled = comparable(true)
+    units = units_of(pooled, design)
+    tested = _tested(pooled, units, design, plans)
+    errors = reference_errors(true, design)
+    volumes, volume_rows, left_out = compare_volumes(true, errors, design)
+    incomplete = [incomplete_of(units, _of_complete_units(design), design), left_out]
     tables = {
-        **{"scores": scores[COLUMNS], "dsc": summarise(scores, plan), "units": units},
+        "scores": scores.drop(columns=ADDED),
+        "dsc": summarise(scores, design),
+        "units": units,
         "incomplete": pd.concat(incomplete, ignore_index=True).reindex(columns=INCOMPLETE_COLUMNS),
         "reference_error": errors,
     }
     tested["volumes"] = Tested({"volumes": volumes}, volume_rows)
     hypotheses = {name: table for found in tested.values() for name, table in found.tables.items()}
     record = {
-        **{"plan_sha256": digest_of(plan, declared), "correction": plan.correction, "alpha": plan.alpha},
+        "plan_sha256": digest_of(design, plans),
+        "correction": design.correction,
+        "alpha": design.alpha,
         "families": families_of({name: table for name, table in hypotheses.items() if name != "volumes"}),
     }
-    return Analysis(tables, tested, notes(scores, tables, hypotheses, plan), record)
+    return Analysis(tables, tested, notes(scores, tables, hypotheses, design), record)
 
 
-def declared_plans(plan: Plan) -> dict[str, AnalysisPlan]:
-    """Table → plan of the hypotheses declared for it.
+def digest_of(design: Design, plans: dict[str, AnalysisPlan]) -> str:
+    """SHA-256 of what is tested and of what a family is made of.
 
-    Raises:
-        UserError: listing every fault with its key.
+    Another hypothesis, margin, arm, site, target or seed is another hash.
     """
-    try:
-        return Hypotheses.model_validate(plan.hypotheses).plans(plan)
-    except ValidationError as error:
-        lines = "\n".join(f"  {line}" for line in faults_of(Hypotheses, error, "hypotheses"))
-        raise jobs.UserError(f"The study's hypotheses are not valid:\n{lines}") from error
+    family = {"arms": design.arms, "sites": design.sites, "targets": design.targets, "seeds": design.seeds}
+    tested = {table: analysis.model_dump(mode="json") for table, analysis in plans.items()}
+    return jobs.digest({"plans": tested, "family": family}, 64)
 
 
-def digest_of(plan: Plan, declared: dict[str, AnalysisPlan]) -> str:
-    """SHA-256 of what is tested and of what a family is made of: another hypothesis, margin, arm, site, target or seed is another hash."""
-    family = {"arms": plan.arms, "sites": plan.sites, "targets": plan.targets, "seeds": plan.seeds}
-    plans = {table: analysis.model_dump(mode="json") for table, analysis in declared.items()}
-    return jobs.digest({"plans": plans, "family": family}, 64)
+def _of_complete_units(design: Design) -> list[str]:
+    """Hypotheses on the first outcome of units that leave out whoever lacks a cell; a mixed model uses every row."""
+    first = ("", design.outcomes[0])
+    return [h.name for h in design.hypotheses.units if h.test != "mixed_model" and h.outcome in first]
 
 
 def _tested(
-    scores: pd.DataFrame, units: pd.DataFrame, plan: Plan, declared: dict[str, AnalysisPlan]
+    scores: pd.DataFrame, units: pd.DataFrame, design: Design, plans: dict[str, AnalysisPlan]
 ) -> dict[str, Tested]:
-    """What the hypotheses of each table came to; nothing where no pure or mixed arm has scores."""
+    """What the hypotheses of each table came to; nothing where no arm that is compared has scores."""
     if units.empty:
         return {}
-    crossed = [site for site, many in crossed_sites(scores, plan).items() if many]
-    replicates = replicates_of(scores, plan)
-    tables = {
-        **{"units": units, "replicates": replicates, "crossed": replicates[replicates["site"].isin(crossed)]},
-        **{"gains": gains_of(units), "subgroups": subgroups_of(units), "curves": curves_of(units, scores, plan)},
-    }
     found = {}
-    for name, analysis in declared.items():
-        table = tables[name]
+    for name, analysis in plans.items():
+        table = _table(name, scores, units, design)
         for factor, levels in analysis.levels.items():
             if factor in table:
                 table = table.assign(**{factor: pd.Categorical(table[factor], categories=levels, ordered=True)})
@@ -139,55 +135,83 @@ def _tested(
     return found
 
 
+def _table(name: str, scores: pd.DataFrame, units: pd.DataFrame, design: Design) -> pd.DataFrame:
+    """One of the tables that hypotheses are tested on."""
+    if name in ("replicates", "crossed"):
+        replicates = replicates_of(scores, design)
+        crossed = [site for site, many in crossed_sites(scores, design).items() if many]
+        return replicates[replicates["site"].isin(crossed)] if name == "crossed" else replicates
+    if name == "gains":
+        return gains_of(units, design)
+    if name == "subgroups":
+        return subgroups_of(units, design)
+    return curves_of(units, scores, design) if name == "curves" else units
+
+
 def notes(
-    scores: pd.DataFrame, tables: dict[str, pd.DataFrame], hypotheses: dict[str, pd.DataFrame], plan: Plan
+    scores: pd.DataFrame, tables: dict[str, pd.DataFrame], hypotheses: dict[str, pd.DataFrame], design: Design
 ) -> dict[str, Any]:
-    """What a reader must know beside the tables: seeds, halves, what was skipped, what could not be tested and why."""
-    crossed = crossed_sites(scores, plan)
-    halves = {
-        True: "models of every subset score each unit; their mean enters the tests",
-        False: "each unit is scored by the models of the complementary half, which never saw it",
-    }
-    seeds = scores.groupby("arm", observed=True)["seed"].agg(lambda s: sorted(int(k) for k in s.unique()))
+    """What a reader must know beside the tables: seeds, replicates, what was skipped, what was not tested and why."""
+    scores = scores[~found_alone(scores, design)]
+    absent = unsegmented(comparable(scores), design)
+    seeds = {arm: sorted(int(seed) for seed in rows["seed"].unique()) for (arm,), rows in cells_of(scores, ["arm"])}
     seen = scores.groupby(CELL[:2], observed=True).size()
     return {
-        "alpha": plan.alpha,
-        "correction": f"{plan.correction} over each declared family; "
+        "alpha": design.alpha,
+        "correction": f"{design.correction} over each declared family; "
         "Bonferroni over the sites and targets of one arm and region for volumes",
         "equal": "no significant difference, not equivalence",
-        "seeds": seeds.to_dict(),
-        "arms_without_scores": [arm["name"] for arm in plan.arms if arm["name"] not in seeds.index],
-        "subsets": {site: halves[many] for site, many in crossed.items()},
+        "seeds": seeds,
+        "arms_without_scores": [arm["name"] for arm in design.arms if arm["name"] not in seeds],
+        "subsets": _replicates(scores, design),
         "simulated": scores.groupby("site", observed=True)["simulated"].all().map(bool).to_dict(),
         "independence": _independence(tables["units"]),
-        "reference_error": sorted(tables["reference_error"]["source"].dropna().unique()),
+        "reference_error": sorted(map(str, tables["reference_error"]["source"].dropna().unique())),
         "skipped": [
             {"site": site, "target": target, "reason": "no scores"}
-            for site in plan.sites
-            for target in plan.targets
+            for site in design.sites
+            for target in design.targets
             if (site, target) not in seen.index
         ],
-        "untested": _untested(hypotheses),
+        "untested": _untested(hypotheses, design),
         "dropped": len(tables["incomplete"]),
+        **({"not_segmented": absent} if absent else {}),
     }
+
+
+def _replicates(scores: pd.DataFrame, design: Design) -> dict[str, str]:
+    """Site → which replicates' models score its units, in words; empty where nothing is repeated."""
+    name, repeated = design.factors.replicate, repeated_arms(design)
+    if name is None:
+        return {}
+    others = "complementary half" if repeated[name].nunique() == 2 else f"other {name}s"
+    words = {
+        True: f"models of every {name} score each unit; their mean enters the tests",
+        False: f"each unit is scored by the models of the {others}, which never saw it",
+    }
+    return {site: words[many] for site, many in crossed_sites(scores, design).items()}
 
 
 def _independence(units: pd.DataFrame) -> list[str]:
     """Cells in which patients contribute more than one unit."""
-    counts = units.groupby(CELL, observed=True)[["subject", "person"]].nunique()
+    counts = {key: (cell["subject"].nunique(), cell["person"].nunique()) for key, cell in cells_of(units, CELL)}
     return [
-        f"{'/'.join(key)}: {row.subject} units of {row.person} patients; the ANOVA tests patients' means, comparisons "
+        f"{'/'.join(key)}: {subjects} units of {persons} patients; the ANOVA tests patients' means, comparisons "
         "and volumes have cluster-robust intervals by patient"
-        for key, row in zip(counts.index, counts.itertuples(), strict=True)
-        if row.person < row.subject
+        for key, (subjects, persons) in counts.items()
+        if persons < subjects
     ]
 
 
-def _untested(tables: dict[str, pd.DataFrame]) -> list[dict[str, Any]]:
+def _untested(tables: dict[str, pd.DataFrame], design: Design) -> list[dict[str, Any]]:
     """Cells of the tests' tables without a number: where, and why (dsc.csv has a note of its own in each row)."""
     found: dict[tuple[str, str], list[str]] = {}
+    factors = design.factors
+    dose = factors.dose["factor"] if factors.dose else None
+    divided = [name for name in factors.within if name != dose]
+    order = ["arm", *CELL, factors.replicate, *divided, "grouping", "group", "at", dose]
     for name, table in tables.items():
-        labels = [c for c in ("arm", *CELL, "subset", "strategy", "grouping", "group", "at", "amount") if c in table]
+        labels = [column for column in order if column in table]
         for row in table[table["note"].fillna("") != ""].drop_duplicates([*labels, "note"]).to_dict("records"):
             where = "/".join(str(row[label]) for label in labels if not pd.isna(row[label]))
             found.setdefault((f"{name}.csv", row["note"]), []).append(where)

@@ -90,8 +90,8 @@ def _measured(path: Path, texts: pd.DataFrame, name: str, mark: str, plan: Analy
     if wrong.any():
         cells = (f"{_row(texts, line, plan)} has {name} {texts.at[line, name]!r}" for line in texts.index[wrong])
         raise UserError(
-            f"{path}: {int(wrong.sum())} cells of {name!r} are no number that can be measured: {some(cells)}. Write a number such as 0.912, or "
-            "leave the cell empty where there is no value."
+            f"{path}: {int(wrong.sum())} cells of {name!r} are no number that can be measured: {some(cells)}. "
+            "Write a number such as 0.912, or leave the cell empty where there is no value."
         )
     return values
 
@@ -112,8 +112,8 @@ def _labels(path: Path, texts: pd.Series, mark: str, named: list[Any]) -> pd.Ser
     unlike = [writings for writings in alike if len(writings) > 1]
     if unlike:
         raise UserError(
-            f"{path}: column {texts.name!r} has {some(map(repr, unlike[0]))}, which are one number. Write them alike, or, where "
-            "they are names, quote them in the plan (levels)."
+            f"{path}: column {texts.name!r} has {some(map(repr, unlike[0]))}, which are one number. Write them alike, "
+            "or, where they are names, quote them in the plan (levels)."
         )
     whole = texts.str.fullmatch(r"[+-]?\d{1,15}").all()
     return values.astype(int) if whole else values
@@ -130,8 +130,8 @@ def _ordered(path: Path, column: pd.Series, levels: list[Any]) -> pd.Series:
     unknown = [level for level in column.dropna().unique().tolist() if level not in levels]
     if unknown:
         raise UserError(
-            f"{path}: {column.name!r} has levels the plan does not name: {some(map(repr, unknown), 12)}. The plan names "
-            f"{some(map(repr, levels), 12)}."
+            f"{path}: {column.name!r} has levels the plan does not name: {some(map(repr, unknown), 12)}. "
+            f"The plan names {some(map(repr, levels), 12)}."
         )
     return pd.Series(pd.Categorical(column, categories=levels, ordered=True), column.index)
 
@@ -149,7 +149,8 @@ def _refuse_repeated(path: Path, texts: pd.DataFrame) -> None:
     if len(twice):
         first = texts.index[(texts == texts.loc[twice[0]]).all(axis=1)][0]
         raise UserError(
-            f"{path}: {len(twice)} rows repeat an earlier one, the first on line {twice[0]} (as line {first}). Remove them."
+            f"{path}: {len(twice)} rows repeat an earlier one, the first on line {twice[0]} (as line {first}). "
+            "Remove them."
         )
 
 
@@ -161,8 +162,8 @@ def _refuse_alike(path: Path, texts: pd.DataFrame, ids: Iterable[str]) -> None:
         if alike.any():
             lines = some(first.index[alike])
             raise UserError(
-                f"{path}: column {column!r} has names that differ only by capitals, blanks or how their letters are encoded, "
-                f"first on lines {lines}. Write each in one way."
+                f"{path}: column {column!r} has names that differ only by capitals, blanks or how their letters are "
+                f"encoded, first on lines {lines}. Write each in one way."
             )
 
 
@@ -175,15 +176,16 @@ def _refuse_empty(path: Path, texts: pd.DataFrame, table: pd.DataFrame, plan: An
             if len(empty) and column not in hypothesis.measured(plan.outcome):
                 raise UserError(
                     f"{path}: column {column!r} is empty in {len(empty)} rows: "
-                    f"{some(_row(texts, line, plan) for line in empty)}. Fill it in, or remove rows that are means of others."
+                    f"{some(_row(texts, line, plan) for line in empty)}. Fill it in, or remove rows that are means of "
+                    "others."
                 )
     for column in _ids(plan):
         entries = texts.loc[sorted({line for h in plan.hypotheses for line in selected(h, table, True).index}), column]
         sums = [(line, text) for line, text in entries.items() if _SUMMARY.fullmatch(text)]
         if sums:
             raise UserError(
-                f"{path}: {some(f'line {line} has {column} {text!r}' for line, text in sums)}: this looks like a row that sums "
-                "up the others. Remove it; if it is a name, write another."
+                f"{path}: {some(f'line {line} has {column} {text!r}' for line, text in sums)}: this looks like a row "
+                "that sums up the others. Remove it; if it is a name, write another."
             )
 
 
@@ -197,8 +199,8 @@ def _refuse_text_covariates(
         if wrong.any() and (values.dropna() % 1 != 0).any() and column not in plan.levels:
             line = texts.index[wrong][0]
             raise UserError(
-                f"{path}: {_row(texts, line, plan)} has {column} {texts.at[line, column]!r}, and other rows have numbers with "
-                "decimals. Write a number, or list all values under levels in the plan."
+                f"{path}: {_row(texts, line, plan)} has {column} {texts.at[line, column]!r}, and other rows have "
+                "numbers with decimals. Write a number, or list all values under levels in the plan."
             )
 
 
@@ -224,8 +226,8 @@ def _refuse_odd_claims(table: pd.DataFrame, plan: AnalysisPlan) -> None:
         largest, margin = selected(claim, table, True)[outcome].max(), claim.margin
         if _is_overlap(outcome) and margin >= 1 >= largest - 1e-6:
             raise UserError(
-                f"{claim.name}: margin is {margin:g}, and {outcome!r} is between 0 and 1: every result would lie within "
-                f"such a margin. Write it on the same scale, e.g. {margin / 100:g}."
+                f"{claim.name}: margin is {margin:g}, and {outcome!r} is between 0 and 1: every result would lie "
+                f"within such a margin. Write it on the same scale, e.g. {margin / 100:g}."
             )
         if _is_overlap(outcome) and margin < _LEAST_PER_CENT and largest > 1 + 1e-6:
             raise UserError(
@@ -252,6 +254,6 @@ def _refuse_outside(path: Path, texts: pd.DataFrame, column: str, values: pd.Ser
     if len(large) and len(small):
         few, many = sorted((large, small), key=len)
         raise UserError(
-            f"{path}: {column!r} has fractions and per cent side by side: {named(few)}, while {named(many[:1])}. Write all as "
-            "fractions from 0 to 1."
+            f"{path}: {column!r} has fractions and per cent side by side: {named(few)}, while {named(many[:1])}. "
+            "Write all as fractions from 0 to 1."
         )

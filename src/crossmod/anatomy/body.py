@@ -6,8 +6,9 @@ import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
-from crossmod.anatomy.kidneys import MASK_VALUES, Box, boxes_of
-from crossmod.scans.scan import Scan
+from crossmod.anatomy.kidneys import MASK_VALUES, boxes_of
+from crossmod.scans.box import Box, three
+from crossmod.scans.scan import AnyScan
 
 # ASSUME: a body's flank is seen where at least this much of the scan lies beyond it.
 _BEYOND_MM = 5.0
@@ -17,11 +18,11 @@ _LEAST_OF_PLANE = 0.05
 TRUNK_MM = 200.0
 # ASSUME: a kidney's centre lies at least this far from the middle of the body, else its side cannot be told.
 _FROM_MIDDLE_MM = 20.0
-# ASSUME: centres of two kidneys lie further apart; in every third patient of KiTS23 93 to 194 mm. What is nearer may be one of them and
-# something else.
+# ASSUME: centres of two kidneys lie further apart; in every third patient of KiTS23 93 to 194 mm. What is nearer may be
+# one of them and something else.
 _APART_MM = 90.0
-# ASSUME: a kidney's centre lies within this distance of the flank of its own side (69 to 150 mm in real scans), and seldom so near
-# to the other one (186 mm or more). What a scan does not show of the body only makes a distance larger.
+# ASSUME: a kidney's centre lies within this distance of the flank of its own side (69 to 150 mm in real scans), and
+# seldom so near to the other one (186 mm or more). What a scan does not show of the body only makes a distance larger.
 _FROM_FLANK_MM = 190.0
 _COARSE_MM = 3.0
 
@@ -74,7 +75,7 @@ class Body:
         return right_mm - left_mm >= _APART_MM and self.width_mm >= TRUNK_MM
 
 
-def find_body(scan: Scan, level: float, box: Box) -> Body:
+def find_body(scan: AnyScan, level: float, box: Box) -> Body:
     """The body at the height of a box, e.g. of the kidneys.
 
     Args:
@@ -89,7 +90,7 @@ def find_body(scan: Scan, level: float, box: Box) -> Body:
     steps[across] = 1
     rows = [slice(None, None, int(step)) for step in steps]
     rows[along] = slice(box[along].start, box[along].stop, int(steps[along]))
-    read = scan.array[tuple(rows)]
+    read = scan.array[three(rows)]
     share = np.mean(read > level, axis=tuple(a for a in range(3) if a != across))
     inside = np.flatnonzero(share >= _LEAST_OF_PLANE)
     first, last = (int(inside[0]), int(inside[-1])) if inside.size else (0, len(share) - 1)
@@ -98,7 +99,7 @@ def find_body(scan: Scan, level: float, box: Box) -> Body:
     seen = [bool(mm >= _BEYOND_MM) for mm in beyond_mm]
     if ends[0] > ends[1]:
         ends, seen = ends[::-1], seen[::-1]
-    return Body(*ends, *seen)
+    return Body(left_mm=ends[0], right_mm=ends[1], left_seen=seen[0], right_seen=seen[1])
 
 
 def settle_sides(mask: NDArray[np.uint8], affine: NDArray, body: Body) -> bool:
@@ -142,7 +143,7 @@ def centre_of(mask: NDArray[np.bool_]) -> NDArray[np.float64] | None:
     return np.array([np.average(np.arange(len(count)), weights=count) for count in counts])
 
 
-def _x_mm(scan: Scan, across: int, at: float) -> float:
+def _x_mm(scan: AnyScan, across: int, at: float) -> float:
     index = (np.array(scan.array.shape) - 1) / 2
     index[across] = at
     return float(scan.affine[0, :3] @ index + scan.affine[0, 3])

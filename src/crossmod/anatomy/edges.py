@@ -5,13 +5,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from crossmod.anatomy.kidneys import Box
+from crossmod.scans.box import Box, box_between, three
 from crossmod.scans.intensities import AIR_HU, Intensities
-from crossmod.scans.scan import Scan
+from crossmod.scans.scan import AnyScan
 
 _EDGES = {"R": "right", "L": "left", "A": "front", "P": "back", "S": "upper", "I": "lower"}
-# ASSUME: padding outside of a round field of view, or of a resampled scan, is at least 1 % of it; where a twentieth of what surrounds a
-# kidney is padding, the field of view ends there. (Gas in the bowel touches less of it, and seldom has the lowest value.)
+# ASSUME: padding outside of a round field of view, or of a resampled scan, is at least 1 % of it; where a twentieth of
+# what surrounds a kidney is padding, the field of view ends there. (Gas in the bowel touches less of it, and seldom has
+# the lowest value.)
 _PADDING_SHARE, _SHELL_SHARE = 0.01, 0.05
 _SHELL_VOXELS = 2
 
@@ -36,8 +37,8 @@ def edges_reached(box: Box, shape: tuple[int, ...], affine: NDArray, gap_voxels:
     return reached
 
 
-def empty_planes(scan: Scan, box: Box, beside_mm: float = 0.0) -> int:
-    """How many planes through a box hold one value only, as slices do that were lost: what lies there is not measured.
+def empty_planes(scan: AnyScan, box: Box, beside_mm: float = 0.0) -> int:
+    """How many planes through a box hold one value only, as lost slices do; what lies there is not measured.
 
     Args:
         scan: read or opened.
@@ -52,16 +53,16 @@ def empty_planes(scan: Scan, box: Box, beside_mm: float = 0.0) -> int:
 
 def _around(box: Box, shape: tuple[int, ...], voxels: NDArray[np.integer]) -> Box:
     """A box with some voxels more at both ends, as far as there are any."""
-    return tuple(
+    return three(
         slice(max(0, part.start - more), min(n, part.stop + more))
         for part, n, more in zip(box, shape, voxels.tolist(), strict=True)
     )
 
 
-def reaches_padding(mask: NDArray[np.bool_], box: Box, scan: Scan, found: Intensities) -> bool:
-    """Whether a structure in a CT borders on voxels that hold no image: those with the lowest value of the scan, that of air or less.
+def reaches_padding(mask: NDArray[np.bool_], box: Box, scan: AnyScan, found: Intensities) -> bool:
+    """Whether a structure in a CT borders on voxels that hold no image.
 
-    In MR the lowest value, zero, occurs within the body as well, and nothing can be said.
+    These have the lowest value of the scan, that of air or less. In MR the lowest value, zero, occurs within the body as well, and nothing can be said.
 
     Args:
         mask: (X, Y, Z) of the structure, inside ``box``.
@@ -73,7 +74,8 @@ def reaches_padding(mask: NDArray[np.bool_], box: Box, scan: Scan, found: Intens
         return False
     around = _around(box, scan.array.shape, np.full(3, _SHELL_VOXELS))
     inside = np.zeros([part.stop - part.start for part in around], dtype=bool)
-    inside[tuple(slice(a.start - b.start, a.stop - b.start) for a, b in zip(box, around, strict=True))] = mask
+    corner = np.array([part.start for part in around])
+    inside[box_between([p.start for p in box] - corner, [p.stop for p in box] - corner)] = mask
     shell = ndimage.binary_dilation(inside, iterations=_SHELL_VOXELS) & ~inside
     padding = np.asarray(scan.array[around]) == found.low
-    return bool(np.count_nonzero(shell & padding) >= _SHELL_SHARE * max(1, np.count_nonzero(shell)))
+    return bool(np.count_nonzero(shell & padding) >= _SHELL_SHARE * max(1, int(np.count_nonzero(shell))))

@@ -1,100 +1,28 @@
-"""The kidneys of a reference label map: side, extent, parenchyma, and whether they hold a tumour.
+"""The kidneys: how a case is taken apart into them, and on which side an organ lies whose name carries none.
 
-Structures are named ``[right_|left_]{parenchyma,sinus,tumour,cyst,kidney}``; other structures are no
-concern of the kidneys. A kidney is the union of its renal structures. Where names carry no side (KiTS), it
-is found by geometry.
+A kidney is the union of its renal structures (:data:`crossmod.anatomy.structures.RENAL`). Where names carry no side
+(KiTS), it is found by geometry.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
-from crossmod.anatomy.structures import RENAL, split_side
+from crossmod.anatomy.structures import RENAL
+from crossmod.scans.box import Box, three
 
 Mask = NDArray[np.bool_]
-Box = tuple[slice, slice, slice]
 SIDES = ("right", "left")
-MASK_VALUES = {"right": 1, "left": 2}  # of every predicted mask
+MASK_VALUES = {"right": 1, "left": 2}  # of a mask that holds sides
+KIDNEY = {"structures": RENAL, "apart": "side", "facts": ("tumour",)}  # as a unit; see crossmod.anatomy.units
 
 # ASSUME: two components are two kidneys when their centres lie at least this far apart from right to left.
 # In every third patient of KiTS23 the two kidneys lie 93 to 194 mm apart.
 SEPARATION_MM = 40.0
-
-
-@dataclass(frozen=True)
-class Kidney:
-    """One kidney of a reference.
-
-    Attributes:
-        side: right or left, of the patient.
-        mask: (X, Y, Z) union of all its renal structures.
-        parenchyma: (X, Y, Z) its parenchyma; None if the cohort's labels do not tell parenchyma from the
-            rest.
-        tumour_voxels: how many of its voxels are tumour.
-    """
-
-    side: str
-    mask: Mask
-    parenchyma: Mask | None
-    tumour_voxels: int
-
-    @property
-    def tumour(self) -> bool:
-        """Whether it holds at least one tumour voxel."""
-        return self.tumour_voxels > 0
-
-
-def has_parenchyma(names: dict[int, str]) -> bool:
-    """Whether label names declare renal parenchyma."""
-    return any(structure == "parenchyma" for _, structure in _renal(names).values())
-
-
-def renal_mask(labels: NDArray, names: dict[int, str]) -> Mask:
-    """(X, Y, Z) union of all renal structures of both sides.
-
-    Raises:
-        ValueError: if the names declare no renal structure.
-    """
-    values = list(_renal(names))
-    if not values:
-        raise ValueError(
-            f"no renal structure among the label names {sorted(names.values())}: expected at least one of "
-            "[right_|left_]{parenchyma,sinus,tumour,cyst,kidney}"
-        )
-    return np.isin(labels, values)
-
-
-def reference_kidneys(labels: NDArray, names: dict[int, str], affine: NDArray) -> list[Kidney]:
-    """The kidneys present in a label map, right before left; a kidney without a voxel is absent.
-
-    Args:
-        labels: (X, Y, Z) integer label map.
-        names: structure of each label value, as declared by the cohort.
-        affine: (4, 4) voxel index to RAS mm.
-
-    Raises:
-        ValueError: if the names declare no renal structure.
-    """
-    sides = _sides(labels, names, affine)
-    tumour = np.isin(labels, _values(names, "tumour"))
-    parenchyma = np.isin(labels, _values(names, "parenchyma")) if has_parenchyma(names) else None
-    kidneys = []
-    for side in SIDES:
-        mask = sides == MASK_VALUES[side]
-        if mask.any():
-            kidneys.append(
-                Kidney(
-                    side=side,
-                    mask=mask,
-                    parenchyma=None if parenchyma is None else parenchyma & mask,
-                    tumour_voxels=int(np.count_nonzero(tumour & mask)),
-                )
-            )
-    return kidneys
 
 
 def assign_sides(mask: Mask, affine: NDArray, sides: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
@@ -110,14 +38,14 @@ def assign_sides(mask: Mask, affine: NDArray, sides: NDArray[np.uint8] | None = 
         component and the largest one lateral to it are the kidneys; all other parts join the nearest of
         them.
     """
-    order = "F" if mask.flags.f_contiguous else "C"  # of np.zeros, unlike zeros_like, untouched parts take no memory
+    # Untouched parts of np.zeros, unlike those of zeros_like, take no memory.
+    order: Literal["F", "C"] = "F" if mask.flags.f_contiguous else "C"
     result = np.zeros(mask.shape, np.uint8, order) if sides is None else sides.copy()
     held = mask if sides is None else mask | (sides > 0)
-    found = boxes_of(held.view(np.uint8))
-    if not found:
-        return result
     # Only where tissue is: of a scan of 512 × 512 × 600 every further array would take 160 MB.
-    (box,) = found
+    box = next(iter(boxes_of(held.view(np.uint8))), None)
+    if box is None:
+        return result
     unsided = mask[box] & (result[box] == 0)
     if unsided.any():
         affine = np.asarray(affine, dtype=float)
@@ -131,40 +59,24 @@ def assign_sides(mask: Mask, affine: NDArray, sides: NDArray[np.uint8] | None = 
 def boxes_of(values: NDArray[np.integer]) -> list[Box | None]:
     """Where each value of a mask or label map lies, from 1 on; None for one that does not occur."""
     if not values.flags.f_contiguous:
-        return ndimage.find_objects(values)
+        return [three(box) if box else None for box in ndimage.find_objects(values)]
     # In the order of memory: several times faster.
-    return [box and box[::-1] for box in ndimage.find_objects(values.T)]
+    return [three(box[::-1]) if box else None for box in ndimage.find_objects(values.T)]
 
 
 def around(boxes: Iterable[Box]) -> Box:
     """The smallest box that holds others, of which there is one at least."""
-    return tuple(slice(min(p.start for p in at), max(p.stop for p in at)) for at in zip(*boxes, strict=True))
+    return three(slice(min(p.start for p in at), max(p.stop for p in at)) for at in zip(*boxes, strict=True))
 
 
 def part_centres(parts: NDArray) -> NDArray[np.float64]:
-    """(N, 3) mean voxel index of the connected parts 1 to N; scipy's centre of mass passes over the whole array once for each axis."""
+    """(N, 3) mean voxel index of the connected parts 1 to N.
+
+    scipy's centre of mass passes over the whole array once for each axis.
+    """
     index = np.nonzero(parts)
     of = parts[index] - 1
     return np.column_stack([np.bincount(of, along) for along in index]) / np.bincount(of)[:, None]
-
-
-def _renal(names: dict[int, str]) -> dict[int, tuple[str | None, str]]:
-    """Side (None if unspecified) and structure of each renal label value."""
-    found = {value: split_side(name) for value, name in names.items()}
-    return {value: (side, structure) for value, (side, structure) in found.items() if structure in RENAL}
-
-
-def _values(names: dict[int, str], structure: str) -> list[int]:
-    return [value for value, (_, found) in _renal(names).items() if found == structure]
-
-
-def _sides(labels: NDArray, names: dict[int, str], affine: NDArray) -> NDArray[np.uint8]:
-    """(X, Y, Z) side of each renal voxel: 1 right, 2 left, 0 not renal."""
-    sides = np.zeros(labels.shape, dtype=np.uint8)
-    for side in SIDES:
-        values = [value for value, (named, _) in _renal(names).items() if named == side]
-        sides[np.isin(labels, values)] = MASK_VALUES[side]
-    return assign_sides(renal_mask(labels, names), affine, sides)
 
 
 def _assign(unsided: Mask, sides: NDArray[np.uint8], affine: NDArray, midline_x_mm: float) -> NDArray[np.uint8]:
@@ -185,7 +97,7 @@ def _assign(unsided: Mask, sides: NDArray[np.uint8], affine: NDArray, midline_x_
     for part in order:
         voxels = np.argwhere((parts == part) & (sides == 0))
         if len(voxels):
-            distance, nearest = tree.query(voxels @ affine[:3, :3].T)
+            distance, nearest = map(np.asarray, tree.query(voxels @ affine[:3, :3].T))
             sides[tuple(voxels.T)] = seed_sides[nearest[np.argmin(distance)]]
     return sides
 

@@ -8,14 +8,15 @@ from numpy.typing import NDArray
 
 from crossmod.anatomy.body import Body, centre_of
 from crossmod.anatomy.edges import edges_reached
-from crossmod.anatomy.kidneys import Box, around, boxes_of
+from crossmod.anatomy.kidneys import around, boxes_of
 from crossmod.anatomy.structures import OTHERS, RENAL, split_side
+from crossmod.scans.box import Box, box_of_all
 from crossmod.scans.intensities import Finding
 from crossmod.scans.voxels import edges_mm, voxel_mm3
 
-# ASSUME: usual volumes in ml, lowest and highest; a structure outside comes with a warning. Kidneys with their masses: 3 of KiTS23's 489
-# patients have more than 2000 ml in both together; below 30 ml lie dysplastic ones, and tumours called kidney. Liver and spleen: from a
-# small child's to a storage disease's.
+# ASSUME: usual volumes in ml, lowest and highest; a structure outside comes with a warning. Kidneys with their masses: 3
+# of KiTS23's 489 patients have more than 2000 ml in both together; below 30 ml lie dysplastic ones, and tumours called
+# kidney. Liver and spleen: from a small child's to a storage disease's.
 USUAL_ML = {
     "kidney": (30.0, 2000.0),
     "liver": (300.0, 5000.0),
@@ -31,7 +32,8 @@ USUAL_ML = {
 MOST_ML = 15_000.0
 # ASSUME: organs that lie on one side; they do not in one of ten thousand (situs inversus).
 _ON_THE_RIGHT, _ON_THE_LEFT = ("liver", "gallbladder"), ("spleen",)
-# ASSUME: centres nearer to one another, or to the middle, than this are on no side: organs of the midline, a fused or a transplanted kidney.
+# ASSUME: centres nearer to one another, or to the middle, than this are on no side: organs of the midline, a fused or a
+# transplanted kidney.
 _APART_MM = 20.0
 _CURE_SIDES = (
     "Swap the values, correct their names, or restore the label's header from the image; a patient whose organs do lie so "
@@ -76,7 +78,10 @@ def label_findings(labels: NDArray, names: dict[int, str], affine: NDArray, body
 
 
 def found_structures(labels: NDArray, names: dict[int, str], affine: NDArray) -> dict[str, Structure]:
-    """Name → structure, for all that have a voxel: values of one name together, and all renal ones of a side as its kidney."""
+    """Name → structure, for all that have a voxel.
+
+    Values of one name are one structure, and all renal values of a side are its kidney.
+    """
     values: dict[str, list[int]] = {}
     for value, name in names.items():
         values.setdefault(name, []).append(value)
@@ -94,7 +99,7 @@ def _boxes(labels: NDArray) -> dict[int, Box]:
     """Value → where it lies; of large values, whose list would be long, the whole map."""
     if labels.max() < 4096:
         return {value: box for value, box in enumerate(boxes_of(labels), start=1) if box}
-    return dict.fromkeys(np.unique(labels).tolist(), tuple(slice(0, n) for n in labels.shape))
+    return dict.fromkeys(np.unique(labels).tolist(), box_of_all(labels.shape))
 
 
 def _structure(
@@ -106,6 +111,8 @@ def _structure(
     box = around(places)
     mask = np.isin(labels[box], values)
     centre = centre_of(mask)
+    if centre is None:
+        return None
     x_mm = affine[0, :3] @ (centre + [part.start for part in box]) + affine[0, 3]
     return Structure(name, np.count_nonzero(mask) * voxel_mm3(edges_mm(affine)) / 1000, float(x_mm), box)
 
@@ -114,7 +121,10 @@ def _names(found: dict[str, Structure]) -> Iterator[Finding]:
     """Names that no study uses: what they label counts as background, which must be meant."""
     strange = [name for name in found if split_side(name)[1] not in (*RENAL, *OTHERS, "other")]
     if strange:
-        cure = f"Their voxels count as background. If one is a kidney or a part of it, name it {', '.join(RENAL)}; else 'other'."
+        cure = (
+            "Their voxels count as background. If one is a kidney or a part of it, name it "
+            f"{', '.join(RENAL)}; else 'other'."
+        )
         yield Finding("warning", "structures that no study knows", ", ".join(strange), cure)
 
 

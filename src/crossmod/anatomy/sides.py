@@ -5,8 +5,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossmod.anatomy.body import Body, centre_x_mm
-from crossmod.anatomy.kidneys import Kidney, reference_kidneys
+from crossmod.anatomy.kidneys import KIDNEY
 from crossmod.anatomy.structures import RENAL, split_side
+from crossmod.anatomy.units import units_of
 from crossmod.scans.intensities import Finding
 
 # ASSUME: sides are decided on every n-th voxel, about 3 mm apart; every kidney and nearly every mass is larger.
@@ -32,26 +33,32 @@ def tumour_side(labels: NDArray, names: dict[int, str], affine: NDArray) -> str:
     if not values:
         return "unknown"
     present = [value for value in values if (labels == value).any()]
-    sides = {values[value] for value in present}
-    if None in sides:
+    named = [values[value] for value in present]
+    sides = {side for side in named if side is not None}
+    if None in named:
         sides = _by_place(labels, names, affine)
     return {0: "none", 1: next(iter(sides), ""), 2: "both"}[len(sides)]
 
 
 def _by_place(labels: NDArray, names: dict[int, str], affine: NDArray) -> set[str]:
-    sides = {kidney.side for kidney in _coarse_kidneys(labels, names, affine)[0] if kidney.tumour}
-    if not sides:  # smaller than the coarse grid
-        sides = {kidney.side for kidney in reference_kidneys(labels, names, affine) if kidney.tumour}
-    return sides
+    sides = _with_tumour(*_coarse(labels, affine), names)
+    return sides or _with_tumour(labels, affine, names)  # smaller than the coarse grid
+
+
+def _with_tumour(labels: NDArray, affine: NDArray, names: dict[int, str]) -> set[str]:
+    return {kidney.side for kidney in units_of(labels, names, affine, KIDNEY) if kidney.facts["tumour"]}
 
 
 def unsure_sides(labels: NDArray, names: dict[int, str], affine: NDArray, body: Body | None) -> list[Finding]:
     """A warning where names carry no side, and the image does not show which side the kidneys are on."""
-    renal = [side for side, name in map(split_side, names.values()) if name in RENAL]
-    if body is None or not renal or any(renal):
+    renal = {name: side for side, name in map(split_side, names.values()) if name in RENAL}
+    # A tumour or a cyst without a kidney beside it is another organ's.
+    if body is None or not {"kidney", "parenchyma"} & renal.keys() or any(renal.values()):
         return []
-    kidneys, coarse_affine = _coarse_kidneys(labels, names, affine)
-    x_mm = {kidney.side: centre_x_mm(kidney.mask, coarse_affine) for kidney in kidneys}
+    coarse, coarse_affine = _coarse(labels, affine)
+    kidneys = units_of(coarse, names, coarse_affine, KIDNEY)
+    centres = {kidney.side: centre_x_mm(kidney.whole(coarse.shape), coarse_affine) for kidney in kidneys}
+    x_mm = {side: x for side, x in centres.items() if x is not None}  # all of them: a kidney has voxels
     if len(x_mm) == 2:
         sure = body.tells_apart(x_mm["right"], x_mm["left"])
     else:
@@ -63,8 +70,7 @@ def unsure_sides(labels: NDArray, names: dict[int, str], affine: NDArray, body: 
     return [Finding("warning", "the side of a kidney is a guess", value, cure)]
 
 
-def _coarse_kidneys(labels: NDArray, names: dict[int, str], affine: NDArray) -> tuple[list[Kidney], NDArray]:
-    """The kidneys on every n-th voxel, and the affine of those."""
+def _coarse(labels: NDArray, affine: NDArray) -> tuple[NDArray, NDArray]:
+    """Every n-th voxel, and the affine of those."""
     step = np.maximum(1, np.floor(_COARSE_MM / nib.affines.voxel_sizes(affine))).astype(int)
-    coarse, coarse_affine = labels[:: step[0], :: step[1], :: step[2]], affine @ np.diag([*step, 1.0])
-    return reference_kidneys(coarse, names, coarse_affine), coarse_affine
+    return labels[:: step[0], :: step[1], :: step[2]], affine @ np.diag([*step, 1.0])

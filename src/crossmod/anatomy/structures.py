@@ -2,6 +2,7 @@
 
 import difflib
 import re
+from collections.abc import Iterable
 
 RENAL = ("parenchyma", "sinus", "tumour", "cyst", "kidney")
 OTHERS = (
@@ -35,6 +36,17 @@ def split_side(structure: str) -> tuple[str | None, str]:
     if match is None:
         raise ValueError(f"'{structure}' is not a structure name")
     return match[1], match[2]
+
+
+def values_of(names: dict[int, str], structures: Iterable[str]) -> list[int]:
+    """The label values of some structures.
+
+    Args:
+        names: structure of each label value, as a cohort declares them.
+        structures: ``kidney`` stands for the kidney of either side or of none, ``left_kidney`` for that side alone.
+    """
+    wanted = set(structures)
+    return [value for value, name in names.items() if name in wanted or split_side(name)[1] in wanted]
 
 
 def structure_problem(structure: str) -> str | None:

@@ -5,14 +5,14 @@ from pathlib import Path
 
 from crossmod.job import Job, Part, UserError, whole
 
-SOURCES = ("simulated", "folder", "kits23", "amos22", "chaos", "totalsegmentator")
+SOURCES = ("simulated", "folder", "kits23", "amos22", "chaos", "totalsegmentator", "derived")
 
 
 def run(job: Job) -> None:
     """Write the folder of one cohort, whole or not at all, and look at every case in it.
 
-    outputs: ``folder``. settings: ``name``, ``source`` (one of ``SOURCES``), and those of the source
-    (see ``write_cohort`` of its module).
+    inputs: none, but of a derived cohort ``cohort`` (folder) and ``predictions`` (teacher → folder). outputs: ``folder``. settings:
+    ``name``, ``source`` (one of ``SOURCES``), and those of the source (see ``write_cohort`` of its module).
 
     Raises:
         UserError: if the source is unknown, or cannot be made into a table of cases.
@@ -28,7 +28,7 @@ def run(job: Job) -> None:
     module = import_module(f"crossmod.cohort.{source}")
     with whole(job.outputs["folder"]) as folder:
         Path(folder).mkdir()
-        module.write_cohort(name, folder, settings, job.threads)
+        module.write_cohort(name, folder, Part({**settings, **job.inputs}), job.threads)
         write_check(folder, read_cohort(folder), job.threads)
 
 

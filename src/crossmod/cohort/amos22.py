@@ -68,10 +68,10 @@ def write_cohort(name: str, folder: Path, settings: dict[str, Any], threads: int
                 **people.get(int(number[1]), {}),
             }
         )
-    for label in sorted([*dataset.glob("labelsTr/amos_*.nii.gz"), *dataset.glob("labelsVa/amos_*.nii.gz")]):
-        image = label.parent.name.replace("labels", "images") + f"/{label.name}"
-        if not (dataset / image).exists():
-            left_out[label.name.removesuffix(".nii.gz")] = f"no {image}"
+    for outlines in sorted([*dataset.glob("labelsTr/amos_*.nii.gz"), *dataset.glob("labelsVa/amos_*.nii.gz")]):
+        lacking = outlines.parent.name.replace("labels", "images") + f"/{outlines.name}"
+        if not (dataset / lacking).exists():
+            left_out[outlines.name.removesuffix(".nii.gz")] = f"no {lacking}"
     if not rows:
         raise UserError(f"Cohort '{name}': {dataset} has no labelled case of modality {' or '.join(wanted)}.")
     write_table(

@@ -54,8 +54,8 @@ def write_cohort(name: str, folder: Path, settings: dict[str, Any], threads: int
     Args:
         name: of the cohort.
         folder: existing folder to write into.
-        settings: ``root``, the folder that holds ``Train_Sets`` (or that folder itself); ``modality``: MR (default) or CT;
-            ``sequence``: fs-t2, t1-in or t1-opposed, for MR; all three if not given.
+        settings: ``root``, the folder that holds ``Train_Sets`` (or that folder itself); ``modality``: MR (default) or
+            CT; ``sequence``: fs-t2, t1-in or t1-opposed, for MR; all three if not given.
         threads: series converted at a time.
 
     Raises:
@@ -96,8 +96,15 @@ def write_cohort(name: str, folder: Path, settings: dict[str, Any], threads: int
         }
         for one in found
     ]
-    about = {"name": name, "source": "chaos", "root": ".", "labels": LABELS[modality]}
-    write_table(folder, **about, cases=pd.DataFrame(rows), extra={"left_out": left_out})
+    write_table(
+        folder,
+        name=name,
+        source="chaos",
+        root=".",
+        labels=LABELS[modality],
+        cases=pd.DataFrame(rows),
+        extra={"left_out": left_out},
+    )
 
 
 def _convert(folder: Path, series: _Series) -> str | None:
@@ -117,8 +124,8 @@ def read_outlines(
 ) -> NDArray[np.uint8]:
     """Stack PNG outlines in the order in which the slices lie.
 
-    The k-th picture by name belongs to the k-th DICOM file by name, wherever that slice lies: pictures are placed by the
-    position of their slice, never by their own order.
+    The k-th picture by name belongs to the k-th DICOM file by name, wherever that slice lies: pictures are placed by
+    the position of their slice, never by their own order.
 
     Args:
         folder: of the pictures, one per slice.
@@ -170,8 +177,8 @@ def _read_picture(path: Path, shape: tuple[int, int], greys: dict[int, tuple[int
         value = f"{'×'.join(map(str, levels.shape))} pixels, the slice has {shape[0]}×{shape[1]}"
         raise ScanError(path, "the outline is not of its slice's size", value, "Unpack the data set again.")
     labels = np.zeros(shape, dtype=np.uint8)
-    for value, (low, high) in greys.items():
-        labels[(levels >= low) & (levels <= high)] = value
+    for number, (low, high) in greys.items():
+        labels[(levels >= low) & (levels <= high)] = number
     stray = np.unique(levels[(labels == 0) & (levels != 0)])
     if len(stray):
         value = f"grey {', '.join(map(str, stray[:5]))}"

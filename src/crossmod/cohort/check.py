@@ -12,7 +12,7 @@ from crossmod.cohort.inspection import FACTS, FAULTS, Fault, faults_table, inspe
 from crossmod.cohort.table import Cohort, read_cohort, read_record
 from crossmod.job import UserError
 from crossmod.parallel import each
-from crossmod.tables import read_own
+from crossmod.tables import read_own, records
 
 TOLD = 20  # warnings that are printed
 
@@ -30,7 +30,7 @@ def check_cohort(cohort: Cohort, threads: int = 1) -> tuple[pd.DataFrame, pd.Dat
     """
     rows = cohort.cases.to_dict("records")
     facts, faults = [], []
-    work = partial(inspect_case, cohort.name, cohort.root, cohort.labels)
+    work = partial(inspect_case, cohort)
     for case_facts, case_faults in each(f"cohort {cohort.name}: check", work, rows, threads):
         facts.append(case_facts)
         faults += case_faults
@@ -82,10 +82,10 @@ def tell_warnings(faults: pd.DataFrame, table: Path) -> None:
 def _lines(faults: pd.DataFrame, severity: str) -> list[str]:
     """One readable line per fault of a severity: case, file, problem, value, cure."""
     return [
-        f"  {row.cohort}/{row.case}: {row.file}: {row.problem} ({row.value}). {row.cure}"
-        if row.value
-        else f"  {row.cohort}/{row.case}: {row.file}: {row.problem}. {row.cure}"
-        for row in faults[faults["severity"] == severity].itertuples()
+        f"  {row['cohort']}/{row['case']}: {row['file']}: {row['problem']} ({row['value']}). {row['cure']}"
+        if row["value"]
+        else f"  {row['cohort']}/{row['case']}: {row['file']}: {row['problem']}. {row['cure']}"
+        for row in records(faults[faults["severity"] == severity])
     ]
 
 
@@ -116,15 +116,16 @@ def _same_images(cohorts: list[Cohort], facts: list[pd.DataFrame]) -> Iterable[F
 def _same_patients(cohorts: list[Cohort], folders: list[Path]) -> Iterable[Fault]:
     from crossmod.cohort.folder import identities
 
-    records = [read_record(Path(folder)) for folder in folders]
+    stated = [read_record(Path(folder)) for folder in folders]
     # One table has nothing to be compared with; pseudonyms of two tables say nothing about each other.
-    several = sum("table" in record for record in records) > 1
+    several = sum("table" in record for record in stated) > 1
     everyone = []
-    for cohort, folder, record in zip(cohorts, folders, records, strict=True):
+    for cohort, folder, record in zip(cohorts, folders, stated, strict=True):
         real = identities(Path(folder), record) if several and "table" in record else {}
-        for row in cohort.cases.drop_duplicates("patient").itertuples():
-            key = ("table", real[row.case]) if row.case in real else ("name", row.patient)
-            everyone.append((key, (cohort.name, row.case), row.image))
+        for row in records(cohort.cases.drop_duplicates("patient")):
+            case = row["case"]
+            key = ("table", real[case]) if case in real else ("name", row["patient"])
+            everyone.append((key, (cohort.name, case), row["image"]))
     for _, (cohort, case), image, others in _repeats(everyone):
         where = ", ".join(f"{name}/{other}" for (name, other), _ in others)
         cure = (

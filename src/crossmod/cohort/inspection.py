@@ -1,6 +1,7 @@
 """Everything that can be said about one case by looking at its files: facts and faults."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,12 @@ from numpy.typing import NDArray
 
 from crossmod.anatomy.body import find_body
 from crossmod.anatomy.edges import empty_planes
-from crossmod.anatomy.kidneys import Box, boxes_of
 from crossmod.anatomy.plausible import label_findings
 from crossmod.anatomy.sides import tumour_side, unsure_sides
+from crossmod.anatomy.units import box_of
+from crossmod.cohort.table import Cohort
 from crossmod.job import UserError
+from crossmod.scans.box import Box
 from crossmod.scans.files import read_scan
 from crossmod.scans.intensities import Intensities, air_level, findings, intensities
 from crossmod.scans.match import labels_on_image_grid, match_grids, whole_labels
@@ -32,6 +35,7 @@ FACTS = (
     "label_values",
 )
 FAULTS = ("cohort", "case", "severity", "file", "problem", "value", "cure")
+Note = Callable[[str, str, str, str, str], None]  # severity, file, problem, value, cure
 
 
 @dataclass(frozen=True)
@@ -59,16 +63,12 @@ def faults_table(faults: list[Fault]) -> pd.DataFrame:
     return pd.DataFrame([asdict(fault) for fault in faults], columns=list(FAULTS))
 
 
-def inspect_case(
-    cohort: str, root: Path, labels: dict[int, str], row: dict[str, Any]
-) -> tuple[dict[str, Any], list[Fault]]:
+def inspect_case(cohort: Cohort, row: dict[str, Any]) -> tuple[dict[str, Any], list[Fault]]:
     """Read the files of one case and judge them.
 
     Args:
-        cohort: its name.
-        root: folder that paths are relative to.
-        labels: label value → structure.
-        row: the case's row of the table.
+        cohort: the case's cohort.
+        row: its row of the table.
 
     Returns:
         The row of ``facts.csv`` (empty entries where a file could not be read), and all faults.
@@ -77,9 +77,9 @@ def inspect_case(
     faults: list[Fault] = []
 
     def note(severity: str, file: str, problem: str, value: str, cure: str) -> None:
-        faults.append(Fault(cohort, row["case"], severity, file, problem, value, cure))
+        faults.append(Fault(cohort.name, row["case"], severity, file, problem, value, cure))
 
-    image, voxels = _read(root, row["image"], note), None
+    image, voxels = _read(cohort.root, row["image"], note), None
     if image is not None:
         facts |= _image_facts(image)
         found = intensities(image.array)
@@ -90,13 +90,13 @@ def inspect_case(
         voxels = None if any(one.severity == "error" for one in problems) else found
     if not row["label"]:
         return facts, faults
-    label = _read(root, row["label"], note)
+    label = _read(cohort.label_root, row["label"], note)
     if label is not None:
-        facts["label_values"] = _inspect_label(label, image, voxels, labels, row, note)
+        facts["label_values"] = _inspect_label(label, image, voxels, cohort.labels, row, note)
     return facts, faults
 
 
-def _read(root: Path, file: str, note) -> Scan | None:
+def _read(root: Path, file: str, note: Note) -> Scan | None:
     try:
         return read_scan(root / file)
     except ScanError as error:
@@ -127,12 +127,17 @@ def image_digest(image: Scan) -> str:
     digest = hashlib.sha256(repr((array.shape, (np.round(affine, 2) + 0.0).tolist())).encode())
     for plane in np.moveaxis(array, 2, 0):
         # Adding zero turns -0.0 into 0.0.
-        digest.update(np.ascontiguousarray(plane, dtype="<f4") + np.float32(0))
+        digest.update((np.ascontiguousarray(plane, dtype="<f4") + np.float32(0)).data)
     return digest.hexdigest()
 
 
 def _inspect_label(
-    label: Scan, image: Scan | None, voxels: Intensities | None, labels: dict[int, str], row: dict[str, Any], note
+    label: Scan,
+    image: Scan | None,
+    voxels: Intensities | None,
+    labels: dict[int, str],
+    row: dict[str, Any],
+    note: Note,
 ) -> str:
     """Judge a label map; its values, space separated."""
     file = row["label"]
@@ -167,9 +172,8 @@ def _inspect_label(
             return listed
         array = labels_on_image_grid(label, image)
     if array.any() and not unknown:
-        body = None
-        if image is not None and voxels is not None:
-            (box,) = boxes_of((array > 0).view(np.uint8))
+        body, box = None, box_of(array > 0)
+        if image is not None and voxels is not None and box is not None:
             body = find_body(image, air_level(voxels, row["modality"]), box)
             _inspect_planes(image, box, row, note)
         affine = (image or label).affine
@@ -181,7 +185,7 @@ def _inspect_label(
     return listed
 
 
-def _inspect_planes(image: Scan, box: Box, row: dict[str, Any], note) -> None:
+def _inspect_planes(image: Scan, box: Box, row: dict[str, Any], note: Note) -> None:
     lost = empty_planes(image, box)
     if lost:
         cure = "Convert the scan again from its DICOM files; if they are as empty, leave the case out."
@@ -197,7 +201,7 @@ def _values(array: NDArray) -> list[int]:
     return sorted(found)
 
 
-def _inspect_side(array: NDArray, frame: Scan, labels: dict[int, str], row: dict[str, Any], note) -> None:
+def _inspect_side(array: NDArray, frame: Scan, labels: dict[int, str], row: dict[str, Any], note: Note) -> None:
     stated = row["tumour_side"]
     if stated == "unknown":
         return

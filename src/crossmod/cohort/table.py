@@ -6,7 +6,7 @@ A cohort is a folder with ``cohort.json`` (name, source, simulated, root, labels
 import json
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import pandas as pd
 from crossmod.anatomy.structures import structure_problem
 from crossmod.job import UserError, write_json
 from crossmod.schema import nearest
-from crossmod.tables import read_own, refuse
+from crossmod.tables import read_own, records, refuse
 
 COLUMNS = ("case", "patient", "modality", "sequence", "site", "image", "label", "tumour_side", "sex", "age")
 CHOICES = {
@@ -41,7 +41,8 @@ class Cohort:
         root: existing folder that the paths in ``cases`` are relative to, resolved.
         labels: label value → structure, ``[right_|left_]name``.
         cases: one row per case with ``COLUMNS`` and any further ones; text, but for ``age`` (years, NaN if unknown).
-            ``image`` and ``label`` are relative to ``root``; an empty ``label`` means that there is no reference.
+            ``image`` is relative to ``root`` and ``label`` to ``label_root``; an empty ``label`` means that there is no reference.
+        label_root: existing folder that the paths of labels are relative to, resolved; ``root``, unless the cohort is derived.
     """
 
     name: str
@@ -50,6 +51,11 @@ class Cohort:
     root: Path
     labels: dict[int, str]
     cases: pd.DataFrame
+    label_root: Path = field(default=None)  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        if self.label_root is None:
+            object.__setattr__(self, "label_root", self.root)
 
 
 def write_table(
@@ -63,6 +69,7 @@ def write_table(
     simulated: bool = False,
     extra: dict[str, Any] | None = None,
     table: str | None = None,
+    label_root: str | None = None,
 ) -> None:
     """Write ``cohort.json`` and ``cases.csv``, and ``private.json`` where paths lead out of the cohort's folder.
 
@@ -76,19 +83,22 @@ def write_table(
         simulated: whether the patients are invented.
         extra: further entries of ``cohort.json``.
         table: the user's own table, absolute or relative to ``folder``.
+        label_root: folder that the labels' paths are relative to, relative to ``folder``; None: ``root``.
 
     Raises:
         UserError: listing everything that is wrong with the table.
     """
     cases = _completed(cases)
     where = f"Cohort '{name}' ({source})"
-    refuse([*label_problems(labels), *case_problems(cases, Path(folder, root).resolve())], where)
+    roots = [Path(folder, place).resolve() for place in (root, root if label_root is None else label_root)]
+    refuse([*label_problems(labels), *case_problems(cases, *roots)], where)
     record = {
         **(extra or {}),
         "name": name,
         "source": source,
         "simulated": simulated,
         "labels": {str(value): labels[value] for value in sorted(labels)},
+        **({} if label_root is None else {"label_root": label_root}),
     }
     outside = {} if root == "." else {"root": root}
     outside |= {} if table is None else {"table": table}
@@ -114,9 +124,10 @@ def read_cohort(folder: str | Path) -> Cohort:
     root = (folder / record["root"]).resolve()
     refuse([f"labels.{value}: no label value" for value in record["labels"] if not LABEL_VALUE.fullmatch(value)], where)
     labels = {int(value): structure for value, structure in record["labels"].items()}
-    refuse([*label_problems(labels), *case_problems(cases, root)], where)
+    label_root = (folder / record["label_root"]).resolve() if "label_root" in record else root
+    refuse([*label_problems(labels), *case_problems(cases, root, label_root)], where)
     cases["age"] = pd.to_numeric(cases["age"]).astype(float)
-    return Cohort(record["name"], record["source"], record["simulated"], root, labels, cases)
+    return Cohort(record["name"], record["source"], record["simulated"], root, labels, cases, label_root)
 
 
 def read_record(folder: Path) -> dict[str, Any]:
@@ -149,7 +160,7 @@ def label_problems(labels: dict[int, str]) -> list[str]:
     return problems
 
 
-def case_problems(cases: pd.DataFrame, root: Path) -> list[str]:
+def case_problems(cases: pd.DataFrame, root: Path, label_root: Path | None = None) -> list[str]:
     """What is wrong with a table that has all of ``COLUMNS``, one sentence per fault."""
     problems = [] if len(cases) else ["the table has no case"]
     for case in cases.loc[cases["case"].duplicated(), "case"].unique():
@@ -160,9 +171,9 @@ def case_problems(cases: pd.DataFrame, root: Path) -> list[str]:
         problems.append(
             f"cases {alike}: the names differ by capitals only, and some disks would keep one file for both"
         )
-    for number, row in enumerate(cases.to_dict("records"), start=1):
+    for number, row in enumerate(records(cases), start=1):
         who = f"case '{row['case'][:120]}'" if row["case"] else f"row {number}"
-        problems += [f"{who}: {problem}" for problem in _row_problems(row, root)]
+        problems += [f"{who}: {problem}" for problem in _row_problems(row, root, label_root or root)]
     return problems
 
 
@@ -176,7 +187,7 @@ def reference(path: Path, folder: Path) -> str:
     return str(path) if path.is_absolute() else os.path.relpath(path.resolve(), folder.resolve())
 
 
-def _row_problems(row: dict[str, Any], root: Path) -> list[str]:
+def _row_problems(row: dict[str, Any], root: Path, label_root: Path) -> list[str]:
     problems = []
     if not _NAME.fullmatch(row["case"]):
         problems.append(
@@ -186,8 +197,8 @@ def _row_problems(row: dict[str, Any], root: Path) -> list[str]:
     for column, choices in CHOICES.items():
         if row[column] not in choices:
             problems.append(f"{column} is '{row[column]}'{nearest(row[column], choices)}")
-    for column in ("image", "label"):
-        problem = _path_problem(root, row[column]) if row[column] else ""
+    for column, start in (("image", root), ("label", label_root)):
+        problem = _path_problem(start, row[column]) if row[column] else ""
         if problem:
             problems.append(f"{column} is '{row[column][:120]}', {problem}")
     # ASSUME: nobody is older than 120 years; a larger number is a birth year or a slip.

@@ -1,4 +1,4 @@
-"""TotalSegmentator's training data, CT or MR: one mask per class, of which those of the kidneys become one label map."""
+"""TotalSegmentator's training data, CT or MR: one mask per class; the kidneys' masks become one label map."""
 
 from functools import partial
 from pathlib import Path
@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from crossmod.cohort.layout import bring, choice, dataset_folder, lacks
 from crossmod.cohort.table import write_table
 from crossmod.job import UserError
 from crossmod.parallel import each
 from crossmod.scans.files import read_scan, write_mask
-from crossmod.scans.scan import Scan
 from crossmod.tables import read_user, refuse
 
 # Kidneys with their own cysts cut out; later classes overwrite earlier ones where masks overlap.
@@ -24,7 +24,8 @@ _IMAGES = {"CT": "ct.nii.gz", "MR": "mri.nii.gz"}
 def write_cohort(name: str, folder: Path, settings: dict[str, Any], threads: int = 1) -> None:
     """Make a cohort of TotalSegmentator's data: label maps in ``labels/``, images linked or copied into ``images/``.
 
-    Cases without any kidney (heads, legs), without an image or without outlines of kidneys are left out; ``cohort.json`` lists them under ``left_out``.
+    Cases without any kidney (heads, legs), without an image or without outlines of kidneys are left out;
+    ``cohort.json`` lists them under ``left_out``.
 
     Args:
         name: of the cohort.
@@ -94,23 +95,23 @@ def _usable(dataset: Path, modalities: tuple[str, ...]) -> tuple[list[tuple[str,
 def _merge(folder: Path, image: Path) -> tuple[str | None, bool]:
     """Write one label map; what is wrong if that cannot be done, and whether there is a kidney in it."""
     case, masks = image.parent.name, image.parent / "segmentations"
-    merged: Scan | None = None
+    labels: NDArray[np.uint8] | None = None
     try:
         for value, class_name in _CLASSES.items():
             path = masks / f"{class_name}.nii.gz"
             if value > 2 and not path.exists():
                 continue  # cysts are named in the second release only
             mask = read_scan(path)
-            if merged is None:
-                merged = Scan(np.zeros(mask.array.shape, dtype=np.uint8), mask.affine, mask.codes)
-            if mask.array.shape != merged.array.shape or not np.allclose(mask.affine, merged.affine, atol=1e-3):
+            if labels is None:
+                labels, space = np.zeros(mask.array.shape, dtype=np.uint8), mask.space
+            if mask.array.shape != space.shape or not np.allclose(mask.affine, space.affine, atol=1e-3):
                 return f"case '{case}': {path.name} is not on the grid of {_CLASSES[1]}.nii.gz", False
-            merged.array[mask.array > 0] = value
+            labels[mask.array > 0] = value
     except UserError as error:
         return f"case '{case}': {error}", False
-    if not merged.array.any():
+    if labels is None or not labels.any():
         return None, False
-    write_mask(folder / "labels" / f"{case}.nii.gz", merged.array, merged.affine, merged.codes)
+    write_mask(folder / "labels" / f"{case}.nii.gz", labels, space.affine, space.codes)
     return None, True
 
 

@@ -25,7 +25,7 @@ def refuse_changed(cohort: Cohort, folder: str | Path, cases: Collection[str]) -
         return
     checked_ns = path.stat().st_mtime_ns
     for case in cohort.cases[cohort.cases["case"].isin(cases)].to_dict("records"):
-        files = [cohort.root / case[column] for column in ("image", "label") if case[column]]
+        files = [cohort.root / case["image"], *([cohort.label_root / case["label"]] if case["label"] else [])]
         if any(_touched_ns(file) >= checked_ns for file in files):
             _compare(cohort, case, path)
 
@@ -34,7 +34,7 @@ def _compare(cohort: Cohort, case: dict, path: Path) -> None:
     from crossmod.cohort.check import refuse_errors
     from crossmod.cohort.inspection import faults_table, inspect_case
 
-    facts, faults = inspect_case(cohort.name, cohort.root, cohort.labels, case)
+    facts, faults = inspect_case(cohort, case)
     refuse_errors(faults_table(faults))
     known = read_own(path).set_index("case")["image_sha256"]
     then, now = known.get(case["case"], "unknown"), facts["image_sha256"]

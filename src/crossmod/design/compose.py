@@ -16,7 +16,7 @@ from crossmod.design.feasible import faults
 from crossmod.design.overrides import applied, has_own_keys, is_choice, put, refuse_resolvers
 from crossmod.design.study import Study
 from crossmod.job import Plain, UserError
-from crossmod.schema import faults_of, is_endless, leaves, nearest
+from crossmod.schema import faults_of, infinite, is_endless, leaves, nearest
 
 # How a value that only the user knows is written.
 EXAMPLES = {
@@ -38,11 +38,21 @@ def conf_dir() -> Path:
     raise UserError("No conf/config.yaml found: run crossmod studies from the project's folder.")
 
 
+def default_study() -> str:
+    """The study that ``conf/config.yaml`` names, which is meant where a user names none.
+
+    Raises:
+        UserError: if the package was installed without its project folder.
+    """
+    defaults = yaml.safe_load((conf_dir() / "config.yaml").read_text(encoding="utf-8"))["defaults"]
+    return next(str(entry["study"]) for entry in defaults if isinstance(entry, dict) and "study" in entry)
+
+
 def compose(overrides: Sequence[str] = ()) -> Plain:
     """Compose and validate a study.
 
     Args:
-        overrides: e.g. ``["study=renal", "scale=smoke", "training.batch=4"]``, see :mod:`crossmod.design.overrides`.
+        overrides: e.g. ``["study=NAME", "scale=smoke", "training.batch=4"]``, see :mod:`crossmod.design.overrides`.
 
     Returns:
         The whole config as plain, JSON-ready values.
@@ -80,7 +90,7 @@ def shared_part(study: Plain, overrides: Sequence[str]) -> Plain:
         The study under the other one's name, with the other one's cohorts and sites alone.
 
     Raises:
-        UserError: if there is no such study, or the arms train on a cohort that it does not have.
+        UserError: if there is no such study, or a pool is of a cohort that it does not have.
     """
     if study["adds_to"] is None:
         return study
@@ -88,10 +98,10 @@ def shared_part(study: Plain, overrides: Sequence[str]) -> Plain:
     base = _files([f"study={study['adds_to']}", *others])
     if base.get("adds_to"):
         raise UserError(f"adds_to: {study['adds_to']} adds to a study itself; name that one, {base['adds_to']}")
-    for key, arm in study["arms"].items():
-        if arm["cohort"] not in base["cohorts"]:
+    for key, pool in study["pools"].items():
+        if pool["cohort"] not in base["cohorts"]:
             raise UserError(
-                f"arms.{key}.cohort: '{arm['cohort']}' is no cohort of {base['study']}, which trains the arms"
+                f"pools.{key}.cohort: '{pool['cohort']}' is no cohort of {base['study']}, which trains the arms"
             )
     kept = {key: {name: study[key][name] for name in study[key] if name in base[key]} for key in ("cohorts", "sites")}
     return {**study, **kept, "study": base["study"], "adds_to": None}
@@ -104,8 +114,10 @@ def validate(values: Plain) -> Plain:
         UserError: listing every fault with its full key.
     """
     try:
-        study = Study.model_validate(values).model_dump(mode="json", exclude_none=False)
-        lines = faults(study)
+        checked = Study.model_validate(values)
+        lines = [f"{path}: must be a finite number (given: {value})" for path, value in infinite(values)]
+        study = checked.model_dump(mode="json", exclude_none=False)
+        lines = lines or faults(study)
     except ValidationError as error:
         lines = faults_of(Study, error, "study")
     if lines:
@@ -116,8 +128,8 @@ def validate(values: Plain) -> Plain:
 def _files(choices: Sequence[str]) -> Plain:
     """What the chosen files of ``conf/`` say, references unresolved.
 
-    Hydra merges what two files say of one key. Two things differ, as on the command line: a mapping whose keys are the user's own
-    (label values) is the last file's alone, and what the last file leaves open (``???``) is open.
+    Hydra merges what two files say of one key. Three things differ, as on the command line: a mapping whose keys are the user's own
+    (label values) is the last file's alone, so are the arguments of a ``_target_``, and what the last file leaves open (``???``) is open.
     """
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
@@ -129,11 +141,18 @@ def _files(choices: Sequence[str]) -> Plain:
     try:
         with initialize_config_dir(str(conf_dir()), version_base="1.3"):
             values = OmegaConf.to_container(hydra_compose("config", list(choices)))
-            last = {path: value for file in _chain(choices) for path, value in _entries(*file)}
+            entries = [entry for file in _chain(choices) for entry in _entries(*file)]
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(_explain(error)) from error
-    for path, value in last.items():
-        if has_own_keys(path) or value == "???":
+    targets: set[tuple[str, ...]] = set()
+    for path, value in entries:
+        if _is_target(value):
+            targets.add(path)
+        argument = any(path[: len(target)] == target for target in targets)
+        if has_own_keys(path) or argument:
+            put(values, path, value)
+    for path, value in dict(entries).items():
+        if value == "???":
             put(values, path, value)
     return values
 
@@ -155,10 +174,15 @@ def _entries(values: Plain, above: tuple[str, ...]) -> Iterator[tuple[tuple[str,
     """Every value with its path; a mapping whose keys are the user's own is one value."""
     for key, value in values.items():
         path = (*above, str(key))
-        if isinstance(value, dict) and not has_own_keys(path):
+        if isinstance(value, dict) and not has_own_keys(path) and not _is_target(value):
             yield from _entries(value, path)
         else:
             yield path, value
+
+
+def _is_target(value: Any) -> bool:
+    """Whether a value names something to be built, with its arguments."""
+    return isinstance(value, dict) and "_target_" in value
 
 
 def _refuse_endless() -> None:
@@ -185,7 +209,7 @@ def _incomplete(missing: Sequence[str]) -> str:
 
 def _refuse_other_names(overrides: Sequence[str], values: Plain) -> None:
     """A study has its file's name: one that inherits another's name would write over its results."""
-    chosen = {"study": "renal"} | dict(o.split("=", 1) for o in overrides if o.startswith(("study=", "scale=")))
+    chosen = {"study": default_study()} | dict(o.split("=", 1) for o in overrides if o.startswith(("study=", "scale=")))
     for key, name in chosen.items():
         name = name.strip("'\" ")
         if values.get(key) != name:

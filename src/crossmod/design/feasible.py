@@ -1,160 +1,106 @@
-"""What each value of a study allows but all of them together do not: pools that are too small, patches that no network
-takes.
-"""
+"""What each value of a study allows but all of them together do not: every fault, before any job starts."""
 
-import math
 from collections.abc import Iterator
 from pathlib import Path
 
+from crossmod.analyse.declared import faults_of_hypotheses
+from crossmod.analyse.factors import Factors
+from crossmod.anatomy.structures import values_of
+from crossmod.design.arms import arms, factors_of, teachers, trainings
+from crossmod.design.cascades import cascade_faults, stage_faults, training_faults
+from crossmod.design.patients import part_faults, pool_faults
+from crossmod.design.references import reference_faults
+from crossmod.design.targets import targets_of
+from crossmod.evaluate.declared import Declared
 from crossmod.job import Plain, UserError
-from crossmod.models.allowed import target_problem
-from crossmod.schema import nearest
+from crossmod.stages import classes_of
 
-STAGES = {"kidney": "image", "parenchyma": "kidney"}
 # Names of files that a study writes beside those of its cohorts and sites.
 TAKEN = {"cohorts": ("check",), "sites": ("training", "splits", "audit")}
-# ASSUME: no field of view is longer than two metres, and no GPU trains on patches of more voxels.
-LONGEST_MM, MOST_VOXELS = 2000, 2**25
 
 
 def faults(study: Plain) -> list[str]:
     """A sentence per fault of a study whose every value is valid by itself, each with its key and the cure."""
-    unknown = list(_unknown_cohorts(study))
+    unknown = reference_faults(study)
     if unknown:
         return unknown
-    return [*_names(study), *_pools(study), *_parts(study), *_network(study), *_stages(study), *_simulated(study)]
+    simulated = {name: c["cases"] for name, c in study["cohorts"].items() if c["source"] == "simulated"}
+    found = [*_names(study), *_labels(study), *part_faults(study), *pool_faults(study, simulated), *stage_faults(study)]
+    if not found:
+        found += _networks(study)
+    return [*found, *_simulated(study)]
 
 
-def pool_faults(study: Plain, patients: dict[str, int]) -> list[str]:
-    """What the arms ask of cohorts that have fewer patients.
+def _networks(study: Plain) -> Iterator[str]:
+    try:
+        compared, nodes = [*arms(study), *teachers(study)], trainings(study)
+    except UserError as error:
+        yield str(error)
+        return
+    yield from cascade_faults(compared, study)
+    yield from training_faults(nodes, study)
+    yield from _scored(study)
+    yield from _tests(study, factors_of(arms(study)))
 
-    Args:
-        study: the config.
-        patients: cohort → labelled patients; cohorts that are not named are not looked at.
-    """
-    assist, graded = study["arms"]["assist"], study["arms"]["graded"]
-    found = []
-    have = patients.get(assist["cohort"], math.inf)
-    if assist["patients"] > have:
-        found.append(
-            f"arms.assist.patients: {assist['patients']}, but cohort '{assist['cohort']}' has {have} patients; "
-            f"at most {have}"
+
+def _scored(study: Plain) -> Iterator[str]:
+    """Targets, as the evaluate step will read them for the stages of each arm."""
+    try:
+        targets = targets_of(study)
+        for stages in dict.fromkeys(tuple(arm.stages) for arm in arms(study)):
+            chosen = {name: study["stages"][name] for name in stages}
+            Declared.of({"stages": chosen, "units": study["units"], "targets": targets})
+    except UserError as error:
+        yield str(error)
+
+
+def _tests(study: Plain, factors: list[Plain]) -> Iterator[str]:
+    """Contrast, replicate, dose and hypotheses, held against the factors that arms have."""
+    analyse = study["analyse"]
+    roles = {role: analyse[role] for role in ("contrast", "replicate", "dose")}
+    varied = Factors({factor["name"]: factor["levels"] for factor in factors}, **roles)
+    found = varied.faults("analyse")
+    yield from found
+    if not found:
+        facts = list(dict.fromkeys(fact for unit in study["units"].values() for fact in unit["facts"]))
+        parts = any(unit["apart"] != "side" for unit in study["units"].values())
+        yield from faults_of_hypotheses(
+            analyse["hypotheses"], varied, facts=facts, metrics=study["metrics"], parts=parts
         )
-    parts, most = len(graded["subsets"]), max(graded["amounts"])
-    have = patients.get(graded["cohort"], math.inf)
-    if most > have // parts:
-        found.append(
-            f"arms.graded.amounts: {most}, but cohort '{graded['cohort']}' has {have} patients, {have // parts} in "
-            f"each of {parts} disjoint subsets; at most {have // parts}"
-        )
-    left = patients.get(assist["cohort"], math.inf) - assist["patients"]
-    if not found and left <= 0:
-        found += [
-            f"sites.{name}.part: held_out, but arms.assist.patients takes all {assist['patients']} of cohort "
-            f"'{site['cohort']}'; train on fewer, or remove the site (~sites.{name})"
-            for name, site in study["sites"].items()
-            if site["part"] == "held_out" and site["cohort"] == assist["cohort"]
-        ]
-    return found
-
-
-def stride_of(model: Plain) -> tuple[int, int, int] | None:
-    """By how much a network shrinks its input along each axis, from its argument ``strides``; None where it has none.
-
-    A U-Net joins what it shrank and widened again with what it had before, so every side of its input must be a
-    multiple.
-    """
-    strides = model.get("strides")
-    if not isinstance(strides, list) or not strides:
-        return None
-    each = [stride if isinstance(stride, list) else [stride] * 3 for stride in strides]
-    return tuple(math.prod(stride[axis] for stride in each) for axis in range(3))
-
-
-def _unknown_cohorts(study: Plain) -> Iterator[str]:
-    users = {f"arms.{name}": arm for name, arm in study["arms"].items()}
-    users |= {f"sites.{name}": site for name, site in study["sites"].items()}
-    for key, user in users.items():
-        if user["cohort"] not in study["cohorts"]:
-            yield f"{key}.cohort: no cohort '{user['cohort']}'{nearest(user['cohort'], study['cohorts'])}"
 
 
 def _names(study: Plain) -> Iterator[str]:
     """Names become names of files, and titles tell sites apart."""
-    for key, taken in TAKEN.items():
+    for key in ("cohorts", "sites", "pools", "stages", "units", "targets", "teachers"):
         seen: dict[str, str] = {}
         for name in study[key]:
-            if name in taken:
+            if name in TAKEN.get(key, ()):
                 yield f"{key}.{name}: this name is taken by a file of the study's own; choose another"
             if name.casefold() in seen:
                 yield f"{key}.{name}: differs from '{seen[name.casefold()]}' by capitals alone; choose another name"
             seen[name.casefold()] = name
+    for name, cohort in study["cohorts"].items():
+        if cohort["source"] == "derived" and name in study["sites"]:
+            yield f"sites.{name}: a derived cohort has this name, and its teachers' predictions would lie in the same place"
+    for name in {"image", *study["stages"]} & set(study["units"]) - set(study["stages"]):
+        yield f"units.{name}: this name stands for the whole case; choose another"
     titles = [site["title"] for site in study["sites"].values()]
     for name, site in study["sites"].items():
         if titles.count(site["title"]) > 1:
             yield f"sites.{name}.title: '{site['title']}' is the title of another site too"
 
 
-def _pools(study: Plain) -> list[str]:
-    assist, graded = study["arms"]["assist"]["cohort"], study["arms"]["graded"]["cohort"]
-    if assist == graded:
-        return [f"arms.graded.cohort: '{graded}' is the cohort of arms.assist too; the two must differ"]
-    return pool_faults(study, {name: c["cases"] for name, c in study["cohorts"].items() if c["source"] == "simulated"})
-
-
-def _parts(study: Plain) -> Iterator[str]:
-    """Nobody may train and validate."""
-    arms = study["arms"]
-    assist, graded, several = arms["assist"]["cohort"], arms["graded"]["cohort"], len(arms["graded"]["subsets"]) > 1
-    for name, site in study["sites"].items():
-        part, cohort = site["part"], site["cohort"]
-        right = {assist: "held_out", graded: "other_half"}.get(cohort, "all")
-        if part != right:
-            yield f"sites.{name}.part: '{part}' does not fit cohort '{cohort}'; it must be '{right}'"
-        elif part == "other_half" and not several:
-            yield f"sites.{name}.part: other_half needs two arms.graded.subsets or more; there is one"
-
-
-def _network(study: Plain) -> Iterator[str]:
-    model = study["model"]
-    if problem := target_problem(model):
-        yield problem
-        return
-    strides, channels = model.get("strides"), model.get("channels")
-    if strides is None:
-        return
-    flat = (
-        [n for item in strides for n in (item if isinstance(item, list) else [item])]
-        if isinstance(strides, list)
-        else []
-    )
-    if not flat or any(isinstance(n, bool) or not isinstance(n, int) or n < 1 for n in flat):
-        yield f"model.strides: {strides}: a list of whole numbers from 1 (or of three of them each) is needed"
-    elif isinstance(channels, list) and len(channels) != len(strides) + 1:
-        yield f"model.channels: {len(channels)} levels need {len(channels) - 1} strides, not {len(strides)}"
-    else:
-        for name, stage in study["stages"].items():
-            yield from _patch(f"stages.{name}.patch", stage["patch"], stride_of(model))
-
-
-def _patch(key: str, patch: list[int], stride: tuple[int, int, int]) -> Iterator[str]:
-    fitting = [max(s, s * round(side / s)) for side, s in zip(patch, stride, strict=True)]
-    if fitting != patch:
-        yield f"{key}: {patch} is no multiple of the network's stride {list(stride)}; the nearest that fits is {fitting}"
-    elif fitting == list(stride):
-        yield f"{key}: {patch} leaves one voxel at the network's bottom, which cannot be normalised; use a larger patch"
-
-
-def _stages(study: Plain) -> Iterator[str]:
-    given = {name: stage["region"] for name, stage in study["stages"].items()}
-    if list(given.items()) != list(STAGES.items()):
-        yield f"stages: the cascade is {STAGES} (stage: region, in this order), not {given}"
-    for name, stage in study["stages"].items():
-        if math.prod(stage["patch"]) > MOST_VOXELS:
-            yield f"stages.{name}.patch: {math.prod(stage['patch'])} voxels; at most {MOST_VOXELS}"
-        for side, spacing in zip(stage["patch"], stage["spacing_mm"], strict=True):
-            if side * spacing > LONGEST_MM:
-                yield f"stages.{name}.patch: {side} voxels of {spacing:g} mm are {side * spacing:g} mm; at most {LONGEST_MM}"
+def _labels(study: Plain) -> Iterator[str]:
+    """Label maps of the user's own hold some structure that the study learns or compares."""
+    stages, targets = study["stages"].values(), study["targets"].values()
+    asked = [structure for stage in stages for part in classes_of(stage).values() for structure in part]
+    asked += [structure for target in targets for structure in target["structures"] or ()]
+    for name, cohort in study["cohorts"].items():
+        labels = cohort["labels"]
+        if labels is not None and not values_of(labels, asked):
+            found = ", ".join(labels.values()) or "nothing"
+            wanted = ", ".join(dict.fromkeys(asked))
+            yield f"cohorts.{name}.labels: they name {found}; stages and targets ask for {wanted}, and one at least is needed"
 
 
 def _simulated(study: Plain) -> Iterator[str]:

@@ -7,7 +7,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from crossmod.design.feasible import pool_faults
+from crossmod.design.patients import pool_faults
 from crossmod.job import Plain, UserError
 
 MOST = 10  # missing files that are named one by one
@@ -40,7 +40,7 @@ def look(study: Plain) -> dict[str, Table]:
         try:
             if cohort["source"] == "folder":
                 tables[name] = _read(name, cohort)
-            elif cohort["source"] != "simulated" and not Path(cohort["root"]).is_dir():
+            elif cohort["source"] not in ("simulated", "derived") and not Path(cohort["root"]).is_dir():
                 raise UserError(f"cohorts.{name}.root: '{cohort['root']}' is no folder; give the set as downloaded")
         except UserError as error:
             faults.append(str(error))

@@ -21,14 +21,16 @@ from crossmod.schema import Closed, kind_at, nearest
 GROUPS = ("study", "scale", "model", "training")
 _OVERRIDE = re.compile(r"(?P<mark>\+\+?|~)?(?P<key>[^\s=+~][^=]*?)(?:=(?P<text>.*))?", re.DOTALL)
 _START = re.compile(r"\s*(?:(?:\+\+?|~)?[A-Za-z_][\w.@/+-]*=|~[A-Za-z_][\w.+-]*(?:\s|$))", re.ASCII)
-# Such as ${analyse.margin_dsc}; what has a colon calls a function.
+# How many keys of a section's path are names that the files give.
+NAMED = {name: 2 for name in ("cohorts", "pools", "sites", "stages", "units", "targets", "teachers")} | {"factors": 3}
+# Such as ${analyse.alpha}; what has a colon calls a function.
 _REFERENCE = re.compile(r"\$\{\.*[A-Za-z_][\w.-]*\}")
 
 
 def overrides_from_snakemake(config: Plain, entries: Iterable[str] | None = None) -> list[str]:
     """Turn Snakemake's ``--config`` into overrides.
 
-    ``study=renal scale=smoke`` are overrides as they are, and ``override="training.batch=4 stages.kidney.steps=9"``
+    ``study=NAME scale=smoke`` are overrides as they are, and ``override="training.batch=4 stages.kidney.steps=9"``
     (Snakemake allows no dots in a key) holds several.
 
     Args:
@@ -123,7 +125,7 @@ def refuse_resolvers(values: Any, key: str = "") -> None:
             refuse_resolvers(value, f"{key}[{place}]")
     elif isinstance(values, str) and "${" in _REFERENCE.sub("", values):
         raise UserError(
-            f"{key}: '{values}' calls a function; only a reference to another key, such as ${{analyse.margin_dsc}}, is "
+            f"{key}: '{values}' calls a function; only a reference to another key, such as ${{analyse.alpha}}, is "
             "allowed. Write the value itself."
         )
 
@@ -131,7 +133,11 @@ def refuse_resolvers(values: Any, key: str = "") -> None:
 def has_own_keys(path: Sequence[str]) -> bool:
     """Whether a mapping has keys that are the user's own (label values, protocols): another one for it replaces it."""
     kind = kind_at(Study, path)
-    return get_origin(kind) is dict and not isinstance(get_args(kind)[1], type(Closed)) and get_args(kind)[1] is not Any
+    if get_origin(kind) is not dict:
+        return False
+    while get_origin(kind) is dict:
+        kind = get_args(kind)[1]
+    return not isinstance(kind, type(Closed)) and kind is not Any
 
 
 def put(values: Plain, path: Sequence[str], value: Any) -> None:
@@ -183,7 +189,7 @@ def _apply(values: Plain, override: str) -> None:
     if key not in known and (mark == "~" or (mark is None and not _settable(path, known))):
         # A key of the schema is at hand even where the files leave it out.
         near = nearest(key, known | _left_out(known))
-        further = f"; +{key}=... gives the network a further argument" if path[0] == "model" else ""
+        further = f"; +{key}=... gives it a further argument" if _is_argument(path, known) else ""
         raise UserError(f"{key}: unknown key{near}{further}")
     if mark == "~":
         _remove(values, path)
@@ -193,8 +199,14 @@ def _apply(values: Plain, override: str) -> None:
 
 def _settable(path: list[str], known: set[str]) -> bool:
     """Whether the schema has a key that the files leave out; what a section is called is the files' to say."""
-    named = len(path) < 2 or path[0] not in ("cohorts", "sites", "stages") or ".".join(path[:2]) in known
-    return named and path[0] != "model" and kind_at(Study, path) is not None
+    depth = NAMED.get(path[0], 0)
+    named = len(path) < depth or ".".join(path[:depth]) in known or not depth
+    return named and not _is_argument(path, known) and kind_at(Study, path) is not None
+
+
+def _is_argument(path: list[str], known: set[str]) -> bool:
+    """Whether a key is an argument of what a ``_target_`` beside it names."""
+    return ".".join([*path[:-1], "_target_"]) in known or path[0] == "model"
 
 
 def _left_out(known: Iterable[str]) -> set[str]:

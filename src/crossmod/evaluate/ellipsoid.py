@@ -33,7 +33,8 @@ def ellipsoid_ml(mask: Mask, step_mm: Sequence[float] | np.ndarray) -> float:
     points -= points.mean(axis=0)
     axes = np.linalg.eigh(points.T @ points)[1]  # columns
     projected = points @ axes
-    # ASSUME: along an oblique axis a voxel is as large as the axis' direction scaled by the spacing (by its edges' parts along it).
+    # ASSUME: along an oblique axis a voxel is as large as the axis' direction scaled by the spacing, that is by the
+    # parts of the voxel's edges along it.
     voxel_mm = np.linalg.norm(edges.T @ axes, axis=0)
     extents_mm = projected.max(axis=0) - projected.min(axis=0) + voxel_mm / 2
     return float(math.pi / 6 * np.prod(extents_mm) / 1000)

@@ -2,20 +2,23 @@
 
 Definitions (those of MONAI 1.6, so that numbers compare across papers):
 
-* The *surface* of a mask is the mask minus its erosion by the 6-neighbourhood; outside the image counts as
-  background.
+* The *surface* of a mask is the mask minus its erosion by the 6-neighbourhood (in a plane: by the 4-neighbourhood);
+  outside the image, the plane or the tile counts as background.
 * A *directed surface distance* is the Euclidean distance in mm from the centre of a surface voxel of one
   mask to the nearest centre of a surface voxel of the other.
 * Every surface voxel weighs the same (MONAI's default); DeepMind's weighting by surface area is not applied.
 
-Empty masks, the same for every metric:
+Empty masks:
 
-===================  ====  ======  ===========
-masks                DSC   HD95    surface DSC
-===================  ====  ======  ===========
-both empty           NaN   NaN     NaN
-one of them empty    0     inf     0
-===================  ====  ======  ===========
+===================  =====================================  ====  ===========  ===================================
+masks                DSC, F1, IoU, precision, recall        HD95  surface DSC  accuracy
+===================  =====================================  ====  ===========  ===================================
+both empty           NaN                                    NaN   NaN          1
+one of them empty    0                                      inf   0            share of voxels that are in neither
+===================  =====================================  ====  ===========  ===================================
+
+A model that finds nothing has no precision by its formula, 0 / 0. It is 0 here, so that to miss what is there never
+improves a mean. Accuracy needs a unit with a background (the image, a plane or a tile); of others it is NaN.
 
 NaN says "no question was asked": such a unit takes part in no statistic. Zero and infinity say "wholly
 wrong": they do.
@@ -29,6 +32,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from crossmod.anatomy.kidneys import boxes_of
 from crossmod.scans.voxels import in_mm, voxel_mm3
 
 Mask = NDArray[np.bool_]
@@ -51,6 +55,7 @@ class Comparison:
         to_prediction_mm: (n,) distance of each surface voxel of the reference to the prediction's surface.
         to_reference_mm: (m,) distance of each surface voxel of the prediction to the reference's surface.
         voxel_volume_ml: volume of one voxel.
+        unit_voxels: size of what both masks lie in, their background with them; None where nothing bounds it.
     """
 
     reference_voxels: int
@@ -59,6 +64,7 @@ class Comparison:
     to_prediction_mm: NDArray[np.float64]
     to_reference_mm: NDArray[np.float64]
     voxel_volume_ml: float
+    unit_voxels: int | None = None
 
     @property
     def both_empty(self) -> bool:
@@ -69,13 +75,23 @@ class Comparison:
         return (self.reference_voxels == 0) != (self.predicted_voxels == 0)
 
 
-def compare(reference: Mask, prediction: Mask, step_mm: Sequence[float] | NDArray[np.float64]) -> Comparison:
+def compare(
+    reference: Mask,
+    prediction: Mask,
+    step_mm: Sequence[float] | NDArray[np.float64],
+    unit_voxels: int | None = None,
+    flat: int | None = None,
+) -> Comparison:
     """Count voxels and measure surface distances of a pair of masks on one grid.
 
     Args:
         reference: (X, Y, Z) boolean mask.
         prediction: (X, Y, Z) boolean mask on the same grid.
-        step_mm: (3,) distance of neighbouring voxel centres along each axis, or (3, 3) :func:`crossmod.scans.voxels.edges_mm` of a grid.
+        step_mm: (3,) distance of neighbouring voxel centres along each axis, or (3, 3)
+            :func:`crossmod.scans.voxels.edges_mm` of a grid.
+        unit_voxels: size of the unit that both lie in; see :class:`Comparison`.
+        flat: axis across a single plane that both lie in: their surfaces are their outlines in that plane. None: they
+            are bodies.
 
     Raises:
         ValueError: if the shapes differ, a mask is not boolean and three-dimensional, or a spacing is not
@@ -94,7 +110,7 @@ def compare(reference: Mask, prediction: Mask, step_mm: Sequence[float] | NDArra
 
     box = bounding_box(reference | prediction)
     reference, prediction = reference[box], prediction[box]
-    to_prediction, to_reference = _surface_distances_mm(reference, prediction, edges)
+    to_prediction, to_reference = _surface_distances_mm(reference, prediction, edges, flat)
     return Comparison(
         reference_voxels=int(np.count_nonzero(reference)),
         predicted_voxels=int(np.count_nonzero(prediction)),
@@ -102,6 +118,7 @@ def compare(reference: Mask, prediction: Mask, step_mm: Sequence[float] | NDArra
         to_prediction_mm=to_prediction,
         to_reference_mm=to_reference,
         voxel_volume_ml=voxel_mm3(edges) / 1000,
+        unit_voxels=unit_voxels,
     )
 
 
@@ -140,6 +157,34 @@ def surface_dsc(pair: Comparison, tolerance_mm: float) -> float:
     return float(np.mean(distances_mm <= tolerance_mm * (1 + TIE)))
 
 
+def precision(pair: Comparison) -> float:
+    """Share of the prediction that is right, 0 to 1."""
+    return _share(pair, pair.predicted_voxels)
+
+
+def recall(pair: Comparison) -> float:
+    """Share of the reference that was found, 0 to 1."""
+    return _share(pair, pair.reference_voxels)
+
+
+def iou(pair: Comparison) -> float:
+    """Intersection over union, 0 to 1 (Jaccard 1912)."""
+    return _share(pair, pair.reference_voxels + pair.predicted_voxels - pair.shared_voxels)
+
+
+def f1(pair: Comparison) -> float:
+    """Harmonic mean of precision and recall: of voxels it is the Dice coefficient under another name."""
+    return dsc(pair)
+
+
+def accuracy(pair: Comparison) -> float:
+    """Share of the unit's voxels that are right, background or not, 0 to 1; NaN of a unit without a background."""
+    if pair.unit_voxels is None:
+        return float("nan")
+    wrong = pair.reference_voxels + pair.predicted_voxels - 2 * pair.shared_voxels
+    return 1 - wrong / pair.unit_voxels
+
+
 def volume_reference_ml(pair: Comparison) -> float:
     """Volume of the reference: voxels × voxel volume."""
     return pair.reference_voxels * pair.voxel_volume_ml
@@ -164,19 +209,24 @@ def relative_difference_pct(pair: Comparison) -> float:
 
 def bounding_box(mask: Mask) -> tuple[slice, ...]:
     """Smallest box that holds every True voxel; an empty mask gives an empty box."""
-    box: list[slice] = []
-    for axis in range(mask.ndim):
-        inside = mask[tuple(box)]  # what the axes before have left
-        hit = np.flatnonzero(inside.any(axis=tuple(a for a in range(mask.ndim) if a != axis)))
-        box.append(slice(int(hit[0]), int(hit[-1]) + 1) if hit.size else slice(0, 0))
-    return tuple(box)
+    return next(filter(None, boxes_of(mask.view(np.uint8))), (slice(0, 0),) * mask.ndim)
 
 
-def surface(mask: Mask) -> Mask:
-    """(X, Y, Z) mask of the voxels with at least one face towards the background or the edge of the image."""
+def _share(pair: Comparison, of_voxels: int) -> float:
+    """The shared voxels as a share of some; NaN where both masks are empty, 0 where one is."""
+    if pair.both_empty:
+        return float("nan")
+    return pair.shared_voxels / of_voxels if of_voxels else 0.0
+
+
+def surface(mask: Mask, flat: int | None = None) -> Mask:
+    """(X, Y, Z) mask of the voxels with at least one face towards the background or the edge of the image.
+
+    Faces across the axis ``flat`` do not count.
+    """
     around = np.pad(mask, 1)
     inside = mask.copy()
-    for axis in range(mask.ndim):
+    for axis in {*range(mask.ndim)} - {flat}:
         for start in (0, 2):
             neighbour = [slice(1, -1)] * mask.ndim
             neighbour[axis] = slice(start, start + mask.shape[axis])
@@ -185,24 +235,26 @@ def surface(mask: Mask) -> Mask:
 
 
 def _surface_distances_mm(
-    reference: Mask, prediction: Mask, edges: NDArray[np.float64]
+    reference: Mask, prediction: Mask, edges: NDArray[np.float64], flat: int | None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Exact nearest distances both ways."""
     if not (reference.any() and prediction.any()):
         nothing = np.empty(0)
         return nothing, nothing
     around, distances = _neighbours(tuple(edges.ravel()))
-    surfaces = [np.pad(surface(mask), [(n, n) for n in around.max(axis=0)]) for mask in (reference, prediction)]
-    return tuple(_nearest_mm(mine, other, around, distances, edges) for mine, other in (surfaces, reversed(surfaces)))
+    margin = [(n, n) for n in around.max(axis=0)]
+    true, found = (np.pad(surface(mask, flat), margin) for mask in (reference, prediction))
+    return _nearest_mm(true, found, around, distances, edges), _nearest_mm(found, true, around, distances, edges)
 
 
 def _nearest_mm(
     mine: Mask, other: Mask, around: NDArray, distances: NDArray[np.float64], edges: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Distance of each voxel of one surface to the other surface; both padded so far that no neighbour leaves the array.
+    """Distance of each voxel of one surface to the other surface.
 
-    Most surfaces of two similar masks lie a few voxels apart: the other one is looked for among the nearest voxels first, nearest first, and by a tree
-    for the rest. Cheaper than distance maps, and than a tree for all.
+    Both are padded so far that no neighbour leaves the array. Most surfaces of two similar masks lie a few voxels
+    apart: the other one is looked for among the nearest voxels first, and by a tree for the rest. That is cheaper than
+    distance maps, and than a tree for all.
     """
     stride = np.array([mine.shape[1] * mine.shape[2], mine.shape[2], 1])
     flat, there = other.ravel(), np.flatnonzero(mine)
@@ -222,7 +274,10 @@ def _nearest_mm(
 
 @cache
 def _neighbours(edges_mm: tuple[float, ...]) -> tuple[NDArray, NDArray[np.float64]]:
-    """Offsets (n, 3) of the voxels within a radius and their distances in mm, nearest first: whatever lies outside is further away."""
+    """Offsets (n, 3) of the voxels within a radius and their distances in mm, nearest first.
+
+    Whatever lies outside of them is further away.
+    """
     edges = np.reshape(edges_mm, (3, 3))
     radius = REACH_VOXELS * min(np.diag(edges))
     # How far a ball of that radius reaches along each array axis; 1 / spacing where the axes stand upright.

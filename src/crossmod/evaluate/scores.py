@@ -1,75 +1,106 @@
 """Predicted masks + reference labels → one row per case, target, region and unit."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from crossmod.anatomy.kidneys import (
-    MASK_VALUES,
-    Kidney,
-    reference_kidneys,
-)
+from crossmod.anatomy.units import BOTH
 from crossmod.cohort.table import Cohort
 from crossmod.evaluate import metrics
+from crossmod.evaluate.declared import Declared, column_of
 from crossmod.evaluate.ellipsoid import ellipsoid_ml
-from crossmod.job import Plain, UserError
+from crossmod.evaluate.metrics import Comparison
+from crossmod.evaluate.targets import Pair, Truth, pairs_of
+from crossmod.job import Plain, UserError, read_json
 from crossmod.scans.files import read_scan
+from crossmod.scans.grid import Grid
 from crossmod.scans.match import labels_on_image_grid
-from crossmod.scans.scan import Scan
 from crossmod.scans.voxels import edges_mm, voxel_mm3
 from crossmod.tables import read_own
 
-KIDNEY = "kidney"
-PARENCHYMA = {True: "parenchyma_with_tumour", False: "parenchyma_without_tumour"}
-TARGETS = (KIDNEY, *PARENCHYMA.values())
-
-# Where the parenchyma network looked → the column of the prediction's index that names its mask.
-REGIONS = {"predicted_box": "parenchyma", "reference_box": "parenchyma_reference_box"}
-INDEX_COLUMNS = ("case", "cohort", "kidney", *REGIONS.values())
-
-COLUMNS = (
-    *("arm", "seed", "site", "case", "patient", "modality", "simulated"),
-    *("target", "region", "unit", "side", "tumour", "tumour_ml"),
-    *("dsc", "hd95_mm", "surface_dsc"),
-    *("volume_reference_ml", "volume_predicted_ml", "volume_difference_ml", "relative_difference_pct"),
-    "ellipsoid_ml",
-)
+HEAD = ("arm", "seed", "site", "case", "patient", "modality", "simulated", "target", "region", "unit", "side")
+VOLUMES: dict[str, Callable[[metrics.Comparison], float]] = {
+    "volume_reference_ml": metrics.volume_reference_ml,
+    "volume_predicted_ml": metrics.volume_predicted_ml,
+    "volume_difference_ml": metrics.volume_difference_ml,
+    "relative_difference_pct": metrics.relative_difference_pct,
+}
+ELLIPSOID = "ellipsoid_ml"
+# What a study may ask for, in the order of the columns: some stand before the volumes, some after.
+BEFORE = ("dsc", "hd95_mm", "surface_dsc")
+AFTER: dict[str, Callable[[metrics.Comparison], float]] = {
+    "precision": metrics.precision,
+    "recall": metrics.recall,
+    "accuracy": metrics.accuracy,
+    "f1": metrics.f1,
+    "iou": metrics.iou,
+}
+METRICS = (*BEFORE, ELLIPSOID, *AFTER)
 
 
 @dataclass(frozen=True)
-class Reference:
-    """What is true of one case, on the grid of its scan.
+class Asked:
+    """What the rows of a study hold.
 
     Attributes:
-        case: the case's row of its cohort's table.
-        simulated: whether the case is a simulated patient.
-        kidneys: those present, with their masks (X, Y, Z).
-        shape: (X, Y, Z) of the scan.
-        edges_mm: (3, 3) of a voxel; see :func:`crossmod.scans.voxels.edges_mm`.
+        declared: the targets.
+        metrics: names of those that are wanted, besides the volumes.
+        tolerance_mm: of the surface DSC.
     """
 
-    case: Plain
-    simulated: bool
-    kidneys: list[Kidney]
-    shape: tuple[int, ...]
-    edges_mm: NDArray
+    declared: Declared
+    metrics: tuple[str, ...]
+    tolerance_mm: float
+
+    @classmethod
+    def of(cls, settings: Plain) -> "Asked":
+        """From a job's settings: ``stages``, ``units``, ``targets``, ``metrics`` and ``surface_tolerance_mm``.
+
+        Raises:
+            UserError: for an unknown metric, or a target that speaks of what is not declared.
+        """
+        unknown = [name for name in settings["metrics"] if name not in METRICS]
+        if unknown:
+            raise UserError(f"metrics: '{unknown[0]}' is unknown; valid: {', '.join(METRICS)}.")
+        return cls(Declared.of(settings), tuple(settings["metrics"]), settings["surface_tolerance_mm"])
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns of the table, in order."""
+        apart = [unit["apart"] for unit in self.declared.units.values()]
+        parts = ["part"] if any(how != "side" for how in apart) else []
+        parts += ["matched"] if "component" in apart else []
+        facts = [column for fact in self.declared.facts for column in (fact, f"{fact}_ml")]
+        before, after = ([name for name in names if name in self.metrics] for names in (BEFORE, (ELLIPSOID, *AFTER)))
+        return [*HEAD, *parts, *facts, *before, *VOLUMES, *after]
+
+    @property
+    def measures(self) -> dict[str, Callable[[Comparison], float]]:
+        """Column → what computes it from a pair of masks; the ellipsoid formula looks at the reference alone."""
+        surface_dsc = partial(metrics.surface_dsc, tolerance_mm=self.tolerance_mm)
+        known: dict[str, Callable[[Comparison], float]] = {
+            "dsc": metrics.dsc,
+            "hd95_mm": metrics.hd95_mm,
+            "surface_dsc": surface_dsc,
+            **AFTER,
+        }
+        return VOLUMES | {name: measure for name, measure in known.items() if name in self.metrics}
 
 
-def read_index(folder: Path) -> pd.DataFrame:
+def read_index(folder: Path, declared: Declared) -> pd.DataFrame:
     """The table of predicted masks of one arm, seed and site.
 
     Raises:
-        UserError: if it is missing, lacks a column, or lists a case of a cohort twice.
+        UserError: if it is missing, lacks a column that a target needs, or lists a case of a cohort twice.
     """
-    path = folder / "index.csv"
-    if not path.is_file():
-        raise UserError(f"{path}: no such table of predictions; run the predict step that writes this folder.")
-    index = read_own(path)
-    missing = [column for column in INDEX_COLUMNS if column not in index.columns]
+    path, index = folder / "index.csv", _index(folder)
+    missing = [column for column in ("case", "cohort", *declared.columns) if column not in index.columns]
     if missing:
         raise UserError(f"{path}: lacks the columns {', '.join(missing)}; predict this site anew.")
     twice = index[index.duplicated(["cohort", "case"])]
@@ -84,82 +115,125 @@ def score_site(folder: Path, cohorts: dict[str, Cohort], settings: Plain) -> Ite
     Args:
         folder: of ``index.csv`` and the masks it names.
         cohorts: name → cohort, those the cases come from.
-        settings: ``arm`` (record), ``seed``, ``site``, ``targets``, ``surface_tolerance_mm``.
+        settings: ``arm`` (name), ``seed``, ``site``, and those of :class:`Asked`.
 
     Yields:
-        The rows of one case, in the order of the index; keys are ``COLUMNS``.
+        The rows of one case, in the order of the index; keys are the columns of :class:`Asked`.
 
     Raises:
         UserError: for an unknown target, an unknown cohort or case, a case without reference, a missing
             mask, or a mask that does not lie on the grid of the scan.
     """
-    targets = list(settings["targets"])
-    unknown = [target for target in targets if target not in TARGETS]
-    if unknown:
-        raise UserError(f"targets: '{unknown[0]}' is unknown; valid: {', '.join(TARGETS)}")
-    head = {"arm": settings["arm"]["name"], "seed": settings["seed"], "site": settings["site"]}
-    for row in read_index(folder).to_dict("records"):
+    asked = Asked.of(settings)
+    if (known := folder / "known.json").is_file():
+        asked = replace(asked, declared=asked.declared.known(read_json(known)))
+    head = {"arm": settings["arm"], "seed": settings["seed"], "site": settings["site"]}
+    for record in read_index(folder, asked.declared).to_dict("records"):
+        row = _named(record)
         where = f"cohort {row['cohort']}, case {row['case']}"
         case, cohort = _find(row, cohorts, folder)
+        head |= {key: case[key] for key in ("case", "patient", "modality")} | {"simulated": cohort.simulated}
         try:
-            kidney_mask = read_scan(folder / row["kidney"])
-            reference = _read_reference(case, cohort, kidney_mask)
-            masks = {KIDNEY: kidney_mask.array}
-            for region, column in REGIONS.items():
-                if row[column]:
-                    masks[region] = read_scan(folder / row[column]).array
-            rows = score_case(reference, masks, targets, settings["surface_tolerance_mm"])
+            truth, masks = read_case(folder, row, case, cohort, asked.declared.columns)
+            rows = [{**head, **scores} for scores in score_case(truth, masks, asked)]
         except (UserError, OSError, ValueError) as error:
             raise UserError(f"{where}: {error}") from error
-        yield [{**head, **scores} for scores in rows]
+        yield rows
 
 
-def score_case(reference: Reference, masks: dict[str, NDArray], targets: list[str], tolerance_mm: float) -> list[Plain]:
-    """All rows of one case.
+def score_case(truth: Truth, masks: dict[str, NDArray], asked: Asked) -> Iterator[Plain]:
+    """The rows of one case, one per target, region and unit; see :func:`crossmod.evaluate.targets.pairs_of`."""
+    edges = edges_mm(truth.grid.affine)
+    for pair in pairs_of(asked.declared, truth, masks):
+        found = metrics.compare(pair.reference, pair.predicted, edges, pair.voxels, pair.flat)
+        row = _unit(pair, voxel_mm3(edges))
+        row |= {name: measure(found) for name, measure in asked.measures.items()}
+        if pair.unit.side != BOTH and ELLIPSOID in asked.metrics:
+            row[ELLIPSOID] = ellipsoid_ml(pair.reference, edges)
+        yield row
+
+
+def read_case(
+    folder: Path, row: Plain, case: Plain, cohort: Cohort, columns: list[str]
+) -> tuple[Truth, dict[str, NDArray]]:
+    """A case's labels and the masks that were predicted for it, all on the grid of its scan.
 
     Args:
-        reference: the truth.
-        masks: (X, Y, Z) predictions, 1 right and 2 left: ``kidney``, and ``predicted_box`` and
-            ``reference_box`` (the parenchyma found in the box of a predicted or of a reference kidney)
-            where they were made.
-        targets: which of ``TARGETS`` are wanted.
-        tolerance_mm: of the surface DSC.
-
-    Returns:
-        One row per unit. The kidney target has the image as its unit: both kidneys together, tumours and
-        cysts included. The parenchyma targets have a kidney as their unit; a kidney that the reference
-        lacks has no row of its own (what a model finds there counts against the kidney target).
+        folder: of the predictions.
+        row: of the index of that folder.
+        case: row of the cohort's table.
+        cohort: of the case.
+        columns: of the index, those whose masks are wanted; one without a mask is left out.
 
     Raises:
-        ValueError: if a mask is not on the grid of the scan.
+        UserError: if no mask was predicted, or the labels do not lie on its grid.
     """
-    for name, mask in masks.items():
-        if mask.shape != reference.shape:
-            raise ValueError(f"mask '{name}' has {mask.shape} voxels, the scan {reference.shape}: predict it anew")
-    rows = []
-    if KIDNEY in targets:
-        whole = np.zeros(reference.shape, dtype=bool)
-        for kidney in reference.kidneys:
-            whole |= kidney.mask
-        unit = {"target": KIDNEY, "region": "image", "unit": "image", "side": "both"}
-        unit |= _tumour(reference, reference.kidneys)
-        rows.append(_row(reference, unit, whole, masks[KIDNEY] > 0, tolerance_mm))
-    for region in REGIONS:
-        for kidney in reference.kidneys:
-            target = PARENCHYMA[kidney.tumour]
-            if region not in masks or kidney.parenchyma is None or target not in targets:
-                continue
-            unit = {"target": target, "region": region, "unit": "kidney"}
-            unit |= {"side": kidney.side, **_tumour(reference, [kidney])}
-            predicted = masks[region] == MASK_VALUES[kidney.side]
-            rows.append(_row(reference, unit, kidney.parenchyma, predicted, tolerance_mm))
-    return rows
+    scans = {column: read_scan(folder / row[column]) for column in columns if row[column]}
+    if not scans:
+        raise UserError(f"no mask in {', '.join(columns)}; predict this site anew.")
+    grid = next(iter(scans.values()))
+    labels = labels_on_image_grid(read_scan(cohort.label_root / case["label"]), grid)
+    truth = Truth(labels, cohort.labels, Grid(labels.shape, grid.affine))
+    return truth, {column: np.asarray(scan.array) for column, scan in scans.items()}
 
 
-def _tumour(reference: Reference, kidneys: list[Kidney]) -> Plain:
-    """Whether a unit of these kidneys holds tumour, and its volume in ml."""
-    voxels = sum(kidney.tumour_voxels for kidney in kidneys)
-    return {"tumour": voxels > 0, "tumour_ml": voxels * voxel_mm3(reference.edges_mm) / 1000}
+def masks_of(folder: Path, scored: Plain, cohorts: dict[str, Cohort], settings: Plain) -> tuple[NDArray, NDArray]:
+    """The reference and the predicted mask of a row of scores, (X, Y, Z) each, on the grid of the scan.
+
+    Args:
+        folder: of the predictions of the row's arm, seed and site.
+        scored: the row: its case, target, region, side and, where units have one, part.
+        cohorts: name → cohort, with that of the case.
+        settings: ``stages``, ``units`` and ``targets`` of the study; of the stages, those that this arm has count.
+
+    Raises:
+        UserError: if the prediction or the case is gone, or does not have the unit.
+    """
+    row = index_row(folder, scored["case"])
+    declared = Declared.of({**settings, "stages": {k: v for k, v in settings["stages"].items() if k in row}})
+    target = next((one for one in declared.targets if one.name == scored["target"]), None)
+    if target is None:
+        raise UserError(f"{folder / 'index.csv'}: has no stage of target '{scored['target']}'; predict this site anew.")
+    case, cohort = _find(row, cohorts, folder)
+    truth, masks = read_case(folder, row, case, cohort, [column_of(target.stage, scored["region"])])
+    for pair in pairs_of(declared, truth, masks, target.name, scored["region"]):
+        if pair.unit.side == scored["side"] and pair.unit.part in (None, _whole_number(scored.get("part"))):
+            return pair.whole(truth.labels.shape)
+    raise UserError(
+        f"{folder}: case '{scored['case']}' has no unit '{scored['side']}' of target '{target.name}'; evaluate it anew."
+    )
+
+
+def index_row(folder: Path, case: str) -> Plain:
+    """The row of a case in the table of predicted masks.
+
+    Raises:
+        UserError: if there is no such table, or it does not list the case.
+    """
+    index = _index(folder).set_index("case", drop=False)
+    if case not in index.index:
+        raise UserError(f"{folder / 'index.csv'}: does not list case '{case}'; predict and evaluate this site anew.")
+    return _named(index.loc[case].to_dict())
+
+
+def _named(row: dict[Hashable, Any]) -> Plain:
+    """A row of a table of which every column has a name."""
+    return {str(column): value for column, value in row.items()}
+
+
+def _index(folder: Path) -> pd.DataFrame:
+    path = folder / "index.csv"
+    if not path.is_file():
+        raise UserError(f"{path}: no such table of predictions; run the predict step that writes this folder.")
+    return read_own(path)
+
+
+def _whole_number(part: object) -> int | None:
+    """The number of a unit, however a table of scores was read; None where it has none."""
+    try:
+        return int(float(part))  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return None
 
 
 def _find(row: Plain, cohorts: dict[str, Cohort], folder: Path) -> tuple[Plain, Cohort]:
@@ -178,35 +252,10 @@ def _find(row: Plain, cohorts: dict[str, Cohort], folder: Path) -> tuple[Plain, 
     return case, cohort
 
 
-def _read_reference(case: Plain, cohort: Cohort, grid: Scan) -> Reference:
-    """Read a case's labels once and take its kidneys apart; ``grid`` is a scan on the case's own grid."""
-    labels = labels_on_image_grid(read_scan(cohort.root / case["label"]), grid)
-    return Reference(
-        case=case,
-        simulated=cohort.simulated,
-        kidneys=reference_kidneys(labels, cohort.labels, grid.affine),
-        shape=labels.shape,
-        edges_mm=edges_mm(grid.affine),
-    )
-
-
-def _row(reference: Reference, unit: Plain, truth: metrics.Mask, predicted: metrics.Mask, tolerance_mm: float) -> Plain:
-    pair = metrics.compare(truth, predicted, reference.edges_mm)
-    row = {
-        "case": reference.case["case"],
-        "patient": reference.case["patient"],
-        "modality": reference.case["modality"],
-        "simulated": reference.simulated,
-        **unit,
-        "dsc": metrics.dsc(pair),
-        "hd95_mm": metrics.hd95_mm(pair),
-        "surface_dsc": metrics.surface_dsc(pair, tolerance_mm),
-        "volume_reference_ml": metrics.volume_reference_ml(pair),
-        "volume_predicted_ml": metrics.volume_predicted_ml(pair),
-        "volume_difference_ml": metrics.volume_difference_ml(pair),
-        "relative_difference_pct": metrics.relative_difference_pct(pair),
-        "ellipsoid_ml": float("nan"),
-    }
-    if unit["unit"] == "kidney":
-        row["ellipsoid_ml"] = ellipsoid_ml(truth, reference.edges_mm)
+def _unit(pair: Pair, mm3: float) -> Plain:
+    """What a row says of its unit."""
+    row: Plain = {"target": pair.target.name, "region": pair.region, "unit": pair.target.unit, "side": pair.unit.side}
+    row |= {"part": pair.unit.part, "matched": pair.matched}
+    for fact, voxels in pair.unit.facts.items():
+        row |= {fact: voxels > 0, f"{fact}_ml": voxels * mm3 / 1000}
     return row

@@ -1,19 +1,15 @@
-"""Which networks a config may name, and with which arguments: data from disk must never run code.
+"""Which classes a config may name, and with which arguments: data from disk must never run code.
 
-This module loads no library, so that a study's config can be checked in a moment.
+A config gives a network, an optimiser, a schedule or a loss as ``_target_``, one name of a closed list, and its
+arguments as plain values. This module loads no library, so that a study's config can be checked in a moment.
 """
 
 import math
 import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
-# Networks that map one 3-D image to logits, take plain values, and neither read nor download nor import anything by
-# name. FlexibleUNet imports what its `backbone` names, HyenaNDUNETR builds classes from configs, others load weights:
-# they stay out.
-OF_MONAI = ("AttentionUnet", "BasicUNet", "DynUNet", "HighResNet", "SegResNet", "UNet", "VNet")
-NETWORKS = frozenset([*(f"monai.networks.nets.{name}" for name in OF_MONAI), "crossmod.models.unet.UnfoldingUNet"])
-# What the two stages need: one image in, two logits out (background, foreground), in three dimensions.
-FIXED = {"spatial_dims": 3, "in_channels": 1, "out_channels": 2}
 # ASSUME: no network has a number, a list, a text or a nesting beyond these; the widest of the field have 2048 channels.
 LARGEST_NUMBER = 65536
 LONGEST_LIST = 64
@@ -22,29 +18,124 @@ DEEPEST = 4
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
 
-def target_problem(model: Any) -> str | None:
-    """What is wrong with a network's config; None where it is harmless.
+@dataclass(frozen=True)
+class Allowed:
+    """The classes that one key of a config may name.
+
+    Attributes:
+        key: of the config.
+        what: a class of them is, with its article.
+        packages: package → names of its classes.
+        unfit: what is wrong with plain arguments, by the full key; None where nothing is.
+    """
+
+    key: str
+    what: str
+    packages: dict[str, tuple[str, ...]]
+    unfit: Callable[[str, dict[str, Any]], str | None] = lambda _key, _arguments: None
+
+    @property
+    def targets(self) -> frozenset[str]:
+        """Full names of the classes."""
+        return frozenset(f"{package}.{name}" for package, names in self.packages.items() for name in names)
+
+    @property
+    def shown(self) -> str:
+        """The names, for a message."""
+        return " and ".join(f"{package}.({', '.join(names)})" for package, names in self.packages.items())
+
+
+def _unfit_network(key: str, arguments: dict[str, Any]) -> str | None:
+    """One image comes in, of two or three dimensions; how many channels go out is filled in by the stage."""
+    whole = {
+        name: value for name, value in arguments.items() if name in ("spatial_dims", "in_channels", "out_channels")
+    }
+    for name, value in whole.items():
+        if isinstance(value, bool) or not isinstance(value, int):
+            return f"{key}.{name}: {_shown(value)} is no whole number"
+    if whole.get("in_channels", 1) != 1:
+        return f"{key}.in_channels: {whole['in_channels']} must be 1: one image comes in"
+    if whole.get("spatial_dims", 3) not in (2, 3):
+        return f"{key}.spatial_dims: {whole['spatial_dims']} must be 3, or 2 for patches one voxel thick"
+    if not 1 <= whole.get("out_channels", 2) <= MOST_OUTPUTS:
+        return f"{key}.out_channels: {whole['out_channels']} is outside 1 to {MOST_OUTPUTS}; a stage fills it in"
+    return None
+
+
+def _unfit_optimiser(key: str, arguments: dict[str, Any]) -> str | None:
+    """A learning rate is a number, and nothing that an optimiser takes is negative."""
+    rate = arguments.get("lr", 1.0)
+    if isinstance(rate, bool) or not isinstance(rate, int | float):
+        return f"{key}.lr: {_shown(rate)} is no number"
+    for name, value in arguments.items():
+        if isinstance(value, int | float) and value < 0:
+            return f"{key}.{name}: {_shown(value)} is below 0"
+    return None
+
+
+# ASSUME: no stage tells more structures apart; TotalSegmentator has 117, and label arrays hold at most 255.
+MOST_OUTPUTS = 256
+# Networks that map one image to logits, take plain values, and neither read nor download nor import anything by
+# name. FlexibleUNet imports what its `backbone` names, HyenaNDUNETR builds classes from configs, others load weights:
+# they stay out.
+OF_MONAI = ("AttentionUnet", "BasicUNet", "DynUNet", "HighResNet", "SegResNet", "UNet", "VNet")
+NETWORKS = Allowed(
+    "model",
+    "a network",
+    {"monai.networks.nets": OF_MONAI, "crossmod.models.unet": ("UnfoldingUNet",)},
+    _unfit_network,
+)
+OPTIMISERS = Allowed("training.optimiser", "an optimiser", {"torch.optim": ("SGD", "AdamW", "Adam")}, _unfit_optimiser)
+SCHEDULES = Allowed(
+    "training.schedule",
+    "a schedule",
+    {
+        "torch.optim.lr_scheduler": ("PolynomialLR", "CosineAnnealingLR", "StepLR", "OneCycleLR", "ConstantLR"),
+        "crossmod.train.schedule": ("WarmupPolynomial",),
+    },
+)
+LOSSES = Allowed(
+    "training.loss",
+    "a loss",
+    {
+        "monai.losses": ("DiceCELoss", "DiceLoss", "DiceFocalLoss", "TverskyLoss", "GeneralizedDiceLoss"),
+        "torch.nn": ("BCEWithLogitsLoss", "CrossEntropyLoss", "MSELoss", "L1Loss", "SmoothL1Loss"),
+    },
+)
+
+
+def target_problem(config: Any, allowed: Allowed = NETWORKS, key: str | None = None) -> str | None:
+    """What is wrong with a class and its arguments; None where they are harmless.
 
     Args:
-        model: ``_target_``, the network's class, and its arguments.
+        config: ``_target_``, the name of the class, and its arguments.
+        allowed: what it may name.
+        key: of the config, where it is not the usual one.
 
     Returns:
         A sentence that begins with the key at fault and says what is allowed.
     """
-    if not isinstance(model, dict):
-        return f"model: a network is given as its _target_ and its arguments, not as {_shown(model)}"
-    target = model.get("_target_", "")
-    if not isinstance(target, str) or target not in NETWORKS:
-        names = f"monai.networks.nets.({', '.join(OF_MONAI)}) and crossmod.models.unet.UnfoldingUNet"
-        return f"model._target_: {_shown(target)} is not a network that a config may name; only {names} are"
-    arguments = {key: value for key, value in model.items() if key != "_target_"}
-    return _problem("model", arguments, DEEPEST) or _unfit(arguments)
+    key = key or allowed.key
+    if not isinstance(config, dict):
+        return f"{key}: {allowed.what} is given as its _target_ and its arguments, not as {_shown(config)}"
+    target = config.get("_target_", "")
+    if not isinstance(target, str) or target not in allowed.targets:
+        return (
+            f"{key}._target_: {_shown(target)} is not {allowed.what} that a config may name; only {allowed.shown} are"
+        )
+    arguments = arguments_of(config)
+    return _problem(key, arguments, DEEPEST) or allowed.unfit(key, arguments)
+
+
+def arguments_of(config: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of a class in a config."""
+    return {name: value for name, value in config.items() if name != "_target_"}
 
 
 def _problem(key: str, value: Any, depth: int) -> str | None:
     """The first value that is not plain, by its full key."""
     if depth < 0:
-        return f"{key}: arguments are nested more deeply than a network needs"
+        return f"{key}: arguments are nested more deeply than any class needs"
     if isinstance(value, dict):
         wrong = next((name for name in value if not (isinstance(name, str) and _NAME.fullmatch(name))), None)
         if wrong is not None:
@@ -70,13 +161,6 @@ def _not_plain(key: str, value: Any) -> str | None:
         return f"{key}: {_shown(value)} is no plain value; numbers, text, true, false, null, lists and mappings are"
     if not math.isfinite(value) or abs(value) > LARGEST_NUMBER:
         return f"{key}: {_shown(value)} is outside -{LARGEST_NUMBER} to {LARGEST_NUMBER}"
-    return None
-
-
-def _unfit(arguments: dict[str, Any]) -> str | None:
-    for name, needed in FIXED.items():
-        if name in arguments and (isinstance(arguments[name], bool) or arguments[name] != needed):
-            return f"model.{name}: {_shown(arguments[name])} must be {needed}: one image comes in, two logits go out"
     return None
 
 

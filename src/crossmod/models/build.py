@@ -4,6 +4,7 @@ import contextlib
 import importlib
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from crossmod.job import UserError, whole
-from crossmod.models.allowed import target_problem
+from crossmod.models.allowed import NETWORKS, Allowed, arguments_of, target_problem
 
 # ASSUME: no 3-D network is larger; the largest that may be named has 62 million parameters in some hundred tensors.
 MOST_PARAMETERS = 500_000_000
@@ -25,34 +26,50 @@ def build(model: dict[str, Any]) -> torch.nn.Module:
     """The network that ``_target_`` names, with the other keys as its arguments.
 
     Returns:
-        A module that maps (B, 1, X, Y, Z) images to (B, 2, X, Y, Z) logits.
+        A module that maps (B, 1, X, Y, Z) images, or (B, 1, X, Y) ones, to (B, C, X, Y, Z) logits.
 
     Raises:
         UserError: if the target is no allowed network, or its arguments are not plain, do not fit or make it too large.
     """
-    problem = target_problem(model)
+    with _of_bounded_size():
+        return made(model, NETWORKS, torch.nn.Module)
+
+
+def made(config: dict[str, Any], allowed: Allowed, kind: type, *given: Any, **filled_in: Any) -> Any:
+    """An object of the class that ``_target_`` names, with the other keys as its arguments.
+
+    Args:
+        config: ``_target_`` and arguments.
+        allowed: what it may name.
+        kind: of the class; nothing but a class of that kind is ever called.
+        given: further arguments that are not the config's, before its own.
+        filled_in: further arguments by name; the config's own come first.
+
+    Raises:
+        UserError: if the target is not allowed, or its arguments are not plain or do not fit.
+    """
+    problem = target_problem(config, allowed)
     if problem:
         raise UserError(f"{problem}.")
-    network = _network(model["_target_"])
-    arguments = {key: value for key, value in model.items() if key != "_target_"}
+    found = _named(config["_target_"], allowed, kind)
     try:
-        with _of_bounded_size():
-            return network(**arguments)
+        return found(*given, **filled_in | arguments_of(config))
     except UserError:
         raise
-    except Exception as error:  # a network checks its arguments in ways of its own
+    except Exception as error:  # a class checks its arguments in ways of its own
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise UserError(f"model: {model['_target_']} cannot be built of these arguments: {reason[:300]}") from error
+        raise UserError(
+            f"{allowed.key}: {config['_target_']} cannot be built of these arguments: {reason[:300]}"
+        ) from error
 
 
-def _network(target: str) -> type[torch.nn.Module]:
-    """The class of a network; nothing but a class of networks is ever called."""
+def _named(target: str, allowed: Allowed, kind: type) -> type:
     import crossmod.models.parts  # noqa: F401  MONAI, the quick way, before the target names it
 
     module, name = target.rsplit(".", 1)
     found = getattr(importlib.import_module(module), name, None)
-    if not (isinstance(found, type) and issubclass(found, torch.nn.Module)):
-        raise UserError(f"model._target_: {target} is not a network of the MONAI that is installed.")
+    if not (isinstance(found, type) and issubclass(found, kind)):
+        raise UserError(f"{allowed.key}._target_: {target} is not {allowed.what} of the libraries that are installed.")
     return found
 
 
@@ -91,21 +108,72 @@ def load_weights(network: torch.nn.Module, path: str | Path) -> torch.nn.Module:
     Raises:
         UserError: if the file is missing, damaged or of another network.
     """
-    path = Path(path)
-    if not path.is_file():
+    state = _read(path)
+    _load(network, state, path)
+    _refuse_damaged(network, state, path)
+    return network.eval()
+
+
+@dataclass(frozen=True)
+class Start:
+    """What became of a network that started from the weights of another.
+
+    Attributes:
+        loaded: names of its tensors that were loaded.
+        new: names of those that were left as they were drawn, as the file has none of their name and shape.
+        unused: names of the file's tensors that found no place.
+    """
+
+    loaded: list[str]
+    new: list[str]
+    unused: list[str]
+
+
+def start_from(network: torch.nn.Module, path: str | Path) -> Start:
+    """Load those tensors of a safetensors file that have the name and shape of one of the network's own.
+
+    Raises:
+        UserError: if the file is missing or damaged, or no kernel in it fits: biases fit by chance.
+    """
+    state, own = _read(path), network.state_dict()
+    fitting = {name: tensor for name, tensor in state.items() if name in own and own[name].shape == tensor.shape}
+    if not any(tensor.ndim > 1 for tensor in fitting.values()):
+        raise UserError(
+            f"{path}: no kernel of these weights fits the network, by name and shape. Start from a training of "
+            "the same kind of network, or from none."
+        )
+    _load(network, own | fitting, path)
+    _refuse_damaged(network, fitting, path)
+    return Start(list(fitting), [name for name in own if name not in fitting], sorted(set(state) - set(fitting)))
+
+
+def _read(path: str | Path) -> dict[str, torch.Tensor]:
+    if not Path(path).is_file():
         raise UserError(f"{path}: no such weights.")
     try:
-        state = load_file(path)
-        network.load_state_dict(state)
+        return load_file(path)
     except (SafetensorError, RuntimeError, OSError) as error:
-        raise UserError(f"{path}: not the weights of this network ({' '.join(str(error).split())[:200]}).") from error
-    for name, own in network.state_dict().items():
-        kind = state[name].dtype
+        raise _foreign(path, error) from error
+
+
+def _load(network: torch.nn.Module, state: dict[str, torch.Tensor], path: str | Path) -> None:
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        raise _foreign(path, error) from error
+
+
+def _foreign(path: str | Path, error: Exception) -> UserError:
+    return UserError(f"{path}: not the weights of this network ({' '.join(str(error).split())[:200]}).")
+
+
+def _refuse_damaged(network: torch.nn.Module, loaded: dict[str, torch.Tensor], path: str | Path) -> None:
+    own = network.state_dict()
+    for name, tensor in loaded.items():
         # torch rounds or cuts what it is given to the network's own kind without a word.
-        if kind != own.dtype and not {kind, own.dtype} <= FLOATS:
-            raise UserError(f"{path}: not the weights of this network ({name} holds values of type {kind}).")
-        if not torch.isfinite(own).all():
+        if tensor.dtype != own[name].dtype and not {tensor.dtype, own[name].dtype} <= FLOATS:
+            raise UserError(f"{path}: not the weights of this network ({name} holds values of type {tensor.dtype}).")
+        if not torch.isfinite(own[name]).all():
             raise UserError(
                 f"{path}: damaged weights: {name} holds numbers that are not finite. Train this network again."
             )
-    return network.eval()

@@ -6,15 +6,22 @@ import ctypes
 import os
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch.nn import functional
+from torch.nn.modules.conv import _ConvTransposeNd
+from torch.nn.modules.instancenorm import _InstanceNorm
+
+from crossmod.models.thin import dimensions
 
 # A convolution that is given fewer voxels along an axis is not trusted to torch's bf16 kernels on CPUs.
 FEWEST_VOXELS = 3
+CONVOLUTIONS = (torch.nn.Conv2d, torch.nn.Conv3d, torch.nn.ConvTranspose2d, torch.nn.ConvTranspose3d)
+Transposed = torch.nn.ConvTranspose2d | torch.nn.ConvTranspose3d
+CHANNELS_LAST = {2: torch.channels_last, 3: torch.channels_last_3d}
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 
 
@@ -42,24 +49,32 @@ class Hardware:
         return torch.autocast("cuda" if self.accelerator == "gpu" else "cpu", kind)
 
     def lay_out(self, network: torch.nn.Module) -> torch.nn.Module:
-        """The same network, its tensors laid out for this machine and slow layers computed another way; weights keep their names."""
+        """The same network, its tensors laid out for this machine and slow layers replaced by faster equivalents.
+
+        Weights keep their names.
+        """
         if self.accelerator == "cpu":
             keep_memory()
         if self._quickens:
             for module in network.modules():
                 module.__class__ = quicker(module)
-        return network.to(memory_format=self.layout)
+        move: Callable[..., torch.nn.Module] = network.to  # torch's own types leave this argument out
+        return move(memory_format=self.layout)
+
+    def arrange(self, x: torch.Tensor) -> torch.Tensor:
+        """A (B, C, X, Y, Z) tensor laid out for the network; a network of two dimensions lays its input out itself."""
+        return x if self.layout == torch.channels_last else x.contiguous(memory_format=self.layout)
 
     def chosen(self, network: torch.nn.Module) -> str:
         """One line for the log: what computes this network, and why."""
-        order = "channels last" if self.layout == torch.channels_last_3d else "channels first"
-        layers = Counter(type(m).__mro__[1].__name__ for m in network.modules() if isinstance(m, QUICKER))
+        order = "channels last" if self.layout in CHANNELS_LAST.values() else "channels first"
+        layers = Counter(_replaced(type(m)) for m in network.modules() if isinstance(m, QUICKER))
         another = "".join(f", {count} {name} computed another way" for name, count in sorted(layers.items()))
         return f"{self.accelerator}, {self.precision}, {order}{another} ({self.why})"
 
     @property
     def _quickens(self) -> bool:
-        return self.accelerator == "cpu" and self.layout == torch.channels_last_3d
+        return self.accelerator == "cpu" and self.layout in CHANNELS_LAST.values()
 
     def device(self) -> torch.device:
         """Where tensors live."""
@@ -69,8 +84,8 @@ class Hardware:
 def keep_memory() -> None:
     """Let glibc keep what one step frees for the next one.
 
-    By default it gives large arrays back at once, and the kernel zeroes their pages anew: a sixth of a training step of the compact U-Net.
-    Arrays beyond 64 MB still go back, and of the rest all but 256 MB.
+    By default it gives large arrays back at once, and the kernel zeroes their pages again: a sixth of a training
+    step of the compact U-Net. Arrays beyond 64 MB still go back, and of the rest all but 256 MB.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:
@@ -81,58 +96,86 @@ def keep_memory() -> None:
 def quicker(module: torch.nn.Module) -> type[torch.nn.Module]:
     """The class that computes the same on a CPU in less time, where there is one; else the module's own."""
     kind = type(module)
-    if kind is torch.nn.InstanceNorm3d:
-        return EvenInstanceNorm
+    if kind in EVEN:
+        return EVEN[kind]
     if kind is torch.nn.PReLU and module.num_parameters == 1:
         return OneSlope
-    if kind is torch.nn.ConvTranspose3d and (module.stride, *_rest(module)) == (module.kernel_size, 0, 0, 1, 1):
-        return FoldedTranspose
+    if isinstance(module, Transposed) and (module.stride, *_rest(module)) == (module.kernel_size, 0, 0, 1, 1):
+        return FOLDED.get(kind, kind)
     return kind
 
 
-def _rest(module: torch.nn.ConvTranspose3d) -> tuple[int, int, int, int]:
+def _rest(module: Transposed) -> tuple[str | int, int, int, int]:
     """Largest padding, output padding and dilation, and groups."""
     return max(module.padding), max(module.output_padding), max(module.dilation), module.groups
 
 
-class EvenInstanceNorm(torch.nn.InstanceNorm3d):
+def _replaced(kind: type[torch.nn.Module]) -> str:
+    """The name of torch's class that one of ours stands for."""
+    return next(base.__name__ for base in kind.__mro__ if base.__module__.startswith("torch."))
+
+
+class _Even(_InstanceNorm):
     """Instance norm as a batch norm of each sample by itself: the same numbers, and channels stay last.
 
-    torch's own gives its output back with channels first, and every convolution after it copies the tensor anew.
+    torch's own returns its output with channels first, and every convolution after it copies the tensor again.
     """
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Normalise (B, C, X, Y, Z) over X, Y, Z."""
+        """Normalise (B, C, X, Y, Z) over X, Y, Z, or (B, C, X, Y) over X, Y."""
         weight, bias, eps = self.weight, self.bias, self.eps
         return torch.cat([functional.batch_norm(s, None, None, weight, bias, True, 0.0, eps) for s in x.split(1)])
 
 
-class FoldedTranspose(torch.nn.ConvTranspose3d):
+class EvenInstanceNorm2d(_Even, torch.nn.InstanceNorm2d):
+    """In two dimensions."""
+
+
+class EvenInstanceNorm3d(_Even, torch.nn.InstanceNorm3d):
+    """In three dimensions."""
+
+
+class _Folded(_ConvTransposeNd):
     """A transposed convolution whose blocks do not overlap, as a pointwise convolution and a shuffle: the same numbers.
 
     oneDNN's own takes several times as long where channels come last (torch 2.13).
     """
 
     def forward(self, x: torch.Tensor, output_size: list[int] | None = None) -> torch.Tensor:
-        """(B, C, X, Y, Z) to (B, C', kX, kY, kZ)."""
-        (batch, _, *grid), block, channels = x.shape, self.kernel_size, self.out_channels
-        kernel = self.weight.permute(2, 3, 4, 1, 0).reshape(-1, self.in_channels, 1, 1, 1)
+        """(B, C, X, Y, Z) to (B, C', kX, kY, kZ); one axis less in two dimensions."""
+        (batch, _, *grid), block, channels, deep = x.shape, self.kernel_size, self.out_channels, x.ndim - 2
+        last = range(2, 2 + deep)
+        kernel = self.weight.permute(*last, 1, 0).reshape(-1, self.in_channels, *[1] * deep)
         bias = None if self.bias is None else self.bias.repeat(kernel.shape[0] // channels)
-        folded = functional.conv3d(x, kernel, bias).permute(0, 2, 3, 4, 1)  # (B, X, Y, Z, blocks × C')
-        blocks = folded.reshape(batch, *grid, *block, channels).permute(0, 1, 4, 2, 5, 3, 6, 7)
+        convolution = functional.conv2d if deep == 2 else functional.conv3d
+        folded = convolution(x, kernel, bias).permute(0, *last, 1)  # (B, X, Y, Z, blocks × C')
+        # (B, X, Y, Z, kX, kY, kZ, C') → (B, X, kX, Y, kY, Z, kZ, C')
+        order = [axis for pair in zip(range(1, 1 + deep), range(1 + deep, 1 + 2 * deep), strict=True) for axis in pair]
+        blocks = folded.reshape(batch, *grid, *block, channels).permute(0, *order, 1 + 2 * deep)
         size = [n * k for n, k in zip(grid, block, strict=True)]
-        return blocks.reshape(batch, *size, channels).permute(0, 4, 1, 2, 3)
+        return blocks.reshape(batch, *size, channels).permute(0, 1 + deep, *range(1, 1 + deep))
+
+
+class FoldedTranspose2d(_Folded, torch.nn.ConvTranspose2d):
+    """In two dimensions."""
+
+
+class FoldedTranspose3d(_Folded, torch.nn.ConvTranspose3d):
+    """In three dimensions."""
 
 
 class OneSlope(torch.nn.PReLU):
-    """PReLU with one slope for all channels, by the kernels of the leaky ReLU: the same numbers, a fifth of the time."""
+    """PReLU with one slope for all channels by the kernels of the leaky ReLU: the same numbers, a fifth of the time."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Of any shape."""
         return _LeakyReLU.apply(x, self.weight)
 
 
-QUICKER = (EvenInstanceNorm, FoldedTranspose, OneSlope)
+Classes = dict[type[torch.nn.Module], type[torch.nn.Module]]
+EVEN: Classes = {torch.nn.InstanceNorm2d: EvenInstanceNorm2d, torch.nn.InstanceNorm3d: EvenInstanceNorm3d}
+FOLDED: Classes = {torch.nn.ConvTranspose2d: FoldedTranspose2d, torch.nn.ConvTranspose3d: FoldedTranspose3d}
+QUICKER = (_Even, _Folded, OneSlope)
 
 
 class _LeakyReLU(torch.autograd.Function):
@@ -162,19 +205,19 @@ def hardware_for(network: torch.nn.Module, patch: Sequence[int], precision: str)
         precision: one of Lightning's, or ``auto``.
     """
     asked = precision != "auto"
+    last = CHANNELS_LAST[dimensions(network)]
     if torch.cuda.is_available():
         native = torch.cuda.is_bf16_supported(including_emulation=False)
         precision = precision if asked else "bf16-mixed" if native else "16-mixed"
         why = f"this GPU has {'' if native else 'no '}instructions for bf16"
-        return Hardware("gpu", precision, torch.channels_last_3d, "as asked for" if asked else why)
+        return Hardware("gpu", precision, last, "as asked for" if asked else why)
     if _smallest_grid(network, patch) < FEWEST_VOXELS:
         layout, precision = torch.contiguous_format, precision if asked else "32-true"
-        why = (
-            f"a convolution sees fewer than {FEWEST_VOXELS} voxels along an axis of a patch {'×'.join(map(str, patch))}"
-        )
+        size = "×".join(map(str, patch))
+        why = f"a convolution sees fewer than {FEWEST_VOXELS} voxels along an axis of a patch {size}"
     else:
         bf16 = _cpu_computes_bf16()
-        layout, precision = torch.channels_last_3d, precision if asked else "bf16-mixed" if bf16 else "32-true"
+        layout, precision = last, precision if asked else "bf16-mixed" if bf16 else "32-true"
         why = f"this processor has {'' if bf16 else 'no '}instructions for bf16"
     return Hardware("cpu", precision, layout, "as asked for" if asked else why)
 
@@ -186,8 +229,9 @@ def _smallest_grid(network: torch.nn.Module, patch: Sequence[int]) -> int:
     Seen by running a copy of the network once: shapes alone (torch's meta device) would cost a second of imports.
     """
     trial = copy.deepcopy(network).eval()
-    convolutions = [m for m in trial.modules() if isinstance(m, torch.nn.Conv3d | torch.nn.ConvTranspose3d)]
-    seen = [min(patch)]
+    convolutions = [m for m in trial.modules() if isinstance(m, CONVOLUTIONS)]
+    flat = dimensions(network) == 2
+    seen = [min(side for side in patch if not (flat and side == 1))]
     if not convolutions:
         return min(seen)
     for module in convolutions:

@@ -3,6 +3,7 @@
 import contextlib
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 # MONAI loads all of itself at once, and with it every optional package it finds. These are of no use to a network, a loss
 # or a window, and cost a job more than a second of its start.
@@ -13,7 +14,8 @@ UNUSED = ("matplotlib", "mlflow", "pydicom", "sklearn")
 def absent(*names: str) -> Iterator[None]:
     """As if some packages were not installed: what MONAI calls optional it then does without."""
     hidden = [name for name in names if name not in sys.modules]
-    sys.modules.update(dict.fromkeys(hidden))
+    nothing: dict[str, Any] = dict.fromkeys(hidden)  # Python's own sign that a module is not to be imported
+    sys.modules.update(nothing)
     try:
         yield
     finally:

@@ -8,8 +8,7 @@ from scipy import ndimage
 
 from crossmod.phantom.field import Axes, random_field
 from crossmod.phantom.tissue import Tissue, table
-
-Box = tuple[slice, slice, slice]
+from crossmod.scans.box import Box, three
 
 # The warp is also kept at these nodes, to bound it locally; between nodes it can exceed them by the slack.
 _NODE_MM, _SLACK_MM = 20.0, 1.5
@@ -114,7 +113,7 @@ class Canvas:
             if first >= last:
                 return None
             slices.append(slice(first, last))
-        return tuple(slices)
+        return three(slices)
 
     def offsets(self, box: Box, centre_mm: np.ndarray) -> list[np.ndarray]:
         """Body coordinates in a box relative to a centre, mm."""
@@ -154,7 +153,10 @@ class Canvas:
             self.paint(box, mask, tissue, allowed)
 
     def balls(self, points_mm: np.ndarray, radius_mm: np.ndarray) -> Iterator[tuple[int, Box, np.ndarray]]:
-        """Number, box and mask of each ball of `radius_mm` (n,) around `points_mm` (n, 3); those outside are left out."""
+        """Number, box and mask of each ball of `radius_mm` (n,) around `points_mm` (n, 3).
+
+        Balls outside of the canvas are left out.
+        """
         radius_mm = np.broadcast_to(radius_mm, len(points_mm))
         reach = radius_mm + (0.0 if self.push is None else self.push.reach(points_mm, radius_mm))
         middle = points_mm @ self.pose.turn

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
+from crossmod.scans.box import three
+
 # Half extent of every field (x, y, z) in mm around the body's origin: larger than any field of view allowed.
 EXTENT_MM = (300.0, 300.0, 300.0)
 # Variance of a cubic B-spline mixture of unit normal controls is (151/315)^3 on average over a cell (three axes).
@@ -40,7 +42,7 @@ class Field:
             (np.arange(n) - 1) * self.spacing_mm - half
             for n, half in zip(self.control.shape, self.half_mm, strict=True)
         ]
-        through = ndimage.spline_filter(slower.on(tuple(nodes)), order=3, output=np.float32, mode="mirror")
+        through = ndimage.spline_filter(slower.on(three(nodes)), order=3, output=np.float32, mode="mirror")
         return Field(self.control + through, self.spacing_mm, self.half_mm)
 
     def on(self, axes: Axes) -> np.ndarray:

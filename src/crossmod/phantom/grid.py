@@ -7,6 +7,7 @@ import numpy as np
 
 from crossmod.phantom.field import Axes
 from crossmod.phantom.recipe import Recipe
+from crossmod.scans.box import three
 
 # Above these thicknesses (mm) a slice is the mean of three or five thinner ones, sampled at their centres.
 _THREE_FROM_MM, _FIVE_FROM_MM = 3.6, 9.0
@@ -31,7 +32,7 @@ class Grid:
     @property
     def shape(self) -> tuple[int, int, int]:
         """Voxels along R, A, S."""
-        return tuple(len(axis) for axis in self.axes)
+        return three(len(axis) for axis in self.axes)
 
     @property
     def fine_axes(self) -> Axes:
@@ -39,7 +40,7 @@ class Grid:
         axes = list(self.axes)
         steps = (np.arange(self.samples) - (self.samples - 1) / 2) * (self.thickness_mm / self.samples)
         axes[self.slice_axis] = (axes[self.slice_axis][:, None] + steps).ravel()
-        return tuple(axes)
+        return three(axes)
 
     @property
     def voxel_ml(self) -> float:
@@ -94,18 +95,18 @@ def make_grid(recipe: Recipe, rng: np.random.Generator) -> Grid:
     count, step = [0, 0, 0], [0.0, 0.0, 0.0]
     for native, world in enumerate(recipe.ras_axes):
         count[world], step[world] = recipe.shape[native], recipe.spacing_mm[native]
-    axes = tuple(c + (np.arange(n) - (n - 1) / 2) * s for c, n, s in zip(centre, count, step, strict=True))
+    axes = three(c + (np.arange(n) - (n - 1) / 2) * s for c, n, s in zip(centre, count, step, strict=True))
     axes = _breathed(axes, recipe, rng)
     thickness = recipe.slice_thickness_mm or recipe.spacing_mm[2]
     samples = 1 if thickness < _THREE_FROM_MM else 3 if thickness < _FIVE_FROM_MM else 5
     return Grid(
         axes,
-        tuple(step),
+        three(step),
         thickness,
         recipe.ras_axes[2],
         samples,
         recipe.orientation,
-        tuple(table_mm.tolist()),
+        three(table_mm.tolist()),
     )
 
 
@@ -122,4 +123,4 @@ def _breathed(axes: Axes, recipe: Recipe, rng: np.random.Generator) -> Axes:
     moved = list(axes)
     shift = np.clip(rng.normal(0.0, amount, len(axes[across])), -most, most)
     moved[across] = axes[across] + shift - shift.mean()
-    return tuple(moved)
+    return three(moved)

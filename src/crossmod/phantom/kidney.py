@@ -4,10 +4,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from crossmod.phantom.canvas import Box, Canvas
+from crossmod.phantom.canvas import Canvas
 from crossmod.phantom.organs import curve
 from crossmod.phantom.tissue import BONES, SHELL, VALUES, Tissue, table
 from crossmod.phantom.torso import Person, Torso
+from crossmod.scans.box import Box
 
 # Median volume (ml) of a kidney's tissue (parenchyma and collecting system) without mass, and its spread.
 # Source: computed from the KiTS23 label maps: clean side median 192 ml, interquartile range 151-227 ml.
@@ -256,7 +257,7 @@ def paint_vessels(canvas: Canvas, kidney: Kidney) -> None:
     deep = kidney.centre_mm + inner * kidney.semi_mm[1] * 0.35
     vein = np.array([15.0, 30.0, gate[2] + 6]) if kidney.sign > 0 else np.array([12.0, 36.0, gate[2] + 10])
     over = ~table((*SHELL, *BONES, Tissue.MUSCLE))
-    allowed = tuple(Tissue(i) for i in np.flatnonzero(over))
+    allowed = tuple(Tissue(i) for i in np.flatnonzero(over).tolist())
     spread = up * kidney.semi_mm[0] * 0.3
     paths = [
         (curve([vein, 0.5 * (vein + gate) + [0, 6, 3], gate, deep], 4.0), 4.5, Tissue.VEIN),

@@ -9,11 +9,12 @@ import numpy as np
 from scipy import ndimage
 
 from crossmod.job import UserError
-from crossmod.phantom.canvas import Box, Canvas
+from crossmod.phantom.canvas import Canvas
 from crossmod.phantom.field import Axes, Field, random_field
 from crossmod.phantom.organs import Organs
 from crossmod.phantom.tissue import Tissue, table
 from crossmod.phantom.torso import Person
+from crossmod.scans.box import Box, three
 
 # Diameters in mm: median, spread (log), least, most. Carcinomas: mean 34.7, standard deviation 27.3 (250 tumours; BMC
 # Med Imaging 2023, doi 10.1186/s12880-023-01161-9, table 2), which are a log-normal's of median 27 and spread 0.69.
@@ -212,7 +213,7 @@ def _room(organs: Organs, painted: Callable[[Axes], Canvas]) -> tuple[np.ndarray
     # The pose tilts and warps the body a little against the scanner.
     low = np.min([blob.centre_mm - r for blob, r in zip(blobs, reach, strict=True)], axis=0) - 30.0
     high = np.max([blob.centre_mm + r for blob, r in zip(blobs, reach, strict=True)], axis=0) + 30.0
-    canvas = painted(tuple(np.arange(a, b, _STEP_MM) for a, b in zip(low, high, strict=True)))
+    canvas = painted(three(np.arange(a, b, _STEP_MM) for a, b in zip(low, high, strict=True)))
     liver = table(_OVER)[canvas.tissue]
     # Half a step: the surface lies between the last voxel inside and the first outside.
     depth = ndimage.distance_transform_edt(liver, sampling=_STEP_MM)[liver] - _STEP_MM / 2

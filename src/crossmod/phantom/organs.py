@@ -1,8 +1,10 @@
 """The abdominal organs around the kidneys: liver, spleen, stomach, bowel, pancreas, great vessels."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from crossmod.phantom.canvas import Canvas
 from crossmod.phantom.tissue import Tissue, table
@@ -62,7 +64,7 @@ def rotation(rng: np.random.Generator, sd_rad: float) -> np.ndarray:
     return rz @ ry @ rx
 
 
-def curve(knots_mm: list, step_mm: float) -> np.ndarray:
+def curve(knots_mm: Sequence[ArrayLike] | np.ndarray, step_mm: float) -> np.ndarray:
     """Points about every `step_mm` along a Catmull-Rom curve through the knots, (n, 3)."""
     knots = np.asarray(knots_mm, float)
     ends = np.concatenate([[2 * knots[0] - knots[1]], knots, [2 * knots[-1] - knots[-2]]])

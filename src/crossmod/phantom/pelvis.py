@@ -4,10 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from crossmod.phantom.canvas import Box, Canvas
+from crossmod.phantom.canvas import Canvas
 from crossmod.phantom.organs import curve
 from crossmod.phantom.tissue import Tissue, table
 from crossmod.phantom.torso import Person, Torso
+from crossmod.scans.box import Box
 
 _SOFT = (Tissue.VISCERAL_FAT, Tissue.MUSCLE)
 # Bones painted as tubes: a cortex of this thickness around marrow.

@@ -1,14 +1,20 @@
 """What is simulated: a recipe says how patients are scanned, a population who they are; the seed draws one of them."""
 
 import difflib
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import nibabel as nib
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
 from crossmod.job import UserError
+from crossmod.scans.box import three
 
+if TYPE_CHECKING:
+    Tesla = float  # Python's typing knows no literal numbers with a point; pydantic does
+else:
+    Tesla = Literal[1.5, 3.0]
 Positive3 = tuple[float, float, float]
 SPACING_MM, EXTENT_MM, CENTRE_MM, MOST_VOXELS = (0.5, 12.0), (48.0, 520.0), (-300.0, 300.0), 64_000_000
 
@@ -55,7 +61,7 @@ class CTSettings(_Closed):
 class MRSettings(_Closed):
     """Scanner and sequence of an MR."""
 
-    field_t: Literal[1.5, 3.0] = Field(1.5, description="main field, tesla")
+    field_t: Tesla = Field(1.5, description="main field, tesla")
     readout: Literal["spin-echo", "gradient-echo"] = Field(
         "spin-echo",
         description="spin echo (T2-weighted), or spoiled gradient echo (T1-weighted, in or opposed phase by TE)",
@@ -156,12 +162,12 @@ class Recipe(_Closed):
     @property
     def shape(self) -> tuple[int, int, int]:
         """Native grid size in voxels."""
-        return tuple(max(1, round(f / s)) for f, s in zip(self.field_of_view_mm, self.spacing_mm, strict=True))
+        return three(max(1, round(f / s)) for f, s in zip(self.field_of_view_mm, self.spacing_mm, strict=True))
 
     @property
     def ras_axes(self) -> tuple[int, int, int]:
         """World axis (0 x, 1 y, 2 z) of each native axis."""
-        return tuple(int(axis) for axis, _ in nib.orientations.axcodes2ornt(tuple(self.orientation)))
+        return three(int(axis) for axis, _ in nib.orientations.axcodes2ornt(tuple(self.orientation)))
 
 
 class Population(_Closed):
@@ -214,15 +220,16 @@ def _inside(key: str, value: float, bounds: tuple[float, float]) -> None:
         raise ValueError(f"{key} = {value}: must lie in {bounds[0]:g} to {bounds[1]:g} mm")
 
 
-def _sentence(model: type[_Closed], word: str, fault: dict[str, Any]) -> str:
+def _sentence(model: type[_Closed], word: str, fault: ErrorDetails) -> str:
     """One fault of some settings: its full key, the value, and the range or the nearest key."""
     key = ".".join([word, *(str(part) for part in fault["loc"])])
     if fault["type"] == "value_error":  # already says key, value and range
         return f"{word}.{fault['msg'].removeprefix('Value error, ')}"
     *above, last = fault["loc"] or ("",)
     section = model
+    sections: dict[str, type[_Closed]] = {"ct": CTSettings, "mr": MRSettings}
     for part in above:
-        section = {"ct": CTSettings, "mr": MRSettings}.get(str(part), section)
+        section = sections.get(str(part), section)
     if fault["type"] == "extra_forbidden":
         near = difflib.get_close_matches(str(last), section.model_fields, n=1)
         return f"{key}: no such key" + (f"; did you mean {near[0]}?" if near else "")

@@ -13,8 +13,9 @@ import numpy as np
 from scipy import ndimage
 from scipy.special import ndtri
 
-from crossmod.anatomy.kidneys import SIDES, reference_kidneys
+from crossmod.anatomy.kidneys import KIDNEY, SIDES
 from crossmod.anatomy.structures import KITS as NAMES
+from crossmod.anatomy.units import units_of
 from crossmod.job import UserError
 from crossmod.phantom.canvas import Canvas, Push
 from crossmod.phantom.field import random_field
@@ -159,13 +160,12 @@ def _read_kidneys(path: Path) -> dict[str, _Source]:
     labels, affine = _read_labels(path)
     voxel_mm = np.diag(affine)[:3]
     found = {}
-    kidneys = reference_kidneys(labels, NAMES, affine)
+    kidneys = units_of(labels, NAMES, affine, KIDNEY)
     for kidney in kidneys:
-        box = ndimage.find_objects(kidney.mask.astype(np.uint8))[0]
-        cut = any(part.start == 0 or part.stop == n for part, n in zip(box, labels.shape, strict=True))
-        wide = np.count_nonzero(kidney.parenchyma.any(axis=(1, 2))) * voxel_mm[0] > _WIDEST_MM
-        if not cut and not (wide and len(kidneys) == 1) and _ml(kidney.parenchyma, voxel_mm) >= LEAST_ML:
-            masks = {name: kidney.mask[box] & (labels[box] == value) for value, name in NAMES.items()}
+        masks = {name: kidney.mask & (labels[kidney.box] == value) for value, name in NAMES.items()}
+        cut = any(part.start == 0 or part.stop == n for part, n in zip(kidney.box, labels.shape, strict=True))
+        wide = np.count_nonzero(masks["parenchyma"].any(axis=(1, 2))) * voxel_mm[0] > _WIDEST_MM
+        if not cut and not (wide and len(kidneys) == 1) and _ml(masks["parenchyma"], voxel_mm) >= LEAST_ML:
             found[kidney.side] = _cut_out(masks, voxel_mm, kidney.side)
     return found
 
@@ -199,7 +199,7 @@ def _cut_out(masks: dict[str, np.ndarray], voxel_mm: np.ndarray, side: str) -> _
     depth = ndimage.distance_transform_edt(outer, sampling=voxel_mm) - _CLOSING_MM
     depth = depth[tuple(slice(n, -n) for n in room)]
     outline = (depth > 0) | masks["parenchyma"]
-    bare = outline & ~sum(masks.values()).astype(bool)
+    bare = outline & ~np.logical_or.reduce(list(masks.values()))
     # Clefts at the poles or on the outer side are not the sinus.
     deep = bare & (depth > _DENT_MM)
     (x, _, z), (middle, spread) = np.nonzero(deep), _moments(outline, voxel_mm)
@@ -232,7 +232,8 @@ def _plant(rng: np.random.Generator, case: str, source: _Source, kidney: Kidney)
     growth, beyond = "", source.masks["tumour"].copy()
     if "tumour" in levels:
         levels["necrosis"] = _draw_necrosis(rng, levels["tumour"] > 0)
-        out = sum(part**2 for part in _in_bean(frame, beyond, source.voxel_mm, shift)) > 1
+        x, y, z = _in_bean(frame, beyond, source.voxel_mm, shift)
+        out = x**2 + y**2 + z**2 > 1
         beyond[beyond] = out
         growth = "exophytic" if out.mean() >= _EXOPHYTIC else "endophytic" if out.mean() < _ENDOPHYTIC else "mixed"
     radius = float(np.cbrt(3000.0 * _ml(beyond, source.voxel_mm) / (4 * np.pi)))

@@ -5,10 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from crossmod.phantom.canvas import Box, Canvas
+from crossmod.phantom.canvas import Canvas
 from crossmod.phantom.liver_lesions import Ball, afflicted, draw_ball, draw_stretch
 from crossmod.phantom.tissue import Tissue, table
 from crossmod.phantom.torso import Torso
+from crossmod.scans.box import Box, three
 
 # ASSUME: only vertebrae near the kidneys have lesions, about the tenth thoracic to the fourth lumbar: others are seldom
 # scanned.
@@ -122,7 +123,7 @@ def paint_spine_lesions(canvas: Canvas, torso: Torso, lesions: tuple[SpineLesion
 
 def _straight(canvas: Canvas, box: Box) -> list[np.ndarray]:
     """Body coordinates of a box without mass effect, to which the spine does not yield."""
-    return canvas.pose.coordinates(tuple(axis[part] for axis, part in zip(canvas.axes, box, strict=True)))
+    return canvas.pose.coordinates(three(axis[part] for axis, part in zip(canvas.axes, box, strict=True)))
 
 
 def _paint_vertebral(canvas: Canvas, torso: Torso, lesion: VertebralTumour) -> None:

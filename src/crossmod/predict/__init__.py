@@ -4,10 +4,15 @@ from crossmod.job import Job
 
 
 def run(job: Job) -> None:
-    """Segment every case of a site with both stages of one arm and seed.
+    """Segment every case of a site with one arm and seed.
 
-    inputs: ``weights`` (stage → file), ``site`` (JSON), ``cohorts`` and ``prepared`` (folders). settings: ``arm``, ``site``, ``cascade`` (stages in order),
-    ``model``, ``precision``, ``stages``, ``normalisation``, ``threads``. outputs: ``folder``.
+    inputs: ``weights`` (stage → one file per fold), ``site`` (JSON: arm → cohort → case → folds that have not seen it),
+    ``cohorts`` and ``prepared`` (folders; a command needs no weights and nothing prepared).
+    settings: ``arm`` and ``site`` (names), ``cascade`` (stages in order), ``stages``, ``models`` (stage → network), ``precision``,
+    ``normalisation``, ``threads``; ``treat`` (operations before all else, or null), ``normalise_as`` (``CT``, ``MR`` or
+    null), ``segmenter`` (an outside command as in :mod:`crossmod.predict.command`, or null).
+    outputs: ``folder``, with ``index.csv``, a mask per case and stage, and ``known.json`` (stage → classes) where a command
+    knows only some.
     """
     from crossmod.predict.site import predict_site
 

@@ -8,15 +8,20 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.special import expit, logit
+from scipy.special import expit, logit, softmax
 
-from crossmod.models.build import build, load_weights
+from crossmod.job import UserError
+from crossmod.models.build import load_weights
 from crossmod.models.hardware import Hardware, hardware_for
+from crossmod.models.heads import heads
 from crossmod.models.parts import SlidingWindowInferer
-from crossmod.scans.box import window
+from crossmod.models.stage import build_for
+from crossmod.scans.box import box_between, window
 
 # ASSUME: no training is surer than this; one alone then cannot decide against all others.
 LEAST_DOUBT = 1e-6
+# Windows that are computed together: a patch one voxel thick has few voxels, and pays for each call.
+WINDOWS, THIN_WINDOWS = 2, 16
 
 
 @dataclass(frozen=True)
@@ -24,8 +29,8 @@ class TrainedStage:
     """A stage's network with its config as it was trained.
 
     Attributes:
-        stage: config of the stage.
-        network: in evaluation mode.
+        stage: config of the stage; ``classes``, ``patch`` and ``overlap`` are read here.
+        network: in evaluation mode; (B, 1, X, Y, Z) images → (B, K+1, X, Y, Z) logits of the background and K classes.
         machine: how it is computed.
     """
 
@@ -40,7 +45,7 @@ class TrainedStage:
         Raises:
             UserError: if the weights are missing or do not fit.
         """
-        return cls.of(load_weights(build(model), weights), stage, precision)
+        return cls.of(load_weights(build_for(model, stage), weights), stage, precision)
 
     @classmethod
     def of(cls, network: torch.nn.Module, stage: dict[str, Any], precision: str) -> "TrainedStage":
@@ -50,10 +55,12 @@ class TrainedStage:
 
     @cached_property
     def _windows(self) -> SlidingWindowInferer:
+        patch = self.stage["patch"]
         return SlidingWindowInferer(
-            self.stage["patch"],
-            sw_batch_size=2,
-            overlap=self.stage["overlap"],
+            patch,
+            sw_batch_size=THIN_WINDOWS if min(patch) == 1 else WINDOWS,
+            # Windows one voxel thick cannot overlap along that axis.
+            overlap=[0.0 if voxels == 1 else self.stage["overlap"] for voxels in patch],
             mode="gaussian",
             sigma_scale=0.125,
             padding_mode="replicate",
@@ -61,31 +68,50 @@ class TrainedStage:
         )
 
     def probability(self, image: np.ndarray, background: float) -> np.ndarray:
-        """Foreground probability: (X, Y, Z) normalised image → (X, Y, Z) float32.
+        """Probabilities of the classes: (X, Y, Z) normalised image → float32.
 
-        Overlapping windows of the training patch's size are blended by a Gaussian (nnU-Net's inference). Around an image smaller
-        than a patch lies ``background``, on both sides, as in training: a thin slab is mostly that.
+        Overlapping windows of the training patch's size are blended by a Gaussian (nnU-Net's inference). Around an
+        image smaller than a patch lies ``background``, on both sides, as in training: a thin slab is mostly that.
+
+        Returns:
+            (X, Y, Z) of a stage with one class; (K+1, X, Y, Z) of one with K classes, the background first.
+
+        Raises:
+            UserError: if the network tells another number of classes apart.
         """
         shape = np.array(image.shape)
         size = np.maximum(shape, self.stage["patch"])
         low = (size - shape) // 2
         padded = window(np.asarray(image, dtype=np.float32), -low, size, background)
-        inside = tuple(slice(a, a + n) for a, n in zip(low, shape, strict=True))
-        return self._blended(padded)[inside]
+        x, y, z = box_between(low, low + shape)
+        return self._blended(padded)[..., x, y, z]
 
     def _blended(self, image: np.ndarray) -> np.ndarray:
         """Windows of an image at least as large as a patch."""
-        x = torch.from_numpy(image)[None, None].to(self.machine.device())
-        x = x.contiguous(memory_format=self.machine.layout)
+        x = self.machine.arrange(torch.from_numpy(image)[None, None].to(self.machine.device()))
         with torch.inference_mode(), self.machine.autocast():
-            logits = self._windows(x, self.network)
-            # Of two classes: the softmax is a sigmoid of the difference.
-            return torch.sigmoid((logits[0, 1] - logits[0, 0]).float()).cpu().numpy()
+            logits = self._windows(x, lambda part: heads(self.network(part))[0])[0]  # (K+1, X, Y, Z)
+            self._refuse_other_classes(len(logits) - 1)
+            if len(logits) == 2:
+                # Of two classes the softmax is a sigmoid of the difference.
+                return torch.sigmoid((logits[1] - logits[0]).float()).cpu().numpy()
+            return torch.softmax(logits.float(), dim=0).cpu().numpy()
+
+    def _refuse_other_classes(self, found: int) -> None:
+        classes = self.stage["classes"]
+        if found != len(classes):
+            raise UserError(
+                f"The network tells {found} classes from the background, and its stage has {len(classes)} "
+                f"({', '.join(classes)}): set the model's out_channels to {len(classes) + 1}, and train it again."
+            )
 
 
 @dataclass(frozen=True)
 class Ensemble:
-    """Several trainings of one stage: pooled they hang less on a seed, and what each finds alone says how sure they are."""
+    """Several trainings of one stage.
+
+    Pooled, they depend less on a seed or a fold; apart, they show how sure they are.
+    """
 
     members: tuple[TrainedStage, ...]
 
@@ -95,16 +121,25 @@ class Ensemble:
         return self.members[0].stage
 
     def probability(self, image: np.ndarray, background: float) -> np.ndarray:
-        """Pooled foreground probability; see `TrainedStage.probability`."""
+        """Pooled probabilities; see :meth:`TrainedStage.probability`."""
         return pooled([member.probability(image, background) for member in self.members])
 
 
 def pooled(probabilities: Sequence[np.ndarray]) -> np.ndarray:
     """Their logarithmic pool (Genest and Zidek, Statistical Science 1986): the mean of the logits, as a probability.
 
-    Where half of the trainings are sure and half in doubt, the mean of the probabilities wavers about one half.
+    Of several classes it is the mean of the log-probabilities, renormalised. Where half of the trainings are sure and
+    half in doubt, the mean of the probabilities wavers about one half.
+
+    Args:
+        probabilities: one array per training: (X, Y, Z) of one class, or (K+1, X, Y, Z) of several.
+
+    Returns:
+        An array of the same shape; of a single training its own.
     """
     if len(probabilities) == 1:
         return probabilities[0]
+    if probabilities[0].ndim == 4:
+        return softmax(np.mean([np.log(np.maximum(p, LEAST_DOUBT)) for p in probabilities], axis=0), axis=0)
     logits = [logit(np.clip(p, LEAST_DOUBT, 1 - LEAST_DOUBT)) for p in probabilities]
-    return expit(np.mean(logits, axis=0))
+    return np.asarray(expit(np.mean(logits, axis=0)))

@@ -2,75 +2,50 @@
 
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import torch
 
-from crossmod.cohort.table import read_cohort
+from crossmod.cohort.table import Cohort, read_cohort
 from crossmod.cohort.unchanged import refuse_changed
-from crossmod.job import Job, read_json, whole
-from crossmod.predict.cascade import OnGrid, kidney_boxes, segment_kidneys, segment_parenchyma
-from crossmod.predict.network import TrainedStage
-from crossmod.prepare.arrays import Prepared, read_prepared
+from crossmod.job import Job, Plain, read_json, whole, write_json
+from crossmod.predict.segmenter import Case, Segmenter, segmenter_of
 from crossmod.progress import Progress
 from crossmod.scans.files import read_space, write_mask
-from crossmod.scans.grid import Grid
+from crossmod.tables import row_of
 
 
 def predict_site(job: Job) -> None:
-    """Write ``index.csv`` and up to three native masks per case; see :func:`crossmod.predict.run` for the job."""
+    """Write ``index.csv`` and the native masks of every case; see :func:`crossmod.predict.run` for the job."""
     settings = job.settings
     torch.set_num_threads(settings["threads"])
-    stages = {
-        name: TrainedStage.load(Path(job.inputs["weights"][name]), stage, settings["model"], settings["precision"])
-        for name, stage in ((name, settings["stages"][name]) for name in settings["cascade"])
-    }
-    placed = read_json(job.inputs["site"])[settings["arm"]["name"]]
+    placed = read_json(job.inputs["site"])[settings["arm"]]
     cohorts = {cohort.name: cohort for cohort in map(read_cohort, job.inputs["cohorts"])}
     for cohort, place in zip(cohorts.values(), job.inputs["cohorts"], strict=True):
-        refuse_changed(cohort, place, placed.get(cohort.name, []))
-    prepared = {Path(folder).name: Path(folder) for folder in job.inputs["prepared"]}
+        refuse_changed(cohort, place, list(placed.get(cohort.name, {})))
+    segmenter = segmenter_of(job)
 
     total = sum(len(cases) for cases in placed.values())
-    progress = Progress(f"predict {settings['arm']['name']} on {settings['site']}", total, "cases", every_s=20)
+    progress = Progress(f"predict {settings['arm']} on {settings['site']}", total, "cases", every_s=20)
     rows = []
     with whole(job.outputs["folder"]) as folder:
         folder.mkdir()
-        for cohort_name, cases in placed.items():
-            cohort = cohorts[cohort_name]
-            files = cohort.cases.set_index("case")
-            arrays = {name: _prepared(prepared[cohort_name], name, cases) for name in stages}
-            for case in cases:
-                space = read_space(cohort.root / files.loc[case, "image"])
-                native = Grid(space.shape, space.affine)
-                on_grid = {name: found[case] for name, found in arrays.items() if case in found}
-                masks = _segment(on_grid, stages, native)
-                row = {"cohort": cohort_name, "case": case, "reference": files.loc[case, "label"]}
-                for kind, mask in masks.items():
-                    row[kind] = f"{case}.{kind}.nii.gz"
-                    write_mask(folder / row[kind], mask, space.affine, space.codes)
-                rows.append(row)
+        for name, cases in placed.items():
+            for case, folds in cases.items():
+                rows.append(_predict_case(cohorts[name], case, folds, segmenter, folder))
                 progress.advance()
-        columns = ["cohort", "case", "reference", "kidney", "parenchyma", "parenchyma_reference_box"]
+        columns = ["cohort", "case", "reference", *segmenter.columns]
         pd.DataFrame(rows).reindex(columns=columns).to_csv(folder / "index.csv", index=False, lineterminator="\n")
+        if segmenter.known is not None:
+            write_json(folder / "known.json", segmenter.known)
 
 
-def _prepared(folder: Path, stage: str, cases: list[str]) -> dict[str, Prepared]:
-    return {case.case: case for case in read_prepared(folder, stage, cases)}
-
-
-def _segment(arrays: dict[str, Prepared], stages: dict[str, TrainedStage], native: Grid) -> dict[str, np.ndarray]:
-    """The cascade end to end, and its second stage on the reference's boxes."""
-    first, second = stages
-    some = next(iter(arrays.values()))
-    scan = OnGrid(
-        {name: case.image for name, case in arrays.items()},
-        {name: case.grid for name, case in arrays.items()},
-        some.background,
-    )
-    masks = {"kidney": segment_kidneys(scan, first, stages[first], native)}
-    predicted = kidney_boxes(masks["kidney"], native, scan.grids[second])
-    reference = {side: (np.array(low), np.array(high)) for side, (low, high) in arrays[second].boxes.items()}
-    for kind, boxes in (("parenchyma", predicted), ("parenchyma_reference_box", reference)):
-        masks[kind] = segment_parenchyma(scan, second, stages[second], native, boxes)
-    return masks
+def _predict_case(cohort: Cohort, name: str, folds: list[int], segmenter: Segmenter, folder: Path) -> Plain:
+    """Write the masks of one case; its row of the index."""
+    files = row_of(cohort.cases.set_index("case"), name)
+    case = Case(cohort.name, name, cohort.root / files["image"], files["modality"], folds)
+    row = {"cohort": cohort.name, "case": name, "reference": files["label"]}
+    space = read_space(case.image)
+    for kind, mask in segmenter.masks(case).items():
+        row[kind] = f"{name}.{kind}.nii.gz"
+        write_mask(folder / row[kind], mask, space.affine, space.codes)
+    return row

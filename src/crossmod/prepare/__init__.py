@@ -6,7 +6,8 @@ from crossmod.job import Job
 def run(job: Job) -> None:
     """Prepare one cohort.
 
-    inputs: ``cohort`` (folder). settings: ``stages``, ``normalisation``. outputs: ``folder``.
+    inputs: ``cohort`` (folder). settings: ``stages`` (name → ``spacing_mm``, ``region``, ``keep``, ``learns``, and
+    ``classes`` or ``of``; in the order of the cascade), ``normalisation``. outputs: ``folder``.
     """
     from pathlib import Path
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from crossmod.job import UserError
 from crossmod.scans.scan import Unread, planes
@@ -18,7 +19,7 @@ class Window:
     mean: float
     sd: float
 
-    def apply(self, array: np.ndarray) -> np.ndarray:
+    def apply(self, array: ArrayLike) -> np.ndarray:
         """Normalise an array of any shape; float32."""
         clipped = np.clip(np.asarray(array, dtype=np.float32), self.low, self.high)
         return (clipped - np.float32(self.mean)) / np.float32(self.sd)
@@ -96,7 +97,9 @@ def fit_window(
     if modality == "CT":
         low, high = ct_window_hu
         # Plane by plane: a CT of the whole trunk has too many voxels for a copy.
-        clipped = (np.clip(plane[body_mask(plane, "CT")], low, high) for plane in planes(array)[1])
+        clipped: Iterable[np.ndarray] = (
+            np.clip(plane[body_mask(plane, "CT")], low, high) for plane in planes(array)[1]
+        )
     elif modality == "MR":
         array = np.asarray(array, dtype=np.float32)
         body = array[body_mask(array, "MR")]
@@ -107,8 +110,8 @@ def fit_window(
     mean, sd = _moments(clipped)
     if not sd > 0:
         raise UserError(
-            f"The {modality} scan has no contrast inside the body (clipped to {low:g}…{high:g}): is it empty, or is the "
-            "modality wrong? CT must be in HU."
+            f"The {modality} scan has no contrast inside the body (clipped to {low:g}…{high:g}): is it empty, or is "
+            "the modality wrong? CT must be in HU."
         )
     return Window(float(low), float(high), mean, sd)
 

@@ -1,4 +1,4 @@
-"""A cohort prepared case by case in a few processes: memory is that of the cases in flight, told beforehand."""
+"""A cohort prepared case by case in a few processes; the peak memory is estimated and printed first."""
 
 import os
 import shutil
@@ -14,7 +14,8 @@ from crossmod.job import Plain, UserError, whole
 from crossmod.parallel import each
 from crossmod.prepare.arrays import prepare_case
 from crossmod.scans.files import NIFTI, read_space
-from crossmod.scans.voxels import edges_mm, voxel_mm3
+from crossmod.scans.grid import standard_grid
+from crossmod.tables import records
 
 # ASSUME, measured with benchmarks/prepare.py on scans of 2 to 8 million voxels: what a case in flight holds beside the
 # interpreter with its libraries. Larger scans should take less a voxel, for they are resampled slab by slab.
@@ -27,9 +28,9 @@ def prepare_cohort(cohort: Cohort, stages: Plain, normalisation: Plain, folder: 
     """Write ``index.csv`` and the arrays of every labelled case; the folder appears whole.
 
     Raises:
-        UserError: if a case cannot be prepared, no case has labels a stage can learn from, or the disk has no room.
+        UserError: if a case cannot be prepared, no case has a label, or the disk has no room.
     """
-    cases = cohort.cases[cohort.cases["label"].astype(str).str.len() > 0].sort_values("case").to_dict("records")
+    cases = records(cohort.cases[cohort.cases["label"].astype(str).str.len() > 0].sort_values("case"))
     if not cases:
         raise UserError(f"cohort {cohort.name}: no case has a label, nothing to prepare.")
     processes = _processes(cohort, cases, threads)
@@ -38,16 +39,11 @@ def prepare_cohort(cohort: Cohort, stages: Plain, normalisation: Plain, folder: 
         _need_room(cohort, cases, stages, folder.parent)
         work = partial(prepare_case, cohort, stages=stages, normalisation=normalisation, folder=partial_folder)
         rows = [row for found in each(f"prepare {cohort.name}", work, cases, processes) for row in found]
-        if not rows:
-            raise UserError(
-                f"cohort {cohort.name}: its labels {sorted(set(cohort.labels.values()))} contain no structure of any "
-                "stage."
-            )
         pd.DataFrame(rows).to_csv(partial_folder / "index.csv", index=False, lineterminator="\n")
 
 
 def _processes(cohort: Cohort, cases: list[Plain], threads: int) -> int:
-    """Tell the peak memory before the work starts, and use fewer processes where it would not fit."""
+    """Print the peak memory before the work starts, and use fewer processes where it would not fit."""
     largest = max(_voxels(cohort.root / case["image"]) for case in cases)
     bytes_in_flight = INTERPRETER_BYTES + BYTES_PER_VOXEL * largest
     installed = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
@@ -66,8 +62,8 @@ def _need_room(cohort: Cohort, cases: list[Plain], stages: Plain, folder: Path) 
     """
     paths = [cohort.root / case["image"] for case in cases]
     spaces = [read_space(path) for path in paths if path.name.lower().endswith(NIFTI)]
-    scans_mm3 = sum(voxel_mm3(edges_mm(space.affine)) * np.prod(space.shape, dtype=float) for space in spaces)
-    need = sum(STORED_BYTES * scans_mm3 / np.prod(stage["spacing_mm"]) for stage in stages.values())
+    shapes = [standard_grid(s.shape, s.affine, stage["spacing_mm"]).shape for s in spaces for stage in stages.values()]
+    need = STORED_BYTES * sum(np.prod(shape, dtype=float) for shape in shapes)
     free = shutil.disk_usage(folder).free
     if need > free:
         raise UserError(

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from crossmod.analyse.scores import Plan, read_scores
+from crossmod.analyse.design import Design
+from crossmod.analyse.scores import read_scores
 from crossmod.analyse.study import analyse
 from crossmod.job import Plain, UserError, whole
 from crossmod.report.claim import claim
@@ -91,8 +92,8 @@ def audit(page: Path, scores: Sequence[str | Path], settings: Plain, study: Plai
 
 def page_again(results: Path, scores: Sequence[str | Path], settings: Plain, study: Plain) -> str:
     """The page without figures, from the score files and from everything in the results but their analysis."""
-    plan = Plan.of(settings)
-    found = analyse(read_scores(scores, plan), plan)
+    design = Design.of(settings)
+    found = analyse(read_scores(scores, design), design)
     with tempfile.TemporaryDirectory() as place:
         again = Path(place) / results.parent.name / results.name
         (again / "analyse").mkdir(parents=True)

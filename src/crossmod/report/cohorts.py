@@ -7,14 +7,28 @@ from matplotlib.colors import ListedColormap
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from crossmod.anatomy.structures import RENAL, split_side
+from crossmod.anatomy.structures import split_side
 from crossmod.cohort.table import Cohort, read_cohort
 from crossmod.report.results import Results
-from crossmod.report.style import BLUE, GREEN, ORANGE, PAGE_MM, PURPLE, SKY, VERMILION, Picture, panels, styled
+from crossmod.report.style import (
+    BLUE,
+    GREEN,
+    ORANGE,
+    PAGE_MM,
+    PURPLE,
+    SKY,
+    VERMILION,
+    NothingToShowError,
+    Picture,
+    panels,
+    styled,
+)
+from crossmod.report.words import as_words, capital
 from crossmod.scans.files import read_scan
 
 COLOURS = (BLUE, ORANGE, GREEN, PURPLE, VERMILION, SKY)
 TRAINS, VALIDATES = 1, 2
+COLUMNS = 2  # panels of volumes side by side
 
 
 def cohorts_of(results: Results) -> list[Cohort]:
@@ -57,9 +71,11 @@ def cohort_table(cohorts: list[Cohort]) -> pd.DataFrame:
 def arm_table(results: Results) -> pd.DataFrame:
     """One row per arm: training cases per cohort, and cases per validation site."""
     rows = []
-    for arm in results.design.itertuples():
-        placed = results.splits["arms"][arm.arm]
-        row = {"arm": arm.arm, "strategy": arm.strategy, "subset": arm.subset, "amount": arm.amount}
+    for arm in results.design.to_dict("records"):
+        placed = results.splits["arms"][arm["arm"]]
+        row = {"arm": arm["arm"]} | {
+            results.words.factor(factor): results.words.level(factor, arm[factor]) for factor in results.factors
+        }
         row |= {f"training: {cohort}": len(cases) for cohort, cases in placed["training"].items()}
         row |= {
             f"site: {site}": sum(map(len, placed["sites"][site].values()))
@@ -68,59 +84,94 @@ def arm_table(results: Results) -> pd.DataFrame:
         }
         rows.append(row)
     table = pd.DataFrame(rows)
-    first = ["arm", "strategy", "subset", "amount"]
-    counts = sorted((c for c in table if c not in first), key=lambda name: not name.startswith("training"))
+    first = ["arm", *map(results.words.factor, results.factors)]
+    counts = sorted(
+        (str(name) for name in table if name not in first), key=lambda name: not name.startswith("training")
+    )
     return table[first + counts].fillna(0).astype({name: int for name in counts})
 
 
-def structure_volumes(cohorts: list[Cohort]) -> pd.DataFrame:
-    """Volume of every labelled renal structure, measured on the label maps.
+def structure_volumes(results: Results, cohorts: list[Cohort]) -> pd.DataFrame:
+    """Volume of every labelled structure that the study segments, measured on the label maps.
 
     Returns:
         One row per case and structure that is present: cohort, case, side (``right``, ``left`` or ``both``),
         structure, volume_ml.
     """
-    rows = []
+    wanted, rows = _segmented(results), []
     for cohort in cohorts:
         labelled = cohort.cases[cohort.cases["label"] != ""]
         for case, label in zip(labelled["case"], labelled["label"], strict=True):
             scan = read_scan(cohort.root / label)
             voxel_ml = scan.voxel_ml
-            counts = np.bincount(scan.array.ravel().astype(np.int64), minlength=max(cohort.labels) + 1)
+            counts = np.bincount(np.asarray(scan.array).ravel().astype(np.int64), minlength=max(cohort.labels) + 1)
             for value, name in cohort.labels.items():
                 side, structure = split_side(name)
-                if structure in RENAL and counts[value]:
+                if counts[value] and (not wanted or structure in wanted):
                     rows.append((cohort.name, case, side or "both", structure, counts[value] * voxel_ml))
     return pd.DataFrame(rows, columns=["cohort", "case", "side", "structure", "volume_ml"])
 
 
+def _segmented(results: Results) -> set[str]:
+    """The structures of all classes and units; none where the config is not known."""
+    stages, units = (results.study.get(section) or {} for section in ("stages", "units"))
+    classes = [structures for stage in stages.values() for structures in (stage.get("classes") or {}).values()]
+    units_of = [[*unit["structures"], *(unit.get("facts") or [])] for unit in units.values()]
+    return {split_side(name)[1] for structures in [*classes, *units_of] for name in structures}
+
+
+def _shown_structures(results: Results, volumes: pd.DataFrame) -> dict[str, bool]:
+    """Structures that have a panel → whether its axis is logarithmic: classes of one structure, then facts of units.
+
+    All structures that were measured, where no class is one of them.
+    """
+    stages, units = (results.study.get(section) or {} for section in ("stages", "units"))
+    measured = list(dict.fromkeys(volumes["structure"]))
+    facts = [fact for unit in units.values() for fact in unit.get("facts") or []]
+    classes = [name for stage in stages.values() for name in stage.get("classes") or {} if name in measured]
+    shown = {name: False for name in classes if name not in facts} | {name: True for name in facts if name in measured}
+    return shown or dict.fromkeys(measured, False)
+
+
 @styled
 def volume_distributions(results: Results, cohorts: list[Cohort], volumes: pd.DataFrame) -> Picture:
-    """Parenchyma (or kidney) and tumour volumes of every cohort; quartile boxes over all points."""
-    tissue = "parenchyma" if (volumes["structure"] == "parenchyma").any() else "kidney"
-    figure, axes = panels(1, 2, PAGE_MM, 16 + 11 * len(cohorts), sharey=True)
-    medians = []
-    for axis, structure, log in zip(axes[0], (tissue, "tumour"), (False, True), strict=True):
+    """Volumes of the structures that a study segments, in every cohort; quartile boxes over all points.
+
+    Raises:
+        NothingToShowError: if no label map holds any of them.
+    """
+    shown = _shown_structures(results, volumes)
+    if not shown:
+        raise NothingToShowError(
+            "No label map holds a structure that this study segments, so there are no volumes to show."
+        )
+    lines = -(-len(shown) // COLUMNS)
+    figure, axes = panels(lines, min(COLUMNS, len(shown)), PAGE_MM, lines * (16 + 11 * len(cohorts)), sharey=True)
+    places, medians = [axis for line in axes for axis in line], []
+    for axis, (structure, log) in zip(places, shown.items(), strict=False):
         for place, (cohort, colour) in enumerate(zip(cohorts, COLOURS * len(cohorts), strict=False)):
             here = volumes[(volumes["cohort"] == cohort.name) & (volumes["structure"] == structure)]["volume_ml"]
             _strip(axis, here, place, colour)
             if len(here):
-                medians.append(f"{cohort.name} {structure} {here.median():.0f} ml (n = {len(here)})")
-        axis.set_xlabel(f"{structure.capitalize()} volume per kidney (ml)")
+                medians.append(f"{cohort.name} {as_words(structure)} {here.median():.0f} ml (n = {len(here)})")
+        axis.set_xlabel(f"{capital(as_words(structure))} volume (ml)")
         if log:
             axis.set_xscale("log")
             axis.xaxis.set_major_formatter("{x:g}")
         else:
             axis.set_xlim(left=0)
+    for axis in places[len(shown) :]:
+        axis.remove()
     names = [f"{cohort.name} (simulated)" if cohort.simulated else cohort.name for cohort in cohorts]
-    axes[0][0].set_yticks(range(len(cohorts)), names)
-    axes[0][0].set_ylim(len(cohorts) - 0.5, -0.5)
-    axes[0][0].set_ylabel("Cohort")
+    for line in axes:
+        line[0].set_yticks(range(len(cohorts)), names)
+        line[0].set_ylim(len(cohorts) - 0.5, -0.5)
+        line[0].set_ylabel("Cohort")
     return Picture(
         name="cohort_volumes",
         title="Reference volumes of the cohorts",
-        caption=f"One dot per structure and kidney, measured on the label maps; boxes: median and quartiles. "
-        f"Medians: {'; '.join(medians)}. {results.provenance}",
+        caption="One dot per structure, and per side of a paired one, measured on the label maps; boxes: median and "
+        f"quartiles. Medians: {'; '.join(medians)}. {results.provenance}",
         alt="Distributions of reference volumes. Medians: " + "; ".join(medians) + ".",
         figure=figure,
     )
@@ -167,9 +218,9 @@ def split_matrix(results: Results) -> Picture:
     return Picture(
         name="split_matrix",
         title="Who trains and who validates each arm",
-        caption=f"One row per training set, one column per case ({len(columns)} in all), patients of one "
-        f"subset side by side. Splits are by patient, seed {results.splits['seed']}. {results.provenance}",
-        alt=f"Matrix of {len(results.arms)} training sets against {len(columns)} cases; no case both trains and "
+        caption=f"One row per {results.words.arm}, one column per case ({len(columns)} in all), patients of one part "
+        f"of a pool side by side. Splits are by patient, seed {results.splits['seed']}. {results.provenance}",
+        alt=f"Matrix of {len(results.arms)} {results.words.arm}s against {len(columns)} cases; no case both trains and "
         "validates one arm.",
         figure=figure,
     )
@@ -187,26 +238,14 @@ def _ordered_cases(results: Results) -> list[tuple[str, str]]:
                 for case in cases:
                     used.setdefault((cohort, case), 0)
     cohorts = list(dict.fromkeys([*results.study.get("cohorts", {}), *sorted(cohort for cohort, _ in used)]))
-    group = {key: number for number, key in enumerate(_halves(results))}
-    return sorted(used, key=lambda key: (cohorts.index(key[0]), _subset_of(results, key[1], group), -used[key], key[1]))
-
-
-def _halves(results: Results) -> list[str]:
-    return sorted(results.splits["subsets"])
-
-
-def _subset_of(results: Results, case: str, group: dict[str, int]) -> int:
-    return next((group[name] for name, cases in results.splits["subsets"].items() if case in cases), len(group))
+    part = {key: number for number, keys in enumerate(results.parts.values()) for key in keys}
+    return sorted(used, key=lambda key: (cohorts.index(key[0]), part.get(key, len(results.parts)), -used[key], key[1]))
 
 
 def _mark_groups(axis: Axes, results: Results, columns: list[tuple[str, str]]) -> None:
-    """Name each cohort, or each subset of one, above its columns."""
-    halves = {case: name for name, cases in results.splits["subsets"].items() for case in cases}
-    pool = results.study.get("arms", {}).get("graded", {}).get("cohort")
-    labels = [
-        f"{cohort} {halves[case]}" if case in halves and cohort == (pool or cohort) else cohort
-        for cohort, case in columns
-    ]
+    """Name each cohort, or each part of one, above its columns."""
+    part = {key: name for name, keys in results.parts.items() for key in keys}
+    labels = [f"{cohort} {part[cohort, case]}" if (cohort, case) in part else cohort for cohort, case in columns]
     starts = [0] + [i for i in range(1, len(labels)) if labels[i] != labels[i - 1]]
     for start, end in zip(starts, [*starts[1:], len(labels)], strict=True):
         if start:

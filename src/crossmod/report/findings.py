@@ -1,14 +1,18 @@
 """The headline of a study, written from its tables by rule: what helps, what does not, what cannot be said."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from crossmod.report.results import END_TO_END, TARGETS, Results
-
-# The source study's own bar for a usable model.
-GOOD_DSC = 0.9
+from crossmod.report.columns import in_regions
+from crossmod.report.declared import Comparison
+from crossmod.report.results import Results
+from crossmod.report.rows import each, highest, lowest, rows_of
+from crossmod.report.tables import signed
+from crossmod.report.tested import margins_of
+from crossmod.report.words import END_TO_END, capital, metric_name, short, small
 
 
 @dataclass(frozen=True)
@@ -22,8 +26,9 @@ class Finding:
 def findings(results: Results) -> list[Finding]:
     """All findings of a study in the order a reader wants them; never fewer because they are unwelcome."""
     found = [
-        _unassisted(results),
-        _verdicts(results),
+        _best(results),
+        _at_zero(results),
+        *_verdicts(results),
         _claims(results),
         _threshold(results),
         _savings(results),
@@ -34,137 +39,216 @@ def findings(results: Results) -> list[Finding]:
     return [finding for finding in found if finding is not None]
 
 
-def _unassisted(results: Results) -> Finding | None:
-    """How far training on CT alone gets at each site, against the deployed models."""
-    kidney = _means(results)
-    kidney = kidney[kidney["target"] == results.targets[0]]
-    alone = kidney[kidney["strategy"] == "ct"]
+def _best(results: Results) -> Finding | None:
+    """What each arm of a study without a contrast reaches, on its first target."""
+    if results.words.contrast:
+        return None
+    means = _means(results)
+    means = means[means["target"] == results.targets[0]].dropna(subset="mean")
+    if means.empty:
+        return None
+    parts = []
+    for site, here in each(means, "site"):
+        high, low = highest(here, "mean"), lowest(here, "mean")
+        low_words = f" (lowest {low['mean']:.3f}, {low['arm']})" if len(here) > 1 else ""
+        parts.append(f"{high['mean']:.3f} on {results.site_title(site)} with {high['arm']}{low_words}")
+    text = (
+        f"The highest mean {_metric(results)} of the {_first_target(results)} is {'; '.join(parts)} (means, not a "
+        "test)."
+    )
+    return Finding(text, "analyse/dsc.csv")
+
+
+def _at_zero(results: Results) -> Finding | None:
+    """How far training without any dose gets at each site, against the deployed models."""
+    zero = (results.study.get("analyse", {}).get("dose") or {}).get("zero")
+    if not zero or not set(zero) <= set(results.factors):
+        return None
+    means = _means(results)
+    means = means[means["target"] == results.targets[0]]
+    alone = means[np.all([means[factor].map(str) == str(level) for factor, level in zero.items()], axis=0)]
     if alone.empty:
         return None
-    deployed = kidney[kidney["arm"].isin(results.deployed["arm"])].groupby("site", observed=True)["mean"].mean()
-    most = results.deployed["amount"].max()
+    deployed = means[means["arm"].isin(results.deployed["arm"])].groupby("site", observed=True)["mean"].mean()
+    most = results.most.removeprefix(", ")
     parts = [
-        f"{row.mean:.3f} on {results.site_title(row.site)} (with {most} MR patients {deployed.get(row.site, np.nan):.3f})"
-        for row in alone.itertuples()
+        f"{row.mean:.3f} on {results.site_title(row.site)} (with {most} {deployed.get(row.site, np.nan):.3f})"
+        for row in rows_of(alone)
     ]
-    what = TARGETS[results.targets[0]].lower()
-    return Finding(f"Trained on CT alone, the mean DSC of the {what} is {'; '.join(parts)}.", "analyse/dsc.csv")
-
-
-def _verdicts(results: Results) -> Finding | None:
-    """How often mixed training was greater than, equal to or lower than pure training."""
-    table = results.table("pairwise")
-    table = table[table["region"].isin(END_TO_END)]
-    tested = table[table["verdict"].isin(["greater", "equal", "lower"])]
-    if table.empty:
-        return None
-    counts = tested["verdict"].value_counts()
     text = (
-        f"In {len(tested)} comparisons of mixed with pure training (site × target × amount), mixed was significantly "
-        f"greater in {counts.get('greater', 0)}, not different in {counts.get('equal', 0)} and significantly lower in "
-        f"{counts.get('lower', 0)}."
+        f"With {results.words.levels(zero)}, the mean {_metric(results)} of the {_first_target(results)} is "
+        f"{'; '.join(parts)}."
     )
-    lower = tested[tested["verdict"] == "lower"].groupby(["site", "target"], observed=True, sort=False)
-    cells = [_cells(results, *key, rows) for key, rows in lower]
-    text += f" Lower: {'; '.join(cells)}." if cells else " Mixed training was never significantly lower."
+    return Finding(text, "analyse/dsc.csv")
+
+
+def _verdicts(results: Results) -> list[Finding]:
+    """How often one level was greater than, equal to or lower than another, for each pair of the study's comparison."""
+    asked = results.comparison
+    if asked is None or asked.main is asked.margin:
+        return []
+    table = _end_to_end(results.tested(asked.main))
+    untested = table[~table["a"].map(bool)]
+    pairs = table[["a", "b"]].drop(untested.index).drop_duplicates().itertuples(index=False)
+    cells = [(a, b, table[(table["a"] == a) & (table["b"] == b)]) for a, b in pairs]
+    return [_verdict(results, asked, pd.concat([rows, untested]), a, b) for a, b, rows in cells]
+
+
+def _verdict(results: Results, asked: Comparison, table: pd.DataFrame, a: str, b: str) -> Finding:
+    tested = table[table["verdict"].isin(["greater", "equal", "lower"])]
+    counts = tested["verdict"].value_counts()
+    labels = [name for name in asked.each if name not in ("region", "setting")] + ([asked.at] if asked.at else [])
+    first, second = (results.words.level(asked.factor, level) for level in (a, b))
+    text = (
+        f"In {len(tested)} comparisons of {first} with {second} ({' × '.join(map(short, labels))}), {short(a)} was "
+        f"significantly greater in {counts.get('greater', 0)}, not different in {counts.get('equal', 0)} and "
+        f"significantly lower in {counts.get('lower', 0)}."
+    )
+    lower = tested[tested["verdict"] == "lower"]
+    cells = [
+        _cells(results, asked, dict(zip(labels, key, strict=False)), rows) for key, rows in _by(lower, labels, asked.at)
+    ]
+    text += f" Lower: {'; '.join(cells)}." if cells else f" {capital(short(a))} was never significantly lower."
     if len(tested) < len(table):
         text += f" {len(table) - len(tested)} comparisons could not be tested."
-    return Finding(text, "analyse/pairwise.csv")
+    return Finding(text, f"analyse/{asked.main['name']}.csv")
 
 
 def _claims(results: Results) -> Finding | None:
     """Where "not worse" is shown, and whether ranks and the mixed model say what t says."""
-    claims = results.tested("noninferiority")
-    claims = claims[claims["region"].isin(END_TO_END)]
-    if claims.empty:
+    asked = results.comparison
+    if asked is None:
         return None
+    text, source = _not_worse(results, asked), asked.margin or asked.main
+    if asked.t:
+        for other, words in ((asked.ranks, "Signed ranks give"), (asked.model, "The mixed model gives")):
+            text += _agreeing(results, asked, other, words) if other else ""
+    return Finding(text.strip(), f"analyse/{source['name']}.csv") if text else None
+
+
+def _not_worse(results: Results, asked: Comparison) -> str:
+    test = asked.margin
+    claims = _end_to_end(results.tested(test))
+    if test is None or claims.empty:
+        return ""
     shown = claims[claims["verdict"] == "non-inferior"]
-    margin = results.study.get("analyse", {}).get("margin_dsc", np.nan)
+    margin = " or ".join(f"{margin:g}" for margin in margins_of(results, asked))
     by_site = [
         f"{int((shown['site'] == site).sum())} of {len(cells)} on {results.site_title(site)}"
-        for site, cells in claims.groupby("site", observed=True)
+        for site, cells in each(claims, "site")
     ]
-    text = (
-        f"That mixed training is not worse than pure by {margin:g} DSC is shown in {len(shown)} of {len(claims)} cells "
-        f"({'; '.join(by_site)}); elsewhere it is not shown, which is no proof of the opposite."
+    return (
+        f"That {short(test['a'])} is not worse than {short(test['b'])} by {margin} {_metric(results)} "
+        f"is shown in {len(shown)} of {len(claims)} cells ({'; '.join(by_site)}); elsewhere it is not shown, which is "
+        "no proof of the opposite."
     )
-    keys = ["site", "target", "region", "at"]
-    verdicts = results.tested("pairwise")[[*keys, "verdict"]]
-    for name, words in (("ranks", "signed ranks"), ("mixed_model", "the mixed model")):
-        both = verdicts.merge(results.tested(name)[[*keys, "verdict"]], on=keys, suffixes=("", "_other"))
-        both = both[both["region"].isin(END_TO_END)]
-        same = int((both["verdict"] == both["verdict_other"]).sum())
-        text += f" {words[0].upper()}{words[1:]} give{'s' if name == 'mixed_model' else ''} the verdict of t in {same} of {len(both)}."
-    return Finding(text, "analyse/noninferiority.csv")
+
+
+def _agreeing(results: Results, asked: Comparison, other: dict, words: str) -> str:
+    """In how many cells another test has the verdict of t."""
+    keys = [*asked.each, "a", "b", *(["at"] if asked.at else [])]
+    t, beside = (results.tested(test)[[*keys, "verdict"]] for test in (asked.t, other))
+    both = _end_to_end(t.merge(beside, on=keys, suffixes=("", "_other")))
+    same = int((both["verdict"] == both["verdict_other"]).sum())
+    return f" {words} the verdict of t in {same} of {len(both)}."
 
 
 def _threshold(results: Results) -> Finding | None:
-    """Whether every mixed arm reaches the bar at every site and target."""
-    table = _means(results)
-    mixed = table[table["strategy"] == "mixed"]
-    if mixed.empty:
+    """Whether every arm of the contrast's first level reaches the study's own bar at every site and target."""
+    good, contrast = results.study.get("analyse", {}).get("good_dsc"), results.words.contrast
+    table = _means(results, "dsc")
+    if contrast and contrast["factor"] in table:
+        table = table[table[contrast["factor"]] == contrast["a"]]
+    if good is None or table.empty:
         return None
     parts = []
-    for target, cells in mixed.groupby("target", observed=True):
-        short = cells[~(cells["mean"] >= GOOD_DSC)]
-        if short.empty:
-            lowest = cells.loc[cells["mean"].idxmin()]
-            where = f"lowest {lowest['mean']:.3f}, {lowest['arm']} on {results.site_title(lowest['site'])}"
-            parts.append(f"{TARGETS[target].lower()}: all {len(cells)} ({where})")
+    for target, cells in each(table, "target"):
+        short_of = cells[~(cells["mean"] >= good)]
+        name = small(results.words.target(target))
+        if short_of.empty:
+            least = lowest(cells, "mean")
+            where = f"lowest {least['mean']:.3f}, {least['arm']} on {results.site_title(least['site'])}"
+            parts.append(f"{name}: all {len(cells)} ({where})")
         else:
-            sites = ", ".join(results.site_title(site) for site in short["site"].unique())
-            parts.append(f"{TARGETS[target].lower()}: {len(cells) - len(short)} of {len(cells)} (short on {sites})")
+            sites = ", ".join(results.site_title(site) for site in short_of["site"].unique())
+            parts.append(f"{name}: {len(cells) - len(short_of)} of {len(cells)} (short on {sites})")
+    whose = f" of {results.words.level(contrast['factor'], contrast['a'])}" if contrast else ""
     return Finding(
-        f"Mixed arms with a mean DSC of at least {GOOD_DSC:.2f}, arm by arm and site by site – {'; '.join(parts)}.",
+        f"Arms{whose} with a mean DSC of at least {good:.2f}, arm by arm and site by site: {'; '.join(parts)}.",
         "analyse/dsc.csv",
     )
 
 
 def _savings(results: Results) -> Finding | None:
-    """The least annotation with CT against the most without, in plain means."""
-    units = results.table("units").dropna(subset="dsc")
-    units = units[units["region"].isin(END_TO_END) & (units["target"] == results.targets[0])]
-    pool = results.study.get("arms", {}).get("graded", {}).get("cohort")
-    sites = results.study.get("sites", {})
-    units = units[[sites.get(site, {}).get("cohort", pool) == pool for site in units["site"]]]
+    """The smallest dose with the contrast's first level against the largest with its second, in plain means."""
+    contrast, dose = results.words.contrast, results.words.dose
+    if not contrast or dose not in results.factors:
+        return None
+    metric = results.metric
+    units = _end_to_end(results.table("units").dropna(subset=metric))
+    units = units[(units["target"] == results.targets[0]) & units["site"].isin(_graded_sites(results))]
     if units.empty:
         return None
-    least, most = units["amount"].min(), units["amount"].max()
+    least, most = units[dose].min(), units[dose].max()
+    a, b = (results.words.level(contrast["factor"], contrast[key]) for key in "ab")
     parts = []
-    for site, here in units.groupby("site", observed=True):
-        means = here.groupby(["strategy", "amount"])["dsc"].mean()
-        if ("mixed", least) in means and ("pure", most) in means:
-            assisted, alone = means["mixed", least], means["pure", most]
+    for site, here in each(units, "site"):
+        means = here.groupby([contrast["factor"], dose])[metric].mean()
+        ends = (contrast["a"], least), (contrast["b"], most)
+        if all(end in means for end in ends):
+            assisted, alone = (means[end] for end in ends)
             parts.append(
-                f"with {least} annotated MR patients and CT {assisted:.3f}, with {most} and no CT {alone:.3f} on "
-                f"{results.site_title(site)}"
+                f"{assisted:.3f} for {a} with {results.words.doses([least])}, {alone:.3f} for {b} with {short(most)}, "
+                f"on {results.site_title(site)}"
             )
     if not parts:
         return None
-    what = TARGETS[results.targets[0]].lower()
-    return Finding(f"Annotation: mean DSC of the {what} {'; '.join(parts)} (means, not a test).", "analyse/units.csv")
+    text = (
+        f"Annotation: the mean {_metric(results)} of the {_first_target(results)} is {'; '.join(parts)} (means, not a "
+        "test)."
+    )
+    return Finding(text, "analyse/units.csv")
+
+
+def _graded_sites(results: Results) -> list[str]:
+    """Sites of the cohorts that are drawn in amounts; all sites in a study that does not say."""
+    graded = {pool["cohort"] for pool in (results.study.get("pools") or {}).values() if pool.get("amounts")}
+    sites = results.study.get("sites") or {}
+    return [site for site in results.sites if not graded or sites.get(site, {}).get("cohort") in graded]
 
 
 def _volumes(results: Results) -> Finding | None:
     """What the margin tests say about the deployed models, and how well volumes correlate."""
-    table = results.table("volumes")
-    table = table[table["arm"].isin(results.deployed["arm"]) & table["region"].isin(END_TO_END)]
+    table = _end_to_end(results.table("volumes"))
+    table = table[table["arm"].isin(results.deployed["arm"])]
     if table.empty:
         return None
-    counts = table["verdict"].value_counts()
-    below, equivalent = counts.get("below margin", 0), counts.get("equivalent", 0)
-    margins = table["margin_ml"].dropna()
-    text = (
-        f"Volumes ({' and '.join(results.deployed['arm'])}): in {below} of {len(table)} cells of training set, site and "
-        "target the mean absolute difference is significantly below a third of the reference method's error"
-    )
-    text += f" ({margins.min():.1f} to {margins.max():.1f} ml)" if len(margins) else ""
-    neither = len(table) - below - equivalent
-    text += f"; in {equivalent} more only the mean (signed) difference is; in {neither} neither is shown."
+    margins, whose = table["margin_ml"].dropna(), " and ".join(results.deployed["arm"])
+    text = f"Volumes ({whose}): {_held(table, margins)}" if len(margins) else f"Volumes ({whose}): {_differ(table)}"
     correlations = table["pearson_r"].dropna()
     if len(correlations):
-        text += f" Pearson's r lies between {correlations.min():.3f} and {correlations.max():.3f}."
+        low, high = (signed(value, 3, plus=False) for value in (correlations.min(), correlations.max()))
+        text += f" Pearson's r lies between {low} and {high}."
     return Finding(text, "analyse/volumes.csv")
+
+
+def _held(table: pd.DataFrame, margins: pd.Series) -> str:
+    counts = table["verdict"].value_counts()
+    below, equivalent = counts.get("below margin", 0), counts.get("equivalent", 0)
+    neither = len(table) - below - equivalent
+    return (
+        f"in {below} of {len(table)} cells of arm, site and target the mean absolute difference is significantly below "
+        f"a third of the reference method's error ({margins.min():.1f} to {margins.max():.1f} ml); in {equivalent} "
+        f"more only the mean (signed) difference is; in {neither} neither is shown."
+    )
+
+
+def _differ(table: pd.DataFrame) -> str:
+    differences = table["mean_difference"].dropna()
+    if differences.empty:
+        return "no difference could be estimated."
+    low, high = (signed(value, 1) for value in (differences.min(), differences.max()))
+    return f"the mean difference lies between {low} and {high} ml in {len(table)} cells of arm, site and target."
 
 
 def _left_out(results: Results) -> Finding | None:
@@ -196,13 +280,34 @@ def _seeds(results: Results) -> Finding:
     return Finding(text, "analyse/notes.json")
 
 
-def _means(results: Results) -> pd.DataFrame:
+def _means(results: Results, metric: str | None = None) -> pd.DataFrame:
     table = results.table("dsc")
-    return table[(table["metric"] == "dsc") & table["region"].isin(END_TO_END)]
+    return _end_to_end(table[table["metric"] == (metric or results.metric)])
 
 
-def _cells(results: Results, site: str, target: str, rows: pd.DataFrame) -> str:
-    """Amounts of one site and target with their differences."""
-    amounts = ", ".join(f"{at:g}" for at in rows["at"])
+def _end_to_end(table: pd.DataFrame) -> pd.DataFrame:
+    return in_regions(table, END_TO_END)
+
+
+def _metric(results: Results) -> str:
+    return metric_name(results.metric)
+
+
+def _first_target(results: Results) -> str:
+    return small(results.words.target(results.targets[0]))
+
+
+def _by(rows: pd.DataFrame, labels: list[str], at: str | None) -> Iterator[tuple[tuple, pd.DataFrame]]:
+    """The rows of each cell, all doses together."""
+    keys = [name for name in labels if name != at]
+    return iter(rows.groupby(keys, observed=True, sort=False)) if keys else iter([((), rows)] if len(rows) else [])
+
+
+def _cells(results: Results, asked: Comparison, cell: dict[str, str], rows: pd.DataFrame) -> str:
+    """Differences of one cell, and at which dose."""
+    words = {"site": results.site_title, "target": results.words.target_small}
+    names = [words[name](value) if name in words else results.words.level(name, value) for name, value in cell.items()]
+    if asked.at and asked.at == results.words.dose:
+        names.append(results.words.doses(rows["at"]))
     differences = ", ".join(f"{difference:+.4f}" for difference in rows["mean_difference"]).replace("-", "−")
-    return f"{results.site_title(site)}, {TARGETS[target].lower()}, {amounts} MR patients ({differences})"
+    return f"{', '.join(names)} ({differences})"

@@ -1,22 +1,17 @@
 """Best, median and worst cases per site: an image slice with the outlines of reference and prediction."""
 
-from pathlib import Path
-
-import numpy as np
 import pandas as pd
 from matplotlib.lines import Line2D
-from numpy.typing import NDArray
 
-from crossmod.anatomy.kidneys import MASK_VALUES, reference_kidneys
-from crossmod.cohort.table import Cohort, read_cohort
-from crossmod.job import UserError
-from crossmod.report.results import END_TO_END, TARGETS, Results
+from crossmod.cohort.table import read_cohort
+from crossmod.design.targets import targets_of
+from crossmod.evaluate.scores import index_row, masks_of
+from crossmod.report.results import Results, unit_words
+from crossmod.report.rows import each, record_of
 from crossmod.report.slices import PREDICTION_COLOUR, REFERENCE_COLOUR, SCALE_BAR_MM, View, cut, draw
-from crossmod.report.style import PAGE_MM, Picture, panels, styled
+from crossmod.report.style import PAGE_MM, NothingToShowError, Picture, panels, styled
+from crossmod.report.words import END_TO_END, small
 from crossmod.scans.files import read_scan
-from crossmod.scans.match import labels_on_image_grid
-from crossmod.scans.scan import Scan
-from crossmod.tables import read_own
 
 RANKS = ("worst", "median", "best")
 TALLEST_MM = 62.0
@@ -28,7 +23,8 @@ def overlays(results: Results, target: str) -> Picture:
     chosen = choose(results, target)
     sites = [site for site in results.sites if site in chosen]
     if not sites:
-        raise UserError(f"No unit of target '{target}' was scored for {', '.join(results.deployed['arm'])}.")
+        arms, name = " and ".join(results.deployed["arm"]), results.words.target_small(target)
+        raise NothingToShowError(f"No unit of the {name} was scored for {arms}, so there are no examples of it.")
     views = {(s, rank): view(results, row) for s in sites for rank, row in chosen[s].items()}
     # All pictures at one magnification: the field of view is the largest one needed.
     height_mm, width_mm = (max(sizes) for sizes in zip(*(v.size_mm for v in views.values()), strict=True))
@@ -38,7 +34,7 @@ def overlays(results: Results, target: str) -> Picture:
         for column, rank in enumerate(RANKS):
             unit = chosen[site][rank]
             draw(axes[row][column], views[site, rank], (height_mm, width_mm))
-            which = unit["case"] if unit["side"] == "both" else f"{unit['case']}, {unit['side']} kidney"
+            which = ", ".join(word for word in (unit["case"], unit_words(unit, unit["unit"])) if word)
             axes[row][column].set_title(f"{rank}: DSC {unit['dsc']:.3f}\n{which}", fontweight="normal", fontsize=6.5)
         axes[row][0].set_ylabel(results.site_title(site), fontweight="bold")
     handles = [
@@ -49,7 +45,7 @@ def overlays(results: Results, target: str) -> Picture:
     units = sum(len(rows) for rows in _units(results, target).values())
     return Picture(
         name=f"overlays_{target}",
-        title=f"Worst, median and best: {TARGETS[target].lower()}",
+        title=f"Worst, median and best: {small(results.words.target(target))}",
         caption=f"By DSC among {units} scored units of the models {' and '.join(results.deployed['arm'])}, end to "
         f"end; the slice with the most reference. Bar: {SCALE_BAR_MM} mm. CT at level 40, width 400 HU; MR from its "
         f"1st to its 99.5th percentile. {results.provenance}",
@@ -78,14 +74,11 @@ def view(results: Results, unit: pd.Series) -> View:
         UserError: if the prediction or the case is gone.
     """
     folder = results.place(f"predict/{unit['arm']}/seed{unit['seed']}/{unit['site']}")
-    row = _index_row(folder, unit["case"])
-    cohort = read_cohort(results.place(f"cohort/{row['cohort']}"))
+    cohort = read_cohort(results.place(f"cohort/{index_row(folder, unit['case'])['cohort']}"))
     case = cohort.cases.set_index("case").loc[unit["case"]]
-    image = read_scan(cohort.root / case["image"])
-    labels = labels_on_image_grid(read_scan(cohort.root / case["label"]), image)
-    predicted = read_scan(folder / row["kidney" if unit["target"] == "kidney" else "parenchyma"]).array
-    reference, prediction = _masks(unit, labels, predicted, cohort, image)
-    return cut(image, case["modality"], reference, prediction)
+    settings = {**results.study, "targets": targets_of(results.study)}
+    reference, prediction = masks_of(folder, record_of(unit), {cohort.name: cohort}, settings)
+    return cut(read_scan(cohort.root / case["image"]), case["modality"], reference, prediction)
 
 
 def _units(results: Results, target: str) -> dict[str, pd.DataFrame]:
@@ -94,29 +87,7 @@ def _units(results: Results, target: str) -> dict[str, pd.DataFrame]:
     kept = (scores["target"] == target) & scores["region"].isin(END_TO_END) & scores["dsc"].notna()
     scores = scores[kept & scores["arm"].isin(results.deployed["arm"])]
     order = ["dsc", "case", "side", "arm", "seed"]
-    return {
-        site: here.sort_values(order, kind="stable", ignore_index=True)
-        for site, here in scores.groupby("site", observed=True)
-    }
-
-
-def _index_row(folder: Path, case: str) -> pd.Series:
-    path = folder / "index.csv"
-    if not path.is_file():
-        raise UserError(f"{path}: no such table of predictions; run the predict step first.")
-    index = read_own(path).set_index("case")
-    if case not in index.index:
-        raise UserError(f"{path}: does not list case '{case}'; predict and evaluate this site anew.")
-    return index.loc[case]
-
-
-def _masks(unit: pd.Series, labels: NDArray, predicted: NDArray, cohort: Cohort, image: Scan):
-    """(X, Y, Z) reference and predicted mask of a unit: both kidneys, or one kidney's parenchyma."""
-    kidneys = reference_kidneys(labels, cohort.labels, image.affine)
-    if unit["target"] == "kidney":
-        return np.any([kidney.mask for kidney in kidneys], axis=0), predicted > 0
-    (kidney,) = [kidney for kidney in kidneys if kidney.side == unit["side"]]
-    return kidney.parenchyma, predicted == MASK_VALUES[kidney.side]
+    return {site: here.sort_values(order, kind="stable", ignore_index=True) for site, here in each(scores, "site")}
 
 
 def _ranges(results: Results, chosen: dict[str, dict[str, pd.Series]]) -> str:

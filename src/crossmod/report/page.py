@@ -5,25 +5,20 @@ from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
+import pandas as pd
 from PIL import Image
 
 from crossmod.job import Plain, UserError, whole
-from crossmod.report import claim, cohorts, provenance, tables, tested
+from crossmod.report import claim, provenance, tables
 from crossmod.report.findings import findings
 from crossmod.report.methods import methods
 from crossmod.report.results import Results
+from crossmod.report.sections import sections
+from crossmod.tables import read_own
 
 TEMPLATE = "page.html.j2"
 # 180 mm at 200 dpi: sharp on any screen; the 300 dpi files lie beside the page.
 WIDTH_PIXELS = 1417
-
-SECTIONS = {
-    "scores": ("dsc_by_arm", "surface_dsc_by_arm", "hd95_mm_by_arm"),
-    "help": ("learning_curves", "subgroup_forest"),
-    "volumes": ("bland_altman", "volume_scatter"),
-    "examples": ("overlays_kidney", "overlays_parenchyma_with_tumour", "overlays_parenchyma_without_tumour"),
-    "patients": ("cohort_volumes", "split_matrix"),
-}
 
 
 @dataclass(frozen=True)
@@ -73,41 +68,23 @@ def render(results: Results, figures: list[Path], checklist: list[claim.Item]) -
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    study = results.study
     pictures = {picture.name: picture for folder in figures for picture in read_figures(folder)}
-    placed = {
-        section: [pictures.pop(name) for name in names if name in pictures] for section, names in SECTIONS.items()
-    }
-    reference_box = results.table("dsc")["region"].eq("reference_box").any()
+    shown = sections(results)
+    placed = {part.name: [pictures.pop(name) for name in part.figures if name in pictures] for part in shown}
     return environment.get_template(TEMPLATE).render(
-        title=study["title"],
-        study=study,
+        title=results.study["title"],
+        study=results.study,
         results=results,
+        arm=results.words.arm,
         findings=[
             (finding.text, provenance.link(results, finding.source, finding.source)) for finding in findings(results)
         ],
+        sections=shown,
         figures=placed | {"further": list(pictures.values())},
-        scores=[
-            tables.scores(results, "dsc"),
-            tables.scores(results, "surface_dsc"),
-            tables.scores(results, "hd95_mm"),
-        ],
-        plan=results.record["plan_sha256"],
-        comparisons=[tested.mixed_against_pure(results), tested.savings(results), tested.effects(results)],
-        further_tests={
-            "Two replicates of the training: the subsets apart": [
-                tested.subsets(results),
-                tested.effects(results, "three_way"),
-            ],
-            "Size and tumour": [tested.size(results), tested.tumour(results), tested.subgroups(results)],
-        },
-        volumes=[tables.volumes(results, results.deployed["arm"]), tables.reference_errors(results)],
-        alone=_alone(results) if reference_box else [],
-        all_volumes=tables.volumes(results, results.arms),
-        people=_people(results),
+        plan=results.record.get("plan_sha256", "") if list(results.declared) else "",
         incomplete=tables.incomplete(results),
         notes=note_lines(results),
-        methods=methods(study),
+        methods=methods(results.study, results.declared_arms),
         checklist=claim.as_table(checklist),
         versions=provenance.versions(),
         walks=provenance.walks(results),
@@ -134,39 +111,38 @@ def note_lines(results: Results) -> list[str]:
     lines = [
         f"Level of significance {notes['alpha']:g}; correction: {notes['correction']}.",
         f"“Equal” means {notes['equal']}.",
-        *(f"{results.site_title(site)}: {text}." for site, text in notes["subsets"].items()),
+        *(f"{results.site_title(site)}: {text}." for site, text in (notes.get("subsets") or {}).items()),
         *(f"Reference method of the volume tests: {source}." for source in notes["reference_error"]),
         *(f"Not independent: {text}." for text in notes["independence"]),
-        *(f"No scores: {row['site']}, {row['target']} ({row['reason']})." for row in notes["skipped"]),
-        *(f"{row['table']}, {row['where']}: {row['reason']}" for row in notes["untested"]),
+        *_taught(results),
+        *(
+            f"No scores: {results.site_title(row['site'])}, {results.words.target_small(row['target'])} "
+            f"({row['reason']})."
+            for row in notes["skipped"]
+        ),
+        *(f"{row['table']}, {'; '.join(row['where'])}: {row['reason']}" for row in notes["untested"]),
     ]
     return lines
 
 
-def _alone(results: Results) -> list[tables.Table]:
-    """Stage 2 by itself: what it reaches when the kidney is found for it."""
-    where = ["reference_box"]
+def _taught(results: Results) -> list[str]:
+    """Where the labels that an arm learned from carry what a teacher knows of the patients it is tested on."""
+    path = results.place("split/audit.csv")
+    audit = read_own(path) if path.is_file() else pd.DataFrame()
+    if "taught_patients" not in audit:
+        return []
+    known = audit[audit["taught_patients"].astype(int) > 0]
     return [
-        tables.scores(results, "dsc", where),
-        tested.mixed_against_pure(results, where),
-        tested.effects(results, regions=where),
-        tables.volumes(results, results.deployed["arm"], where),
-    ]
-
-
-def _people(results: Results) -> list[tables.Table]:
-    """Who the patients are, and how many train and validate each arm."""
-    people = cohorts.cohort_table(cohorts.cohorts_of(results))
-    arms = cohorts.arm_table(results)
-    return [
-        tables.plain(people, "Cohorts", f"Patients and scans. {results.provenance}", "cohort"),
-        tables.plain(arms, "Training sets and sites", f"Numbers of cases. {results.provenance}", "split/splits.json"),
+        f"Labels of a teacher: {row.arm} learned from labels whose teacher had learned from {row.taught_patients} of the patients "
+        f"of {results.site_title(row.site)}."
+        for row in known.itertuples()
+        if row.site in results.sites
     ]
 
 
 def _figure(path: Path) -> Figure:
     with Image.open(path) as image:
-        words = dict(image.text)
+        words = dict(getattr(image, "text", {}))
         missing = [key for key in ("Title", "Description", "Comment") if not words.get(key)]
         if missing:
             raise UserError(f"{path}: carries no {', '.join(missing)}; draw it with crossmod.report.style.Picture.")

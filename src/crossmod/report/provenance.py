@@ -6,11 +6,27 @@ from importlib import metadata
 from platform import python_version
 from urllib.parse import quote
 
+from crossmod.job import Plain, read_json
 from crossmod.report.results import Results
 
 SOFTWARE = (
-    *("crossmod", "snakemake", "hydra-core", "torch", "monai", "lightning", "mlflow", "numpy", "scipy", "pandas"),
-    *("statsmodels", "pingouin", "nibabel", "SimpleITK", "pydicom", "matplotlib", "papermill"),
+    "crossmod",
+    "snakemake",
+    "hydra-core",
+    "torch",
+    "monai",
+    "lightning",
+    "mlflow",
+    "numpy",
+    "scipy",
+    "pandas",
+    "statsmodels",
+    "pingouin",
+    "nibabel",
+    "SimpleITK",
+    "pydicom",
+    "matplotlib",
+    "papermill",
 )
 
 
@@ -41,12 +57,11 @@ def link(results: Results, path: str, text: str) -> Link:
 
 
 def walks(results: Results) -> list[Walk]:
-    """One walk per arm and seed in the order of the design."""
-    stages = list(results.study["stages"])
+    """One walk per arm and seed in the order of the design; weights are those that the jobs of the predictions name."""
     found = []
     for arm in results.arms:
         for seed in results.notes["seeds"].get(arm, []):
-            train = {stage: f"train/{arm}/{stage}/seed{seed}" for stage in stages}
+            weights = _weights(results, arm, seed)
             site_files = [(site, f"{arm}/seed{seed}/{site}") for site in results.sites]
             found.append(
                 Walk(
@@ -54,11 +69,24 @@ def walks(results: Results) -> list[Walk]:
                     seed=seed,
                     scores=[link(results, f"evaluate/{path}.csv", site) for site, path in site_files],
                     masks=[link(results, f"predict/{path}/index.csv", site) for site, path in site_files],
-                    weights=[link(results, f"{train[stage]}/model.safetensors", stage) for stage in stages],
-                    jobs=[link(results, f"{train[stage]}/job.json", stage) for stage in stages],
+                    weights=[link(results, path, text) for text, path in weights],
+                    jobs=[link(results, f"{path.rpartition('/')[0]}/job.json", text) for text, path in weights],
                 )
             )
     return found
+
+
+def _weights(results: Results, arm: str, seed: int) -> list[tuple[str, str]]:
+    """(Stage, place of its weights), of every fold; none where a program from outside segmented."""
+    jobs = (results.place(f"predict/{arm}/seed{seed}/{site}.job.json") for site in results.sites)
+    job: Plain = next((read_json(path) for path in jobs if path.is_file()), {})
+    named = job.get("inputs", {}).get("weights") or {}
+    stages = [stage for stage in results.study["stages"] if stage in named]
+    return [
+        (stage if len(named[stage]) == 1 else f"{stage} {fold}", f"train/{path.rpartition('/train/')[2]}")
+        for stage in stages
+        for fold, path in enumerate(named[stage], start=1)
+    ]
 
 
 def steps(results: Results) -> list[Link]:

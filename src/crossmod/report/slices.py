@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from crossmod.report.style import ORANGE, SKY
-from crossmod.scans.scan import Scan
+from crossmod.scans.scan import AnyScan
 
 REFERENCE_COLOUR, PREDICTION_COLOUR = ORANGE, SKY
 # ASSUME: the soft-tissue window in which radiologists read the abdomen: level 40 HU, width 400 HU.
@@ -41,7 +41,7 @@ class View:
 
 
 def cut(
-    image: Scan,
+    image: AnyScan,
     modality: str,
     reference: NDArray,
     prediction: NDArray,
@@ -62,9 +62,10 @@ def cut(
     if modality != "CT":
         limits = tuple(np.percentile(image.array[::2, ::2, ::2], [1, 99.5]).tolist())
     where = _fullest((reference, prediction), axis, value, image.affine)
-    shown = [image.array[where], *(_of(mask[where], value) for mask in (reference, prediction))]
+    planes = [image.array[where], *(_of(mask[where], value) for mask in (reference, prediction))]
     spacing_mm = np.linalg.norm(_ras_affine(image), axis=0)[:3]
-    return _view(*(_as_ras(plane, image.affine).squeeze(axis) for plane in shown), axis, spacing_mm, limits)
+    seen, true, found = (_as_ras(plane, image.affine).squeeze(axis) for plane in planes)
+    return _view(seen, true, found, axis, spacing_mm, limits)
 
 
 def draw(axis: Axes, view: View, field_mm: tuple[float, float]) -> None:
@@ -95,13 +96,13 @@ def draw(axis: Axes, view: View, field_mm: tuple[float, float]) -> None:
         spine.set_visible(False)
 
 
-def flat_axis(image: Scan) -> int:
+def flat_axis(image: AnyScan) -> int:
     """The R-A-S axis to look along: that of the thickest slices; front to back where voxels are cubes."""
     spacing = np.linalg.norm(_ras_affine(image), axis=0)[:3]
     return 1 if spacing.max() < 1.2 * spacing.min() else int(np.argmax(spacing))
 
 
-def _ras_affine(image: Scan) -> NDArray:
+def _ras_affine(image: AnyScan) -> NDArray:
     orientation = nib.io_orientation(image.affine)
     return image.affine @ nib.orientations.inv_ornt_aff(orientation, image.array.shape)
 
@@ -115,16 +116,23 @@ def _of(mask: NDArray, value: int | None) -> NDArray[np.bool_]:
 
 
 def _fullest(masks: tuple[NDArray, ...], axis: int, value: int | None, affine: NDArray) -> tuple[slice, slice, slice]:
-    """The slice across an R-A-S axis that shows most of the first mask that shows anything, the first of several in R-A-S order."""
+    """The slice across an R-A-S axis that shows most of the first mask that shows anything.
+
+    Of several such slices it is the first in R-A-S order.
+    """
     orientation = nib.io_orientation(affine)
     across = int(np.flatnonzero(orientation[:, 0] == axis)[0])
-    planes = [
-        tuple(slice(i, i + 1) if a == across else slice(None) for a in range(3)) for i in range(masks[0].shape[across])
-    ]
+    planes = [_plane(across, i) for i in range(masks[0].shape[across])]
     planes = planes if orientation[across, 1] > 0 else planes[::-1]
     # Plane by plane: of the masks of a trunk no copy is made.
     voxels = ([np.count_nonzero(_of(mask[plane], value)) for plane in planes] for mask in masks)
     return planes[int(np.argmax(next(filter(any, voxels), [0])))]
+
+
+def _plane(across: int, place: int) -> tuple[slice, slice, slice]:
+    """The box of one plane of voxels."""
+    first, second, third = (slice(place, place + 1) if axis == across else slice(None) for axis in range(3))
+    return first, second, third
 
 
 def _view(
@@ -136,16 +144,17 @@ def _view(
     limits: tuple[float, float],
 ) -> View:
     """Turn planes across an R-A-S axis as a radiologist holds them, and find the place around both masks."""
-    planes = [image, reference, prediction]
     others = [a for a in range(3) if a != axis]
     # Rows run down the picture, so the last axis is flipped; R-A-S grows to the patient's right, which belongs left.
-    planes = [plane.T[::-1, ::-1] for plane in planes]
+    seen, true, found = (plane.T[::-1, ::-1] for plane in (image, reference, prediction))
     spacing = spacing_mm[others][::-1]
-    either = np.argwhere(planes[1] | planes[2]) * spacing
+    either = np.argwhere(true | found) * spacing
     low, high = either.min(axis=0), either.max(axis=0) + spacing
     marks = ("A", "P") if axis == 0 else ("R", "L")
     return View(
-        *planes,
+        image=seen,
+        reference=true,
+        prediction=found,
         spacing_mm=tuple(spacing.tolist()),
         centre_mm=tuple(((low + high) / 2).tolist()),
         size_mm=tuple((high - low + 2 * MARGIN_MM).tolist()),

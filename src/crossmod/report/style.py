@@ -1,10 +1,12 @@
 """One look for all figures: readable at column width, safe for the colour-blind, units on every axis."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from io import BytesIO
+from itertools import cycle
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -22,10 +24,11 @@ BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 YELLOW, BLUE, VERMILION, PURPLE = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
 GREY, PALE = "#6B6B6B", "#E4E4E4"
 
-STRATEGY_COLOURS = {"ct": GREY, "pure": ORANGE, "mixed": BLUE}
-STRATEGY_MARKERS = {"ct": "D", "pure": "s", "mixed": "o"}
+# Of the levels of a factor, in order; a factor of more levels begins again.
+LEVEL_COLOURS = (GREY, ORANGE, BLUE, GREEN, VERMILION, PURPLE, SKY, BLACK)
+LEVEL_MARKERS = ("D", "s", "o", "^", "v", "P", "X", "*")
 
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 7,
     "axes.titlesize": 7.5,
@@ -85,6 +88,43 @@ class Picture:
         return path
 
 
+class NothingToShowError(Exception):
+    """A figure does not apply to a study; the message says why, as one sentence."""
+
+
+def show(draw: Callable[..., Picture], *asked: object, folder: str | Path = "") -> None:
+    """Draw and publish a figure in a notebook; one that does not apply to the study leaves the reason as a sentence."""
+    from IPython.display import Markdown, display
+
+    try:
+        picture = draw(*asked)
+    except NothingToShowError as reason:
+        display(Markdown(str(reason)))
+        return
+    publish(picture, folder)
+
+
+def show_tables(tables: Iterable[Any], otherwise: str) -> None:
+    """Show tables in a notebook, each under its name; a sentence where none has a row."""
+    from IPython.display import Markdown, display
+
+    shown = [table for table in tables if table.rows]
+    for table in shown:
+        display(Markdown(f"**{table.name}.** {table.caption}"), table.to_frame())
+    if not shown:
+        display(Markdown(otherwise))
+
+
+def colours_of(levels: Sequence[str]) -> dict[str, str]:
+    """Level → its colour, by the order of the levels."""
+    return dict(zip(levels, cycle(LEVEL_COLOURS), strict=False))
+
+
+def markers_of(levels: Sequence[str]) -> dict[str, str]:
+    """Level → its marker, by the order of the levels."""
+    return dict(zip(levels, cycle(LEVEL_MARKERS), strict=False))
+
+
 def publish(picture: Picture, folder: str | Path = "") -> None:
     """Show a picture with its caption in a notebook, and save it if a folder is given."""
     from IPython.display import Image, Markdown, display
@@ -95,7 +135,7 @@ def publish(picture: Picture, folder: str | Path = "") -> None:
 
 
 def panels(
-    rows: int, columns: int, width_mm: float, height_mm: float, **shared: object
+    rows: int, columns: int, width_mm: float, height_mm: float, **shared: Any
 ) -> tuple[Figure, list[list[Axes]]]:
     """A grid of axes in the house's style; ``shared`` goes to :meth:`matplotlib.figure.Figure.subplots`."""
     with mpl.rc_context(STYLE):

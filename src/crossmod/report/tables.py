@@ -3,10 +3,13 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pandas as pd
 
-from crossmod.report.results import END_TO_END, REGIONS, TARGETS, Results
+from crossmod.report.results import Results
+from crossmod.report.rows import rows_of
+from crossmod.report.words import END_TO_END, REGIONS, as_words, capital, is_distance, listed, metric_name, small, where
 
 MINUS = "−"
 
@@ -71,7 +74,7 @@ def scores(results: Results, metric: str = "dsc", regions: Iterable[str] = END_T
 
     Args:
         results: of the study.
-        metric: ``dsc``, ``surface_dsc`` or ``hd95_mm`` (then medians: a missed organ is infinitely far).
+        metric: one of the study's; of a distance medians are shown, for a missed organ is infinitely far.
         regions: of the rows to show.
     """
     table = _in_regions(results.table("dsc"), regions)
@@ -82,7 +85,7 @@ def scores(results: Results, metric: str = "dsc", regions: Iterable[str] = END_T
         for target in results.targets
         if ((table["site"] == site) & (table["target"] == target)).any()
     ]
-    found = {(row.arm, row.site, row.target): row for row in table.itertuples()}
+    found = {(row.arm, row.site, row.target): row for row in rows_of(table)}
     rows = []
     for arm in results.arms:
         cells = [_score(found.get((arm, *key)), metric) for key in keys]
@@ -90,63 +93,85 @@ def scores(results: Results, metric: str = "dsc", regions: Iterable[str] = END_T
     groups = [("", 1)]
     for site in dict.fromkeys(site for site, _ in keys):
         groups.append((results.site_name(site), sum(key[0] == site for key in keys)))
-    what = "Median 95 % Hausdorff distance in mm" if metric == "hd95_mm" else f"Mean {_metric_name(metric)}"
-    brackets = "" if metric == "hd95_mm" else " with its BCa interval (whole patients resampled)"
+    distance = is_distance(metric)
+    what = f"Median {metric_name(metric)} in mm" if distance else f"Mean {metric_name(metric)}"
+    brackets = "" if distance else " with its BCa interval (whole patients resampled)"
     undefined = int(table["n_undefined"].max()) if len(table) else 0
     left = f"up to {undefined} with two empty masks left out" if undefined else "none left out"
-    sizes = span(table["n"])
+    arm = results.words.arm
     return Table(
         name=f"{what.split(' in ')[0]}, {where(regions)}",
-        caption=f"{what}{brackets} of every training set. Unit: the image (kidney) or the kidney (parenchyma); {sizes}, {left}; "
-        f"no test, nothing corrected. {results.provenance}",
+        caption=f"{what}{brackets} of every {arm}. Unit: {units_in_words(results, [target for _, target in keys])}; "
+        f"{span(table['n'])}, {left}; no test, nothing corrected. {results.provenance}",
         source="analyse/dsc.csv",
-        columns=["Training set", *(TARGETS[target] for _, target in keys)],
+        columns=[capital(arm), *(results.words.target(target) for _, target in keys)],
         rows=rows,
         groups=groups,
     )
 
 
 def volumes(results: Results, arms: Iterable[str], regions: Iterable[str] = END_TO_END) -> Table:
-    """Agreement of parenchyma volumes of some arms."""
+    """Agreement of volumes of some arms; the columns of the margin stand where there is one."""
     table = _in_regions(results.table("volumes"), regions)
     shown = table[table["arm"].isin(list(arms))]
-    rows = []
-    for row in shown.itertuples():
-        rows.append(
-            [
-                Cell(row.arm),
-                *place(results, row.site, row.target),
-                number(row.n_units, "d"),
-                signed_interval(row.mean_difference, row.ci_low, row.ci_high, 1),
-                number(row.mean_absolute_difference, ".1f"),
-                Cell(f"{signed(row.loa_low, 1)} to {signed(row.loa_high, 1)}"),
-                signed_interval(row.pearson_r, row.r_ci_low, row.r_ci_high, 3, plus=False),
-                number(row.margin_ml, ".1f"),
-                p_value(row.p_below_margin_corrected, row.rows),
-                p_value(row.p_tost_corrected, row.rows),
-                Cell(row.verdict or row.note),
-            ]
-        )
+    held = bool(shown["margin_ml"].notna().any())
+    rows = [
+        [
+            Cell(row.arm),
+            *place(results, row.site, row.target),
+            number(row.n_units, "d"),
+            signed_interval(row.mean_difference, row.ci_low, row.ci_high, 1),
+            number(row.mean_absolute_difference, ".1f"),
+            Cell(f"{signed(row.loa_low, 1)} to {signed(row.loa_high, 1)}"),
+            signed_interval(row.pearson_r, row.r_ci_low, row.r_ci_high, 3, plus=False),
+            *(_held(row) if held else []),
+            Cell(row.verdict or row.note),
+        ]
+        for row in rows_of(shown)
+    ]
+    margin = ("Margin (ml)", "p (|d| < margin)", "p (equivalence)") if held else ()
     return Table(
         name=f"Volume agreement, {where(regions)}",
-        caption="Predicted − reference parenchyma volume per kidney in ml: mean with its interval, mean of |difference|, 95 % "
-        "limits of agreement, Pearson's r with its interval. p: is the mean |difference|, or the mean difference "
-        "(equivalence), below the margin, a third of the reference method's error? One-sided t with patients as clusters "
-        f"(CR2). Unit: the kidney, every seed a row; {_sizes(shown)}; Bonferroni over the sites and targets of one "
-        f"training set. {results.provenance}",
+        caption=_volumes_caption(results, shown, held),
         source="analyse/volumes.csv",
         columns=[
-            *("Training set", "Site", "Target", "n", "Difference (ml)", "|Difference| (ml)"),
-            *(
-                "Limits of agreement (ml)",
-                "Pearson's r",
-                "Margin (ml)",
-                "p (|d| < margin)",
-                "p (equivalence)",
-                "Verdict",
-            ),
+            capital(results.words.arm),
+            "Site",
+            "Target",
+            "n",
+            "Difference (ml)",
+            "|Difference| (ml)",
+            "Limits of agreement (ml)",
+            "Pearson's r",
+            *margin,
+            "Verdict",
         ],
         rows=rows,
+    )
+
+
+def _held(row: Any) -> list[Cell]:
+    """The margin of a row, and both tests against it."""
+    p = [p_value(row.p_below_margin_corrected, row.rows), p_value(row.p_tost_corrected, row.rows)]
+    return [number(row.margin_ml, ".1f"), *p]
+
+
+def _volumes_caption(results: Results, shown: pd.DataFrame, held: bool) -> str:
+    units = units_in_words(results, dict.fromkeys(shown["target"]))
+    text = (
+        "Predicted − reference volume per unit in ml: mean with its interval, mean of |difference|, 95 % limits of "
+        "agreement, Pearson's r with its interval. "
+    )
+    tests = (
+        "p: is the mean |difference|, or the mean difference (equivalence), below the margin, a third of the reference "
+        "method's error? One-sided t with patients as clusters (CR2). "
+    )
+    corrected = (
+        f"Bonferroni over the sites and targets of one {results.words.arm}" if held else "no test, nothing corrected"
+    )
+    return (
+        f"{text}{tests if held else ''}Unit: {units}, every seed a row; {_sizes(shown)}; {corrected}. "
+        f"{results.provenance}"
     )
 
 
@@ -155,20 +180,20 @@ def reference_errors(results: Results) -> Table:
     rows = [
         [
             Cell(results.site_name(row.site)),
-            Cell(TARGETS[row.target]),
+            Cell(results.words.target(row.target)),
             number(row.reference_error_ml, ".1f"),
             number(row.margin_ml, ".1f"),
             number(row.n_kidneys, "d"),
             Cell(row.source),
         ]
-        for row in results.table("reference_error").itertuples()
+        for row in rows_of(results.table("reference_error"))
     ]
     return Table(
         name="Error of the reference method",
         caption="Mean |error| of the reference method and a third of it, the margin of the volume tests. "
         f"{results.provenance}",
         source="analyse/reference_error.csv",
-        columns=["Site", "Target", "Error (ml)", "Margin (ml)", "Kidneys", "Source"],
+        columns=["Site", "Target", "Error (ml)", "Margin (ml)", "Units", "Source"],
         rows=rows,
     )
 
@@ -180,18 +205,18 @@ def incomplete(results: Results) -> Table:
             Cell(row.subject),
             Cell(row.test),
             *place(results, row.site, row.target),
-            Cell(REGIONS[row.region]),
+            Cell(REGIONS.get(row.region, as_words(row.region))),
             Cell("" if pd.isna(row.arm) else str(row.arm)),
             Cell(row.missing),
             Cell(row.reason),
         ]
-        for row in results.table("incomplete").itertuples()
+        for row in rows_of(results.table("incomplete"))
     ]
     return Table(
         name="Left out of a test",
         caption="Units that lack a value; a test uses complete units only.",
         source="analyse/incomplete.csv",
-        columns=["Unit", "Test", "Site", "Target", "Region", "Training set", "Missing", "Reason"],
+        columns=["Unit", "Test", "Site", "Target", "Region", capital(results.words.arm), "Missing", "Reason"],
         rows=rows,
     )
 
@@ -237,9 +262,23 @@ def _minus(text: str) -> str:
     return text.replace("-", MINUS)
 
 
-def place(results: Results, site: str, target: str) -> list[Cell]:
-    """Site and target in words."""
-    return [Cell(results.site_name(site)), Cell(TARGETS[target])]
+def units_in_words(results: Results, targets: Iterable[str]) -> str:
+    """``the image (kidney) or the kidney (parenchyma)``: what is scored, for each target."""
+    units: dict[str, list[str]] = {}
+    for target in dict.fromkeys(targets):
+        units.setdefault(results.unit_of.get(target, "image"), []).append(small(results.words.target(target)))
+    if len(units) < 2:
+        return f"the {as_words(next(iter(units), 'image'))}"
+    return listed((f"the {as_words(unit)} ({'; '.join(names)})" for unit, names in units.items()), "or")
+
+
+def place(results: Results, site: str | None, target: str | None) -> list[Cell]:
+    """Site and target in words; ``all`` where a test does not tell them apart."""
+    words = [
+        results.site_name(site) if site is not None else "all",
+        results.words.target(target) if target is not None else "all",
+    ]
+    return [Cell(word) for word in words]
 
 
 def _sizes(table: pd.DataFrame) -> str:
@@ -258,19 +297,10 @@ def _in_regions(table: pd.DataFrame, regions: Iterable[str]) -> pd.DataFrame:
     return table[table["region"].isin(list(regions))]
 
 
-def where(regions: Iterable[str]) -> str:
-    """Regions in words."""
-    return "end to end" if tuple(regions) == END_TO_END else " and ".join(REGIONS[region] for region in regions)
-
-
-def _metric_name(metric: str) -> str:
-    return {"dsc": "DSC", "surface_dsc": "surface DSC"}[metric]
-
-
-def _score(row, metric: str) -> Cell:
+def _score(row: Any, metric: str) -> Cell:
     if row is None:
         return Cell("–")
-    if metric == "hd95_mm":
+    if is_distance(metric):
         return number(row.median, ".1f")
     if math.isnan(row.mean):
         return Cell(row.note or "–")

@@ -8,11 +8,9 @@ from typing import Any
 from crossmod.job import Plain, digest, whole
 from crossmod.schema import leaves
 
-# What a study that adds sites to another one uses as it lies; seeds are trained beside each other.
-SHARED = (
-    *("arms", "split_seed", "cohorts", "sites", "stages", "targets", "surface_tolerance_mm"),
-    *("normalisation", "model", "training"),
-)
+# What a study that adds sites to another one may have otherwise: masks and scores do not depend on it, and seeds are trained beside
+# each other.
+APART = ("study", "adds_to", "scale", "title", "titles", "source", "seeds", "analyse", "report")
 MOST = 12  # differences that are named one by one
 
 
@@ -52,10 +50,14 @@ def differences(old: Plain, new: Plain) -> list[str]:
 
 def shared(study: Plain) -> Plain:
     """The part of a config that masks and scores depend on: no titles, nothing of the analysis."""
-    part = {key: study.get(key, {}) for key in SHARED}
-    for key in ("cohorts", "sites"):
-        part[key] = {name: {k: v for k, v in entry.items() if k != "title"} for name, entry in part[key].items()}
-    return part
+    return _untitled({key: value for key, value in study.items() if key not in APART})
+
+
+def _untitled(value: Any) -> Any:
+    """A value without the titles of its sections, at any depth."""
+    if isinstance(value, dict):
+        return {key: _untitled(item) for key, item in value.items() if key != "title" or isinstance(item, dict)}
+    return value
 
 
 def listed(changes: list[str]) -> str:

@@ -29,11 +29,12 @@ class StudyProgress(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Take one record of Snakemake's log."""
-        event = str(getattr(record, "event", ""))
+        said = vars(record)  # Snakemake adds to a record what it is about
+        event = str(said.get("event", ""))
         if event == "job_info":
-            self.running[record.jobid] = (record.rule_name, record.threads or 1, time.monotonic())
-        elif event == "job_finished" and record.job_id in self.running:
-            rule, threads, since = self.running.pop(record.job_id)
+            self.running[said["jobid"]] = (said["rule_name"], said["threads"] or 1, time.monotonic())
+        elif event == "job_finished" and said["job_id"] in self.running:
+            rule, threads, since = self.running.pop(said["job_id"])
             self.spent_s.setdefault(rule, []).append((time.monotonic() - since) * threads)
             print(self.line(), file=sys.stderr, flush=True)
 

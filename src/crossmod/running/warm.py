@@ -1,10 +1,9 @@
-"""A process that has loaded what jobs need and becomes each of them in turn, so that the jobs of a workflow start at
-once.
+"""A process that has loaded what jobs need and becomes each of them in turn, so that a workflow's jobs start at once.
 
 Importing torch, Lightning, MONAI and MLflow takes seconds, and a study has over a hundred jobs. The workflow starts one
 such process (:func:`start`); every ``crossmod STEP`` that it runs hands its command over (:func:`elsewhere`) and waits
-for the exit code. A job so runs in a process of its own, forked with everything loaded: with the folder, environment,
-input and output of the command, and it dies if the command is killed. Where there is no such process (a command by
+for the exit code. Each job therefore runs in its own process, forked with everything loaded. It has the folder,
+environment, input and output of the command, and it dies if the command is killed. Where there is no such process (a command by
 hand, another node, another Python, a job of several threads), nothing is different: the command does the work itself.
 """
 
@@ -24,15 +23,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 ADDRESS = "CROSSMOD_WARM"
-# What is read when a library is loaded: a job that wants other values must load it anew.
+# What is read when a library is loaded: a job that wants other values must load it again.
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 LONGEST = 100  # bytes of a socket's name
-KILLED = 128 + signal.SIGKILL  # exit code of a job that died without a word, as a shell tells it
+KILLED = 128 + signal.SIGKILL  # exit code of a job that died without a word, as a shell reports it
 
 
 def start(module: str) -> None:
-    """Start ``python -m MODULE ADDRESS`` and tell commands where it is; it ends with this one. Nothing happens where processes cannot
-    fork safely.
+    """Start ``python -m MODULE ADDRESS`` and tell commands where it is; it ends with this process.
+
+    Nothing happens where processes cannot fork safely.
     """
     folder = Path(tempfile.mkdtemp(prefix="crossmod-"))  # of this user only
     address = str(folder / "jobs")
@@ -47,7 +47,8 @@ def start(module: str) -> None:
 
 def _stop(process: subprocess.Popen) -> None:
     os.environ.pop(ADDRESS, None)
-    process.stdin.close()
+    if process.stdin is not None:
+        process.stdin.close()
     process.wait()
 
 
@@ -104,7 +105,7 @@ def _forget_ended() -> None:
 
 
 def _become(connection: socket.socket, work: Callable[[Sequence[str]], int]) -> int:
-    """Take over a command's place, do its work, and tell its exit code."""
+    """Take over a command's place, do its work, and report its exit code."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     _, descriptors, _, _ = socket.recv_fds(connection, 1, 3)
     with connection.makefile("rb") as lines:

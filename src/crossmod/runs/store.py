@@ -1,4 +1,7 @@
-"""The MLflow store: SQLite, one experiment per study. It is disposable: nothing that crossmod computes depends on it."""
+"""The MLflow store: SQLite, one experiment per study.
+
+It is disposable: nothing that crossmod computes depends on it.
+"""
 
 import contextlib
 import itertools
@@ -162,7 +165,10 @@ def _bring_home(folder: Path, study: str) -> None:
         found = database.execute("SELECT artifact_location FROM experiments WHERE name = ?", [study]).fetchone()
         if found and found[0] != home:
             old = f"{found[0]}/"
-            update = "UPDATE runs SET artifact_uri = ? || substr(artifact_uri, length(?)) WHERE substr(artifact_uri, 1, length(?)) = ?"
+            update = (
+                "UPDATE runs SET artifact_uri = ? || substr(artifact_uri, length(?)) WHERE substr(artifact_uri, 1, "
+                "length(?)) = ?"
+            )
             database.execute(update, [home, old, old, old])
             database.execute("UPDATE experiments SET artifact_location = ? WHERE name = ?", [home, study])
         database.execute("COMMIT")

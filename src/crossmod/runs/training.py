@@ -23,7 +23,7 @@ class TrainingRun:
         store: the JSON beside the store's database.
         name: of the run.
         settings: of the training job.
-        memory: file that keeps the run id between interruptions; None: the training is over, and its run is made anew.
+        memory: file that keeps the run id between interruptions; None: the training is over, and its run is made again.
         watch: asks the store; None: one of its own.
 
     Attributes:
@@ -78,15 +78,10 @@ class TrainingRun:
         return run_id
 
     def _tags(self) -> dict[str, str]:
-        arm = self.settings["arm"]
+        """The workflow's own tags, and what tells one training from another."""
+        own = {key: self.settings[key] for key in ("set", "fold", "stage", "seed")}
         return {
-            **{key: str(value) for key, value in self.settings["tags"].items()},
-            "arm": arm["name"],
-            "strategy": arm["strategy"],
-            "amount": str(arm["amount"]),
-            "subset": arm["subset"],
-            "stage": self.settings["stage"],
-            "seed": str(self.settings["seed"]),
+            **{key: str(value) for key, value in (self.settings["tags"] | own).items()},
             "config_hash": digest(self.settings),
             "git_commit": git_commit() if self.memory else "unknown",
         }
@@ -112,7 +107,9 @@ def _metrics(row: Mapping[str, float]) -> list[Any]:
 
 
 def run_of(store: str | Path, record: Path, watch: Watch) -> str:
-    """The run of a finished training; where the store was lost since, it is made anew from what lies beside its record.
+    """The run of a finished training.
+
+    If the store was lost since, the run is made again from what lies beside its record.
 
     Args:
         store: the JSON beside the store's database.
@@ -126,9 +123,9 @@ def run_of(store: str | Path, record: Path, watch: Watch) -> str:
     found = watch.ask(lambda: _found(store, settings, read_json(record)["run_id"]))
     if found or watch.ended:
         return found or ""
-    name = f"{settings['arm']['name']} {settings['stage']} seed{settings['seed']}"
-    rows = pd.read_csv(record.with_name("history.csv")).to_dict("records")
-    with TrainingRun(store, name, settings, None, watch) as run:
+    history = pd.read_csv(record.with_name("history.csv")).to_dict("records")
+    rows = [{str(column): value for column, value in row.items()} for row in history]
+    with TrainingRun(store, settings["title"], settings, None, watch) as run:
         for row in rows:
             run.log(row)
         run.finish(rows)
@@ -136,7 +133,7 @@ def run_of(store: str | Path, record: Path, watch: Watch) -> str:
 
 
 def _found(store: str | Path, settings: Plain, run_id: str) -> str:
-    """The run by its id, else one that was made anew of the same settings; empty where there is none."""
+    """The run by its id, else one that was made again of the same settings; empty where there is none."""
     client, study = experiment(Path(store).parent, settings["tags"]["study"])
     if run_id and run_in(client, run_id):
         return run_id

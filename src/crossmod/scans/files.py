@@ -1,7 +1,8 @@
 """Scans in and out: the one place where image files are read and written.
 
-NIfTI is read by :mod:`crossmod.scans.formats.nifti`, NRRD and MetaImage by :mod:`crossmod.scans.formats.itk`, folders of a DICOM series by
-:mod:`crossmod.scans.formats.dicom`. Only voxels and geometry are kept: no header field that could name a patient.
+NIfTI is read by :mod:`crossmod.scans.formats.nifti`, NRRD and MetaImage by :mod:`crossmod.scans.formats.itk`, folders
+of a DICOM series by :mod:`crossmod.scans.formats.dicom`. Only voxels and geometry are kept: no header field that could
+name a patient.
 """
 
 import stat
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossmod.job import UserError
-from crossmod.scans.scan import Scan, ScanError, Space
+from crossmod.scans.scan import AnyScan, Scan, ScanError, Space
 
 NIFTI = (".nii", ".nii.gz")
 ITK = (".nrrd", ".nhdr", ".mha", ".mhd")
@@ -21,10 +22,12 @@ ITK = (".nrrd", ".nhdr", ".mha", ".mhd")
 def read_scan(path: str | Path) -> Scan:
     """Read a NIfTI, NRRD or MetaImage file, or a folder holding one DICOM series.
 
-    A fourth axis of length one is dropped. Nothing about orientation is assumed: a file that does not state it is refused.
+    A fourth axis of length one is dropped. Nothing about orientation is assumed, and a file that does not state it is
+    refused.
 
     Raises:
-        ScanError: if the file is missing, broken, of another kind, not a single grey-level volume, or without orientation.
+        ScanError: if the file is missing, broken, of another kind, not a single grey-level volume, or without
+            orientation.
     """
     path = Path(path)
     kind = _kind(path)
@@ -41,11 +44,11 @@ def read_scan(path: str | Path) -> Scan:
     return read_itk(path)
 
 
-def open_scan(path: str | Path) -> Scan:
+def open_scan(path: str | Path) -> AnyScan:
     """As :func:`read_scan`, but the voxels of a NIfTI stay on disk, so that memory does not grow with its slices.
 
-    A compressed one is unpacked into the folder for temporary files; what is written there has no name, and ends with the scan. Without room
-    for it the voxels are read at once.
+    A compressed one is unpacked into the folder for temporary files; what is written there has no name, and ends with
+    the scan. Without room for it the voxels are read at once.
 
     Raises:
         ScanError: as :func:`read_scan`.

@@ -1,14 +1,17 @@
 """Grids in physical space: oriented R-A-S, resampled with low-pass where coarser, and back to the scan's own space."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import nibabel as nib
 import numpy as np
 import SimpleITK as sitk
+from numpy.typing import ArrayLike
 from scipy import ndimage
 
+from crossmod.scans.box import Box, box_between, three
 from crossmod.scans.scan import Unread, planes
+from crossmod.scans.voxels import edges_mm, voxel_mm3
 
 # nibabel's axes point to the patient's right, anterior and superior (RAS+); ITK's first two point the other way (LPS+).
 _RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -35,20 +38,25 @@ class Grid:
         """Voxel edge lengths, (3,), millimetres."""
         return np.linalg.norm(self.affine[:3, :3], axis=0)
 
-    def to_index(self, points_mm: np.ndarray) -> np.ndarray:
+    @property
+    def voxel_ml(self) -> float:
+        """Volume of a voxel; of a sheared grid less than the product of its edges."""
+        return voxel_mm3(edges_mm(self.affine)) / 1000
+
+    def to_index(self, points_mm: ArrayLike) -> np.ndarray:
         """Continuous voxel indices of points: (N, 3) RAS millimetres → (N, 3)."""
         inverse = np.linalg.inv(self.affine)
         return np.asarray(points_mm) @ inverse[:3, :3].T + inverse[:3, 3]
 
-    def to_mm(self, index: np.ndarray) -> np.ndarray:
+    def to_mm(self, index: ArrayLike) -> np.ndarray:
         """RAS millimetres of voxel indices: (N, 3) → (N, 3)."""
         return np.asarray(index) @ self.affine[:3, :3].T + self.affine[:3, 3]
 
-    def crop(self, low: np.ndarray, shape: tuple[int, int, int]) -> "Grid":
+    def crop(self, low: np.ndarray, shape: Sequence[int]) -> "Grid":
         """The grid of a window that starts at voxel ``low`` (may lie outside) and has ``shape``."""
         affine = self.affine.copy()
         affine[:3, 3] = self.to_mm(np.asarray([low], dtype=float))[0]
-        return Grid(tuple(int(n) for n in shape), affine)
+        return Grid(three(int(n) for n in shape), affine)
 
 
 def part_of(grid: Grid, low: np.ndarray, high: np.ndarray, margin_mm: float) -> Grid:
@@ -59,7 +67,7 @@ def part_of(grid: Grid, low: np.ndarray, high: np.ndarray, margin_mm: float) -> 
     return grid.crop(low, tuple(high - low))
 
 
-def standard_grid(shape: tuple[int, ...], affine: np.ndarray, spacing_mm: tuple[float, ...]) -> Grid:
+def standard_grid(shape: tuple[int, ...], affine: np.ndarray, spacing_mm: Sequence[float | None]) -> Grid:
     """The R-A-S ordered grid of a given spacing that covers a scan, obliqueness kept.
 
     Outer edges coincide at the low corner; at the high corner the grid reaches the edge or less than a voxel beyond it.
@@ -67,7 +75,7 @@ def standard_grid(shape: tuple[int, ...], affine: np.ndarray, spacing_mm: tuple[
     Args:
         shape: the scan's array shape, (3,).
         affine: the scan's affine, 4×4, RAS+ millimetres.
-        spacing_mm: along R-A-S.
+        spacing_mm: along R-A-S; None along an axis keeps the scan's own planes.
     """
     to_canonical = nib.orientations.inv_ornt_aff(nib.io_orientation(affine), shape)
     canonical = affine @ to_canonical
@@ -75,13 +83,19 @@ def standard_grid(shape: tuple[int, ...], affine: np.ndarray, spacing_mm: tuple[
     old_shape = np.empty(3)
     old_shape[axes] = shape
     old = np.linalg.norm(canonical[:3, :3], axis=0)
-    new = np.asarray(spacing_mm, dtype=float)
+    new = filled_spacing_mm(spacing_mm, old)
     direction = canonical[:3, :3] / old
     result = np.eye(4)
     result[:3, :3] = direction * new
     result[:3, 3] = canonical[:3, 3] + direction @ ((new - old) / 2)
     extent = np.ceil(old_shape * old / new - 1e-3).astype(int)
-    return Grid(tuple(int(n) for n in np.maximum(extent, 1)), result)
+    return Grid(three(int(n) for n in np.maximum(extent, 1)), result)
+
+
+def filled_spacing_mm(spacing_mm: Sequence[float | None], own_mm: np.ndarray) -> np.ndarray:
+    """(3,) a spacing along R-A-S, with a scan's own where it is None."""
+    given = np.array(spacing_mm, dtype=float)
+    return np.where(np.isnan(given), own_mm, given)
 
 
 def resample(
@@ -127,7 +141,21 @@ def resample(
     return result
 
 
-def covered(source: Grid, part: Grid, margin: np.ndarray | int = 0) -> tuple[tuple[slice, ...], Grid] | None:
+def carried(box: Box, source: Grid, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
+    """The voxels of a grid that touch a box of another grid: corners (3,) ``low`` and ``high``, high exclusive.
+
+    Args:
+        box: of voxels of ``source``.
+        source: the grid that the box belongs to.
+        grid: the grid that it is wanted in; the corners may lie outside of it.
+    """
+    ends = [(part.start - 0.5, part.stop - 0.5) for part in box]
+    corners = np.array(np.meshgrid(*ends, indexing="ij")).reshape(3, 8).T
+    index = grid.to_index(source.to_mm(corners))
+    return np.floor(index.min(axis=0) + 0.5).astype(int), np.ceil(index.max(axis=0) + 0.5).astype(int)
+
+
+def covered(source: Grid, part: Grid, margin: np.ndarray | int = 0) -> tuple[Box, Grid] | None:
     """The box of a grid's voxels that another grid covers, and its grid; None where they do not meet.
 
     Args:
@@ -141,7 +169,7 @@ def covered(source: Grid, part: Grid, margin: np.ndarray | int = 0) -> tuple[tup
     high = np.minimum(np.ceil(index.max(axis=0)).astype(int) + 1 + margin, source.shape)
     if (low >= high).any():
         return None
-    return tuple(slice(a, b) for a, b in zip(low, high, strict=True)), source.crop(low, tuple(high - low))
+    return box_between(low, high), source.crop(low, tuple(high - low))
 
 
 def _like(grid: Grid, source: Grid, axis: int) -> int:
@@ -149,14 +177,14 @@ def _like(grid: Grid, source: Grid, axis: int) -> int:
     return int(np.argmax(np.abs(source.affine[:3, axis] @ (grid.affine[:3, :3] / grid.spacing_mm))))
 
 
-def _slabs(grid: Grid, source: Grid, axis: int) -> Iterator[tuple[tuple[slice, ...], Grid]]:
+def _slabs(grid: Grid, source: Grid, axis: int) -> Iterator[tuple[Box, Grid]]:
     """A grid cut along an axis so that neither a slab nor the source under it has many voxels."""
     finer = max(1.0, float(np.prod(grid.spacing_mm) / np.prod(source.spacing_mm)))
     thick = max(1, int(SLAB_VOXELS * grid.shape[axis] / (np.prod(grid.shape, dtype=float) * finer)))
     for start in range(0, grid.shape[axis], thick):
         low, shape = np.zeros(3, dtype=int), list(grid.shape)
         low[axis], shape[axis] = start, min(thick, grid.shape[axis] - start)
-        yield tuple(slice(a, a + n) for a, n in zip(low, shape, strict=True)), grid.crop(low, tuple(shape))
+        yield box_between(low, low + shape), grid.crop(low, shape)
 
 
 def _blur_voxels(source: Grid, grid: Grid) -> np.ndarray:
@@ -171,7 +199,7 @@ def _blur_voxels(source: Grid, grid: Grid) -> np.ndarray:
 
 def _low_pass(array: np.ndarray, sigma: np.ndarray) -> np.ndarray:
     """Blur along each array axis so that its point spread becomes that of the coarser grid (box of one voxel)."""
-    for axis in np.flatnonzero(sigma):
+    for axis in np.flatnonzero(sigma).tolist():
         array = ndimage.gaussian_filter1d(array, sigma[axis], axis=axis, mode="nearest", truncate=_TRUNCATE)
     return array
 

@@ -6,16 +6,17 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from crossmod.scans.scan import Scan, ScanError, Unread, planes
+from crossmod.scans.scan import AnyScan, ScanError, Unread, planes
 
 SAMPLE_VOXELS = 1_000_000
-# Thresholds below were looked at on 15 CT and 28 MR scans of eight public sets and 28 simulated ones; what those reach stands beside each.
+# Thresholds below were looked at on 15 CT and 28 MR scans of eight public sets and 28 simulated ones; what those reach
+# stands beside each.
 # ASSUME: values below this are padding outside of what a CT scanner saw; air is -1000 HU.
 PADDING_HU = -1100.0
 # ASSUME: below this lies air: lung, bowel gas and what surrounds a body. No MR of magnitudes reaches it.
 AIR_HU = -500.0
-# ASSUME: calibrated scanners show air within 60 HU of -1000 (real and simulated: -1030 to -1000); further off by another 100 HU, or less
-# than lung is, it is no longer air in HU.
+# ASSUME: calibrated scanners show air within 60 HU of -1000 (real and simulated: -1030 to -1000); further off by another
+# 100 HU, or less than lung is, it is no longer air in HU.
 _AIR_PEAK_HU, _AIR_LIMITS_HU = (-1060.0, -940.0), (-1150.0, -830.0)
 # ASSUME: fat, organs and blood with contrast lie here; in real CT 32 % of the voxels or more do, in simulated ones 20 %.
 _TISSUE_HU, _LEAST_TISSUE = (-200.0, 300.0), 0.05
@@ -23,7 +24,8 @@ _TISSUE_HU, _LEAST_TISSUE = (-200.0, 300.0), 0.05
 _DENSE_HU, _MOST_DENSE = 700.0, 0.2
 # ASSUME: every CT of a trunk shows some fat or air; real ones 27 % of the voxels or more.
 _FAT_HU, _LEAST_FAT = -30.0, 0.01
-# ASSUME: fat lies here, and is more of a body (what is above -200 HU) than this; in real CT 18 % or more, in simulated ones 25 %.
+# ASSUME: fat lies here, and is more of a body (what is above -200 HU) than this; in real CT 18 % or more, in simulated
+# ones 25 %.
 _FAT_PEAK_HU, _LEAST_FAT_OF_BODY = (-150.0, -30.0), 0.03
 # ASSUME: a CT in HU spans more than this even where it was cut to a window of soft tissue (the narrowest seen: 400 HU).
 _LEAST_SPAN_HU = 200.0
@@ -31,7 +33,8 @@ _LEAST_SPAN_HU = 200.0
 _HIGHEST_HU = 40000.0
 # ASSUME: a scan with less air than this shows none: it was cut inside the body, or its values were cut.
 _LEAST_AIR = 1e-3
-# ASSUME: corners outside of a round field of view are a fifth of a slice, and where they are most of what is dark, they may be air.
+# ASSUME: corners outside of a round field of view are a fifth of a slice, and where they are most of what is dark, they
+# may be air.
 _LEAST_PADDING = 0.2
 # ASSUME: tissues of a CT with air around it, whatever its scale, lie within a fifth of the way from air (what is darker
 # than the mean) of one another: 82 % or more of what is brighter than the mean; of an MR 69 % at most. A CT that was cut
@@ -85,7 +88,7 @@ class Intensities:
         return f"values from {self.low:g} to {self.high:g}"
 
 
-def intensities(array: "NDArray | Unread") -> Intensities:
+def intensities(array: NDArray | Unread) -> Intensities:
     """Look at the voxels plane by plane: (X, Y, Z), memory is that of a plane and of the sample."""
     step = max(1, int(np.ceil((np.prod(array.shape, dtype=float) / SAMPLE_VOXELS) ** 0.5)))
     low, high, missing, parts, pairs = np.inf, -np.inf, 0, [], np.zeros(2, dtype=int)
@@ -109,7 +112,7 @@ def _alike(rows: NDArray, step: int) -> tuple[int, int]:
     """How many voxels of every ``step``-th hold the number of the next one and are not 0, and how many are not 0."""
     after = rows[:, 1::step]
     before = rows[:, ::step][:, : after.shape[1]]
-    return np.count_nonzero((before == after) & (before != 0)), np.count_nonzero(before != 0)
+    return int(np.count_nonzero((before == after) & (before != 0))), int(np.count_nonzero(before != 0))
 
 
 def findings(found: Intensities, modality: str, stated: str = "") -> list[Finding]:
@@ -148,7 +151,7 @@ def refuse_errors(file: object, problems: list[Finding]) -> list[Finding]:
     return problems
 
 
-def assumed_modality(file: object, found: Intensities, scan: Scan, asked: str = "auto") -> tuple[str, str]:
+def assumed_modality(file: object, found: Intensities, scan: AnyScan, asked: str = "auto") -> tuple[str, str]:
     """The modality of a scan and why: what the user says, else what the file says, else what the values say.
 
     Raises:
@@ -175,7 +178,8 @@ def assumed_modality(file: object, found: Intensities, scan: Scan, asked: str = 
 
 def air_level(found: Intensities, modality: str) -> float:
     """The intensity that parts a body from the air around it."""
-    # ASSUME: -300 HU lies between lung and fat; of a CT cut to a window, as of an MR, the body is what is brighter than the mean.
+    # ASSUME: -300 HU lies between lung and fat; of a CT cut to a window, as of an MR, the body is what is brighter than
+    # the mean.
     return -300.0 if modality == "CT" and _shows_air(found) else found.mean
 
 
@@ -231,11 +235,17 @@ def _doubts_about_fat(found: Intensities) -> list[Finding]:
 
 def _doubts_about_air(found: Intensities) -> list[Finding]:
     if not _shows_air(found):
-        cure = "If values were cut to a window, give the scan as it was; if it was cut inside the body, nothing has to be done."
+        cure = (
+            "If values were cut to a window, give the scan as it was; if it was cut inside the body, nothing has to be "
+            "done."
+        )
         return [Finding("warning", "a CT without air: it cannot be told whether it is in HU", found.span, cure)]
     padding, air = float(np.mean(found.sample < PADDING_HU)), found.share(*_AIR_LIMITS_HU)
     if padding > max(air, _LEAST_PADDING):
-        cure = "If that is padding outside of what the scanner saw, nothing has to be done; if it is air, the slope is wrong."
+        cure = (
+            "If that is padding outside of what the scanner saw, nothing has to be done; if it is air, the slope is "
+            "wrong."
+        )
         return [Finding("warning", "much of the CT is far below air", f"{padding:.0%} below {PADDING_HU:g} HU", cure)]
     peak, share = _air(found)
     if share > 0.2 and not _AIR_PEAK_HU[0] <= peak <= _AIR_PEAK_HU[1]:

@@ -3,12 +3,14 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from nibabel.arrayproxy import ArrayProxy
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from crossmod.job import UserError
+from crossmod.scans.box import Box
 from crossmod.scans.voxels import edges_mm, voxel_mm3
 
 AT_ONCE_VOXELS = 8_000_000  # of planes read from disk
@@ -41,19 +43,57 @@ class Space:
     codes: tuple[int, int]
 
 
+class Unread:
+    """Voxels that stay on disk.
+
+    Indexing with three slices reads the planes of a box, some at a time, and gives the box as :func:`read_scan` does.
+
+    Attributes:
+        shape: (X, Y, Z).
+    """
+
+    def __init__(self, voxels: ArrayProxy) -> None:
+        self.shape: tuple[int, int, int] = voxels.shape
+        self._voxels = voxels
+
+    def __getitem__(self, box: Box) -> NDArray:
+        x, y, planes = box
+        z = range(self.shape[2])[planes]
+        some = max(1, AT_ONCE_VOXELS // (self.shape[0] * self.shape[1]))
+        parts = [z[start : start + some] for start in range(0, len(z), some)] or [z]
+        return native(np.concatenate([self._planes(part)[x, y].copy() for part in parts], axis=2))
+
+    def planes(self) -> Iterator[NDArray]:
+        """The planes across the third axis as they lie in memory.
+
+        To turn the order of their voxels round takes longer than to read them.
+        """
+        for z in range(self.shape[2]):
+            yield _native_numbers(self._planes(range(z, z + 1)).squeeze(2))
+
+    def _planes(self, z: range) -> NDArray:
+        return np.asanyarray(self._voxels[..., z.start : z.stop : z.step])
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray:
+        return np.asarray(self[:, :, :], dtype=dtype)
+
+
+Voxels = TypeVar("Voxels", NDArray[Any], Unread)
+
+
 @dataclass(frozen=True, eq=False)
-class Scan:
+class _Placed(Generic[Voxels]):
     """Voxels and where they lie.
 
     Attributes:
-        array: (X, Y, Z); intensities after the header's rescaling, integer types as stored, floats as float32; :class:`Unread` of
-            :func:`open_scan`.
+        array: (X, Y, Z); intensities after the header's rescaling, integer types as stored, floats as float32.
         affine: (4, 4) voxel index → RAS+ millimetres: x grows towards the patient's right.
         codes: NIfTI's sform and qform code; (1, 0) for scans of other formats.
-        stated_modality: what the file itself says it is, as DICOM's tag Modality writes it (``CT``, ``MR``, …); empty where it says nothing.
+        stated_modality: what the file itself says it is, as DICOM's tag Modality writes it (``CT``, ``MR``, …); empty
+            where it says nothing.
     """
 
-    array: "NDArray | Unread"
+    array: Voxels
     affine: NDArray[np.float64]
     codes: tuple[int, int] = (1, 0)
     stated_modality: str = ""
@@ -74,34 +114,15 @@ class Scan:
         return Space(self.array.shape, self.affine, self.codes)
 
 
-class Unread:
-    """Voxels that stay on disk: indexing with three slices reads the planes of a box, some at a time, and gives the box as :func:`read_scan` does.
+class Scan(_Placed[NDArray[Any]]):
+    """A scan whose voxels are in memory; see :func:`crossmod.scans.files.read_scan`."""
 
-    Attributes:
-        shape: (X, Y, Z).
-    """
 
-    def __init__(self, voxels: ArrayProxy) -> None:
-        self.shape = voxels.shape
-        self._voxels = voxels
+class StoredScan(_Placed[Unread]):
+    """A scan whose voxels stay on disk; see :func:`crossmod.scans.files.open_scan`."""
 
-    def __getitem__(self, box: tuple[slice, slice, slice]) -> NDArray:
-        x, y, planes = box
-        z = range(self.shape[2])[planes]
-        some = max(1, AT_ONCE_VOXELS // (self.shape[0] * self.shape[1]))
-        parts = [z[start : start + some] for start in range(0, len(z), some)] or [z]
-        return native(np.concatenate([self._planes(part)[x, y].copy() for part in parts], axis=2))
 
-    def planes(self) -> Iterator[NDArray]:
-        """The planes across the third axis as they lie in memory: to turn the order of their voxels round takes longer than to read them."""
-        for z in range(self.shape[2]):
-            yield _native_numbers(self._planes(range(z, z + 1)).squeeze(2))
-
-    def _planes(self, z: range) -> NDArray:
-        return np.asanyarray(self._voxels[..., z.start : z.stop : z.step])
-
-    def __array__(self, dtype: type | None = None, copy: bool | None = None) -> NDArray:
-        return np.asarray(self[:, :, :], dtype=dtype)
+AnyScan = Scan | StoredScan
 
 
 def planes(array: NDArray | Unread) -> tuple[int, Iterator[NDArray]]:
@@ -111,7 +132,7 @@ def planes(array: NDArray | Unread) -> tuple[int, Iterator[NDArray]]:
     return 0, iter(array)
 
 
-def itk_affine(spacing_mm: tuple, origin_mm: tuple, direction: tuple) -> NDArray[np.float64]:
+def itk_affine(spacing_mm: ArrayLike, origin_mm: ArrayLike, direction: ArrayLike) -> NDArray[np.float64]:
     """(4, 4) RAS+ affine of ITK's spacing, origin and row-major direction cosines (LPS+)."""
     lps = np.eye(4)
     lps[:3, :3] = np.reshape(direction, (3, 3)) * np.asarray(spacing_mm)

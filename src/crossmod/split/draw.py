@@ -7,66 +7,68 @@ import numpy as np
 from crossmod.cohort.table import Cohort
 from crossmod.job import Plain, UserError
 
+# The part of a pool that trains where the others are held out.
+TRAINED = "trained"
 
-def draw_training(arms: Plain, cohorts: dict[str, Cohort], seed: int) -> Plain:
-    """Draw the training patients of the assisting pool and of every half and amount of the graded pool.
 
-    Smaller amounts are the beginning of larger ones, so 40 ⊂ 80 ⊂ 120, and halves share no patient.
+def draw_training(pools: Plain, sets: Plain, cohorts: dict[str, Cohort], seed: int) -> Plain:
+    """Draw the patients of every pool, and the training cases of every set and fold.
+
+    Smaller amounts are the beginning of larger ones, so 40 ⊂ 80 ⊂ 120, and parts share no patient.
 
     Args:
-        arms: the section ``arms`` of the study's config.
-        cohorts: name → cohort.
+        pools: pool → ``cohort`` (whose arrays train), ``patients_of`` (the cohort whose patients it draws; the same unless the cohort
+            is derived), ``patients``, ``subsets``, ``amounts``, ``folds``.
+        sets: set → pool → ``subset``, ``amount``.
+        cohorts: name → cohort, those that patients are drawn from.
         seed: of the shuffling; each cohort has its own stream, so one never changes another.
 
     Returns:
-        ``{"seed", "assist": {cohort: cases}, "subsets": {name: {amount: {cohort: cases}}},
-        "halves": {name: cases}, "cohorts": {cohort: patients in order}}``; cases are names.
+        ``{"seed", "sets": {set: [{cohort: cases} of each fold]}, "parts": {pool: {part: cases}}}``; cases are names, and a set without
+        folds has one entry.
 
     Raises:
         UserError: if a cohort has too few patients, naming the numbers.
     """
-    assist, graded = arms["assist"], arms["graded"]
-    order = {name: _shuffled_patients(cohorts[name], seed) for name in {assist["cohort"], graded["cohort"]}}
-    _require_enough(assist, graded, order)
+    order = {name: _shuffled_patients(cohorts[name], seed) for name in {pool["patients_of"] for pool in pools.values()}}
+    _require_enough(pools, order)
+    parts = {name: _parts(pool, order[pool["patients_of"]]) for name, pool in pools.items()}
 
-    pool = order[graded["cohort"]]
-    size = len(pool) // len(graded["subsets"])
-    halves = {name: pool[i * size : (i + 1) * size] for i, name in enumerate(graded["subsets"])}
-    graded_cohort = cohorts[graded["cohort"]]
+    def cases(pool: str, patients: list[str]) -> list[str]:
+        return _cases_of(cohorts[pools[pool]["patients_of"]], patients)
+
+    def learned(shares: Plain, fold: int) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for pool, share in shares.items():
+            patients = _trained(pools[pool], parts[pool], share, fold)
+            found.setdefault(pools[pool]["cohort"], []).extend(cases(pool, patients))
+        return found
+
     return {
         "seed": seed,
-        "assist": {
-            assist["cohort"]: _cases_of(cohorts[assist["cohort"]], order[assist["cohort"]][: assist["patients"]])
+        "sets": {
+            name: [learned(shares, fold) for fold in range(max(pools[pool]["folds"] or 1 for pool in shares))]
+            for name, shares in sets.items()
         },
-        "subsets": {
-            name: {
-                str(amount): {graded["cohort"]: _cases_of(graded_cohort, patients[:amount])}
-                for amount in graded["amounts"]
-            }
-            for name, patients in halves.items()
+        "parts": {
+            pool: {part: cases(pool, patients) for part, patients in found.items()} for pool, found in parts.items()
         },
-        "halves": {name: _cases_of(graded_cohort, patients) for name, patients in halves.items()},
     }
 
 
-def training_cases(training: Plain, arm: Plain) -> dict[str, list[str]]:
-    """The training cases of one arm: cohort → case names."""
-    cases: dict[str, list[str]] = {}
-    if arm["strategy"] in ("ct", "mixed"):
-        cases |= training["assist"]
-    if arm["strategy"] in ("pure", "mixed"):
-        cases |= training["subsets"][arm["subset"]][str(arm["amount"])]
-    return cases
-
-
-def draw_site(training: Plain, arms: list[Plain], site: Plain, cohort: Cohort) -> dict[str, dict[str, list[str]]]:
-    """The cases of one site that every arm is validated on: arm → cohort → cases.
+def draw_site(
+    training: Plain, arms: list[Plain], site: Plain, cohort: Cohort
+) -> dict[str, dict[str, dict[str, list[int]]]]:
+    """The cases of one site that every arm is validated on, and the trainings that each case goes to.
 
     Args:
         training: what :func:`draw_training` returned.
-        arms: arm records (see :meth:`crossmod.design.arms.Arm.record`).
-        site: site record with name, cohort and part.
+        arms: of each arm ``name``, ``set`` (None for a program from outside) and ``subset``.
+        site: ``name``, ``cohort``, ``part``, and ``pools`` (pool → its cohort): those that draw on the same patients.
         cohort: that cohort.
+
+    Returns:
+        Arm → cohort → case → the folds whose training has not seen it; ``[0]`` where there are no folds.
 
     Raises:
         UserError: if the site would be empty.
@@ -80,43 +82,88 @@ def draw_site(training: Plain, arms: list[Plain], site: Plain, cohort: Cohort) -
                 f"{len(_labelled(cohort))} labelled cases and part is '{site['part']}'. Give the cohort "
                 "more patients, train on fewer, or remove the site."
             )
-        placed[arm["name"]] = {site["cohort"]: cases}
+        placed[arm["name"]] = {site["cohort"]: {case: _folds(case, arm, site, training) for case in cases}}
     return placed
 
 
-def gather(training: Plain, arms: list[Plain], sites: dict[str, dict[str, dict[str, list[str]]]]) -> Plain:
+def gather(training: Plain, arms: list[Plain], sites: dict[str, Plain]) -> Plain:
     """Everything about who trains and who validates in one record.
 
     Args:
         training: what :func:`draw_training` returned.
-        arms: arm records.
+        arms: of each arm ``name`` and ``set``.
         sites: site → what :func:`draw_site` returned.
 
     Returns:
-        ``{"seed", "subsets": {name: cases}, "arms": {arm: {"training": {cohort: cases}, "sites": {site: {cohort: cases}}}}}``.
+        ``{"seed", "parts": {pool: {part: cases}}, "arms": {arm: {"training": {cohort: cases}, "sites": {site: {cohort: cases}}}}}``.
+        The training cases of an arm with folds are those of all its folds together.
     """
     return {
         "seed": training["seed"],
-        "subsets": training["halves"],
+        "parts": training["parts"],
         "arms": {
             arm["name"]: {
-                "training": training_cases(training, arm),
-                "sites": {site: placed[arm["name"]] for site, placed in sites.items()},
+                "training": _of_all_folds(training, arm),
+                "sites": {
+                    site: {cohort: list(cases) for cohort, cases in placed[arm["name"]].items()}
+                    for site, placed in sites.items()
+                    if arm["name"] in placed
+                },
             }
             for arm in arms
         },
     }
 
 
+def _parts(pool: Plain, order: list[str]) -> dict[str, list[str]]:
+    """A pool's patients by part, in drawn order: the halves, the folds, or those that train."""
+    if pool["subsets"]:
+        size = len(order) // len(pool["subsets"])
+        return {name: order[i * size : (i + 1) * size] for i, name in enumerate(pool["subsets"])}
+    if pool["folds"]:
+        ends = np.linspace(0, len(order), pool["folds"] + 1).round().astype(int)
+        return {str(fold): order[ends[fold] : ends[fold + 1]] for fold in range(pool["folds"])}
+    return {TRAINED: order[: pool["patients"]]}
+
+
+def _trained(pool: Plain, parts: dict[str, list[str]], share: Plain, fold: int) -> list[str]:
+    """The patients that a set takes from a pool: the beginning of one part, or all parts but the fold's."""
+    if pool["folds"]:
+        return [patient for part, patients in parts.items() if part != str(fold) for patient in patients]
+    return parts[share["subset"] or TRAINED][: share["amount"]]
+
+
 def _site_cases(site: Plain, arm: Plain, training: Plain, cohort: Cohort) -> list[str]:
     everyone = _labelled(cohort)
-    if site["part"] == "all":
-        return everyone
+    parts = [training["parts"][pool] for pool in site["pools"]]
     if site["part"] == "held_out":
-        pool = set(training["assist"].get(site["cohort"], []))
-        return [case for case in everyone if case not in pool]
-    # other_half: an arm that used no graded case may be validated on all of them (both halves).
-    return [case for name, half in training["halves"].items() if name != arm["subset"] for case in half]
+        trained = {case for each in parts for case in each[TRAINED]}
+        return [case for case in everyone if case not in trained]
+    if site["part"] == "other_half":
+        # An arm that used no graded case may be validated on all of them (both halves).
+        return [case for each in parts for name, part in each.items() if name != arm["subset"] for case in part]
+    if site["part"] == "out_of_fold" and parts:
+        return sorted({case for each in parts for part in each.values() for case in part})
+    return everyone
+
+
+def _folds(case: str, arm: Plain, site: Plain, training: Plain) -> list[int]:
+    """The folds of an arm whose training has not seen a case."""
+    if arm["set"] is None:
+        return [0]
+    cohorts = {site["cohort"], *site["pools"].values()}
+    folds = training["sets"][arm["set"]]
+    if len(folds) == 1:
+        return [0]
+    return [fold for fold, learned in enumerate(folds) if not any(case in learned.get(name, ()) for name in cohorts)]
+
+
+def _of_all_folds(training: Plain, arm: Plain) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for learned in training["sets"][arm["set"]] if arm["set"] is not None else ():
+        for cohort, cases in learned.items():
+            found[cohort] = sorted({*found.get(cohort, ()), *cases})
+    return found
 
 
 def _labelled(cohort: Cohort) -> list[str]:
@@ -134,18 +181,19 @@ def _cases_of(cohort: Cohort, patients: list[str]) -> list[str]:
     return sorted(cohort.cases.loc[cohort.cases["patient"].isin(patients), "case"])
 
 
-def _require_enough(assist: Plain, graded: Plain, order: dict[str, list[str]]) -> None:
+def _require_enough(pools: Plain, order: dict[str, list[str]]) -> None:
     faults = []
-    have = len(order[assist["cohort"]])
-    if have < assist["patients"]:
-        faults.append(f"arms.assist.patients is {assist['patients']}, cohort '{assist['cohort']}' has {have} patients")
-    have, parts = len(order[graded["cohort"]]), len(graded["subsets"])
-    if have // parts < max(graded["amounts"]):
-        faults.append(
-            f"arms.graded.amounts go up to {max(graded['amounts'])} in each of {parts} disjoint subsets, cohort "
-            f"'{graded['cohort']}' has {have} patients ({have // parts} per subset)"
-        )
-    if assist["cohort"] == graded["cohort"]:
-        faults.append(f"arms.assist and arms.graded draw from the same cohort '{assist['cohort']}'")
+    for name, pool in pools.items():
+        have, cohort = len(order[pool["patients_of"]]), pool["cohort"]
+        if (pool["patients"] or 0) > have:
+            faults.append(f"pools.{name}.patients is {pool['patients']}, cohort '{cohort}' has {have} patients")
+        if (pool["folds"] or 0) > have:
+            faults.append(f"pools.{name}.folds is {pool['folds']}, cohort '{cohort}' has {have} patients")
+        parts = len(pool["subsets"] or ())
+        if parts and have // parts < max(pool["amounts"]):
+            faults.append(
+                f"pools.{name}.amounts go up to {max(pool['amounts'])} in each of {parts} disjoint subsets, cohort "
+                f"'{cohort}' has {have} patients ({have // parts} per subset)"
+            )
     if faults:
         raise UserError("The arms cannot be drawn:\n" + "\n".join(f"  {fault}" for fault in faults))

@@ -6,8 +6,11 @@ from crossmod.job import Job
 def run(job: Job) -> None:
     """Add scores and pictures of the worst cases to the runs of every training.
 
-    inputs: ``trainings`` (one record per arm and seed: ``runs``, stage → JSON; ``scores``, CSVs, one per site;
-    ``predictions``, folders), ``cohorts`` (folders), ``store``. outputs: ``tracked`` (JSON with what was logged).
+    inputs: ``trainings`` (one record per arm and seed: ``arm``, its name; ``runs``, stage → the ``run.json`` of its
+    training in each fold; ``scores``, CSVs, one per site; ``predictions``, folders), ``cohorts`` (folders), ``store``.
+    settings: ``stages``, ``units`` and ``targets``, ``levels`` (arm → factor → level) of the study.
+    outputs: ``tracked`` (JSON with what was logged).
+    A training that several arms share gets the metrics of each, named ``{arm}/...``.
     """
     from crossmod.track.results import track
 

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from crossmod.models.parts import AdjustContrast, Affine, GaussianSmooth
+from crossmod.models.thin import thin_axis
 
 
 @dataclass(frozen=True)
@@ -17,11 +18,13 @@ class Change:
         affine: rotation (radians) and scale factors about the patch centre, or None.
         intensity: changes of the image, applied in order.
         patch: size given to the network.
+        thin: the axis along which it is one voxel thick, if any; changes stay within its plane.
     """
 
     affine: Affine | None
     intensity: list[Callable[[torch.Tensor], torch.Tensor]]
-    patch: tuple[int, int, int]
+    patch: tuple[int, ...]
+    thin: int | None = None
 
     @property
     def moves(self) -> bool:
@@ -30,21 +33,37 @@ class Change:
 
     def __call__(self, image: np.ndarray, label: np.ndarray) -> dict[str, torch.Tensor]:
         """Apply to an image and its label of the same shape."""
-        # (2, X, Y, Z), moved in one go; torch widens half precision several times faster than numpy.
-        both = torch.stack([torch.from_numpy(array).float() for array in (image, label)])
+        classes = [int(value) for value in np.flatnonzero(np.bincount(label.ravel())) if value]
+        # (1 + classes, X, Y, Z), moved in one go; torch widens half precision several times faster than numpy.
+        both = torch.stack([torch.from_numpy(a).float() for a in (image, *(label == value for value in classes))])
+        both = both if self.thin is None else both.squeeze(1 + self.thin)
         if self.affine is not None:
-            both = self.affine(both, spatial_size=self.patch, mode="bilinear")
-        x, y = both[:1], both[1:] >= 0.5
+            size = [side for axis, side in enumerate(self.patch) if axis != self.thin]
+            both = self.affine(both, spatial_size=size, mode="bilinear")
+        x, y = both[:1], _largest_share(both[1:], classes)
         for change in self.intensity:
             x = change(x)
-        return {"image": x, "label": y.long()}
+        if self.thin is not None:
+            x, y = x.unsqueeze(1 + self.thin), y.unsqueeze(1 + self.thin)
+        return {"image": x, "label": y}
+
+
+def _largest_share(shares: torch.Tensor, classes: list[int]) -> torch.Tensor:
+    """(1, X, Y, Z) class that covers most of each voxel; ties as in :func:`crossmod.prepare.labels.label_on_grid`."""
+    label = torch.zeros(shares.shape[1:], dtype=torch.long)
+    most, rest = torch.zeros(shares.shape[1:]), torch.ones(shares.shape[1:])
+    for share, value in zip(shares, classes, strict=True):
+        label[share >= most] = value
+        most, rest = torch.maximum(most, share), rest - share
+    label[rest > most] = 0
+    return label[None]
 
 
 class Augment:
     """Draws changes with the probabilities and ranges of the config; nothing is flipped, left stays left."""
 
-    def __init__(self, settings: dict, patch: tuple[int, int, int]) -> None:
-        self.settings, self.patch = settings, patch
+    def __init__(self, settings: dict, patch: tuple[int, ...]) -> None:
+        self.settings, self.patch, self.thin = settings, patch, thin_axis(patch)
 
     def draw(self, rng: np.random.Generator) -> Change:
         """Draw one change. The same number of random values is consumed whichever changes are applied."""
@@ -71,13 +90,14 @@ class Augment:
             intensity.append(lambda x: x + sd * torch.randn(x.shape, generator=_generator(noise_seed)))
         affine = None
         if chance["affine"] < s["affine"]:
-            affine = Affine(
-                rotate_params=angles.tolist(),
-                scale_params=scales.tolist(),
-                padding_mode="border",
-                image_only=True,
-            )
-        return Change(affine, intensity, self.patch)
+            affine = Affine(**self._within(angles, scales), padding_mode="border", image_only=True)
+        return Change(affine, intensity, self.patch, self.thin)
+
+    def _within(self, angles: np.ndarray, scales: np.ndarray) -> dict[str, list[float] | float]:
+        """Rotation and scales of the patch: about all axes, or about the one across a thin patch alone."""
+        if self.thin is None:
+            return {"rotate_params": angles.tolist(), "scale_params": scales.tolist()}
+        return {"rotate_params": float(angles[self.thin]), "scale_params": np.delete(scales, self.thin).tolist()}
 
 
 def _generator(seed: int) -> torch.Generator:

@@ -1,51 +1,50 @@
-"""What Lightning trains: a network, Dice + cross-entropy, AdamW with warm-up and polynomial decay."""
+"""What Lightning trains: a network, what it learns, and how it is optimised."""
 
 from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
 
+from crossmod.job import Plain
 from crossmod.models.hardware import Hardware
-from crossmod.models.parts import DiceCELoss
+from crossmod.models.heads import heads
+from crossmod.train.optimise import average_of, optimiser_of, schedule_of
+from crossmod.train.tasks import Task
 
 
-class Segmentation(LightningModule):
-    """Binary segmentation of patches.
+class Training(LightningModule):
+    """The training of a network on patches.
 
     Args:
-        network: maps (B, 1, X, Y, Z) to (B, 2, X, Y, Z) logits.
+        network: maps (B, 1, X, Y, Z) to (B, C, X, Y, Z), or to several of those.
+        task: what it learns.
         settings: config of the training.
         steps: optimiser steps in all.
         machine: how it is computed.
     """
 
-    def __init__(self, network: torch.nn.Module, settings: dict[str, Any], steps: int, machine: Hardware) -> None:
+    def __init__(self, network: torch.nn.Module, task: Task, settings: Plain, steps: int, machine: Hardware) -> None:
         super().__init__()
-        self.layout = machine.layout
+        self.machine, self.task = machine, task
         self.network, self.settings, self.steps = machine.lay_out(network), settings, steps
-        # Batch Dice: patches without foreground then do not pull the gradient about.
-        # Of two classes the softmax is a sigmoid of the difference: the same loss, in a third of the time.
-        self.loss = DiceCELoss(sigmoid=True, batch=True)
+        self.average = average_of(self.network, settings["average"])
+
+    @property
+    def result(self) -> torch.nn.Module:
+        """The network with the weights that a training ends with: their average, where one is kept."""
+        return self.network if self.average is None else self.average.module
 
     def training_step(self, batch: dict[str, torch.Tensor], _: int) -> torch.Tensor:
         """One step on ``image`` (B, 1, X, Y, Z) and ``label`` (B, 1, X, Y, Z)."""
-        logits = self.network(batch["image"].contiguous(memory_format=self.layout))  # (B, 2, X, Y, Z)
-        foreground = (logits[:, 1:] - logits[:, :1]).float()  # (B, 1, X, Y, Z)
-        return self.loss(foreground, batch["label"].float())
+        return self.task(heads(self.network(self.machine.arrange(batch["image"]))), batch)
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        """Take the step's weights into their average."""
+        if self.average is not None:
+            self.average.update_parameters(self.network)
 
     def configure_optimizers(self) -> dict[str, Any]:
-        """AdamW; the learning rate rises linearly, then falls as (1 - t)^0.9 (nnU-Net's decay)."""
-        optimiser = torch.optim.AdamW(
-            self.network.parameters(),
-            lr=self.settings["learning_rate"],
-            weight_decay=self.settings["weight_decay"],
-        )
-        warmup = max(1, round(self.settings["warmup"] * self.steps))
-
-        def factor(step: int) -> float:
-            if step < warmup:
-                return (step + 1) / warmup
-            return max(0.0, 1 - (step - warmup) / max(1, self.steps - warmup)) ** 0.9
-
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, factor)
+        """Optimiser and schedule, as the config names them."""
+        optimiser = optimiser_of(self.network.parameters(), self.settings["optimiser"])
+        schedule = schedule_of(optimiser, self.settings["schedule"], self.steps)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

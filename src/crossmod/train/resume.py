@@ -36,7 +36,7 @@ class LastState(Checkpoint):
 def step_to_resume(path: Path, module: LightningModule, steps: int, callback: str) -> int | None:
     """The step that a state on disk goes on from; None where there is none that can be used.
 
-    A state that is damaged, or of another training, is set aside with a warning: the training then starts anew.
+    A state that is damaged, or of another training, is set aside with a warning: the training then starts again.
 
     Args:
         path: of the state.
@@ -77,8 +77,7 @@ def _step(state: dict[str, Any], module: LightningModule, steps: int, callback: 
     if {name: tensor.shape for name, tensor in own.items()} != {name: tensor.shape for name, tensor in found.items()}:
         raise ValueError("it is of another network")
     (optimiser,) = state["optimizer_states"]
-    moments = [value["exp_avg"].shape for _, value in sorted(optimiser["state"].items())]
-    if moments != [parameter.shape for parameter in module.parameters() if parameter.requires_grad]:
+    if not _fits(optimiser["state"], [parameter.shape for parameter in module.network.parameters()]):
         raise ValueError("its optimiser is of another network")
     step = state["global_step"]
     if not (isinstance(step, int) and 0 < step <= steps):
@@ -88,3 +87,16 @@ def _step(state: dict[str, Any], module: LightningModule, steps: int, callback: 
     if not all(row["step"] <= step for row in state["callbacks"][callback]["rows"]):
         raise ValueError("its curve goes beyond its step")
     return step
+
+
+def _fits(state: dict[int, dict[str, Any]], shapes: list[torch.Size]) -> bool:
+    """Whether what an optimiser remembers of each parameter has the parameter's shape, or is a count.
+
+    Of parameters that have no gradient it remembers nothing; without momentum, of none.
+    """
+    return all(
+        number < len(shapes) and value.shape in (torch.Size(), shapes[number])
+        for number, kept in state.items()
+        for value in kept.values()
+        if isinstance(value, torch.Tensor)
+    )

@@ -5,9 +5,13 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 from torch.utils.data import Dataset, Sampler
 
-from crossmod.prepare.arrays import Prepared
+from crossmod.job import UserError
+from crossmod.models.thin import thin_axis
+from crossmod.prepare.stored import Prepared
 from crossmod.scans.box import window
+from crossmod.scans.grid import filled_spacing_mm
 from crossmod.train.augment import Augment
+from crossmod.train.degrade import Degrade
 
 # Patches are read this much larger than the network sees them, so that rotation and scaling find real voxels.
 AFFINE_MARGIN = 1.25
@@ -40,42 +44,59 @@ class Patches(Dataset):
 
     Args:
         cases: prepared cases of one stage.
-        stage: config of the stage (region, patch, spacing_mm, jitter_mm).
+        stage: config of the stage (region, patch, spacing_mm, jitter_mm, learns).
         training: config of the training (foreground, balance, augmentation).
         seed: of everything random.
 
-    An item is ``{"image": (1, X, Y, Z) float32, "label": (1, X, Y, Z) int64}``.
+    An item is ``{"image": (1, X, Y, Z) float32, "label": (1, X, Y, Z) int64}``. Where images are to be restored,
+    ``image`` is degraded and ``target`` is what it was.
+
+    Raises:
+        UserError: if no case has a box, where the stage looks into boxes.
     """
 
     def __init__(self, cases: Sequence[Prepared], stage: dict, training: dict, seed: int) -> None:
         self.region = stage["region"]
         self.patch = np.array(stage["patch"])
-        self.jitter = stage["jitter_mm"] / np.array(stage["spacing_mm"])
+        self.thin = thin_axis(stage["patch"])
+        self.spacing_mm, self.jitter_mm = stage["spacing_mm"], stage.get("jitter_mm") or 0.0
         self.foreground = training["foreground"]
         self.cases = [case for case in cases if case.boxes or self.region == "image"]
+        if not self.cases:
+            raise UserError(
+                f"None of the {len(cases)} training cases has a box to look into: their labels have no voxel of stage "
+                f"'{self.region}', the region of this one. Train on cohorts that label it, or choose region: image."
+            )
         self.schedule = Schedule([case.modality for case in self.cases], seed, training["balance"])
         self.augment = Augment(training["augmentation"], tuple(stage["patch"]))
+        self.degrade = Degrade() if stage.get("learns") == "reconstruction" else None
         self.seed = seed
 
     def __getitem__(self, sample: int) -> dict:
         case = self.cases[self.schedule.case(sample)]
         rng = np.random.default_rng([self.seed, 7, sample])
         transform = self.augment.draw(rng)
-        size = np.ceil(self.patch * AFFINE_MARGIN).astype(int) if transform.moves else self.patch
-        low = self._centre(case, rng) - size // 2
+        low, size = self._place(case, rng, transform.moves)
         image = window(case.image, low, size, case.background)
         label = window(case.label, low, size, 0)
-        return transform(image, label)
+        item = transform(image, label)
+        if self.degrade:
+            item |= {"image": self.degrade(item["image"], rng), "target": item["image"]}
+        return item
+
+    def _place(self, case: Prepared, rng: np.random.Generator, moves: bool) -> tuple[np.ndarray, np.ndarray]:
+        """Low corner and size of the window that is read: larger than the patch where voxels move."""
+        size = np.ceil(self.patch * AFFINE_MARGIN).astype(int) if moves else self.patch.copy()
+        if self.thin is not None:
+            size[self.thin] = 1
+        return self._centre(case, rng) - size // 2, size
 
     def _centre(self, case: Prepared, rng: np.random.Generator) -> np.ndarray:
         shape = np.array(case.image.shape)
-        if self.region == "kidney":
-            sides = sorted(case.boxes)
-            low, high = case.boxes[sides[rng.integers(len(sides))]]
-            jitter = rng.uniform(-self.jitter, self.jitter)
-            return np.round((np.array(low) + np.array(high)) / 2 + jitter).astype(int)
+        if self.region != "image":
+            return self._in_box(case, rng)
         if rng.random() < self.foreground and len(case.foreground):
-            centre = case.foreground[rng.integers(len(case.foreground))].astype(int)
+            centre = _foreground(case, rng)
         else:
             centre = np.array([rng.integers(n) for n in shape])
         # The patch stays inside the image where the image is large enough; else it is centred on it.
@@ -83,12 +104,32 @@ class Patches(Dataset):
         clamped = np.clip(centre, half, np.maximum(shape - (self.patch - half), half))
         return np.where(shape > self.patch, clamped, shape // 2)
 
+    def _in_box(self, case: Prepared, rng: np.random.Generator) -> np.ndarray:
+        """About the middle of a unit's box; a thin patch lies anywhere along it."""
+        units = sorted(case.boxes)
+        low, high = case.boxes[units[rng.integers(len(units))]]
+        jitter = self.jitter_mm / filled_spacing_mm(self.spacing_mm, case.grid.spacing_mm)
+        centre = np.round((np.array(low) + np.array(high)) / 2 + rng.uniform(-jitter, jitter)).astype(int)
+        if self.thin is not None:
+            centre[self.thin] = rng.integers(low[self.thin], high[self.thin])
+        return centre
+
+
+def _foreground(case: Prepared, rng: np.random.Generator) -> np.ndarray:
+    """A voxel of the foreground; of several classes that a case has, each is as likely, however small it is."""
+    points = case.foreground
+    values = case.label[tuple(points.T)]
+    present = np.flatnonzero(np.bincount(values))
+    if len(present) > 1:
+        points = points[values == present[rng.integers(len(present))]]
+    return points[rng.integers(len(points))].astype(int)
+
 
 class Onward(Sampler):
     """Sample numbers of one epoch after another, counted from the optimiser step that has been reached.
 
-    A resumed training so draws what it would have drawn undisturbed, whatever Lightning makes of its epochs: resumed at
-    the end of one, version 2.6 runs a shortened epoch and skips the samples of the rest.
+    A resumed training therefore draws exactly what an uninterrupted one would, whatever Lightning makes of its
+    epochs: resumed at the end of one, version 2.6 runs a shortened epoch and skips the samples of the rest.
 
     Args:
         samples_per_epoch: how many.

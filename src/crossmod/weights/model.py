@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
 
 from crossmod.job import Plain, UserError, file_digest, read_json
 from crossmod.models.allowed import target_problem
@@ -22,14 +22,23 @@ class _Read(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
 
 
+class _Largest(_Read):
+    largest: int = Field(ge=1)
+
+
+class _OneASide(_Read):
+    one_a_side: int = Field(ge=1)
+
+
 class _Stage(_Read):
     """What a stage needs to be computed; see `crossmod.design.study.Stage`."""
 
-    region: Literal["image", "kidney"]
+    classes: dict[Name, list[Name]] = Field(min_length=1, max_length=1)
+    region: Name
+    keep: _OneASide | _Largest
     spacing_mm: tuple[Annotated[float, Field(ge=0.1, le=20)], ...] = Field(min_length=3, max_length=3)
     patch: tuple[Annotated[int, Field(ge=1, le=1024)], ...] = Field(min_length=3, max_length=3)
     overlap: float = Field(ge=0, lt=1)
-    components: int = Field(ge=1)
     margin_mm: float = Field(ge=0, le=200)
 
     @field_validator("patch")
@@ -57,23 +66,33 @@ class _Settings(_Read):
 
     name: str = Field(max_length=300)
     stages: dict[Name, _Stage] = Field(min_length=2, max_length=2)
-    network: Plain
+    models: dict[Name, Plain]
     normalisation: _Normalisation
     precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
 
     @field_validator("stages")
     @classmethod
     def _in_order(cls, stages: dict[str, _Stage]) -> dict[str, _Stage]:
-        if [stage.region for stage in stages.values()] != ["image", "kidney"]:
-            raise ValueError("the first stage looks at the whole image, the second at its kidneys")
+        first = next(iter(stages))
+        if [stage.region for stage in stages.values()] != ["image", first]:
+            raise ValueError("the first stage looks at the whole image, the second at the kidneys that the first found")
+        if not isinstance(stages[first].keep, _OneASide):
+            raise ValueError("the first stage keeps one kidney a side")
         return stages
 
-    @field_validator("network")
+    @field_validator("models")
     @classmethod
-    def _harmless(cls, network: Plain) -> Plain:
-        if problem := target_problem(network):
-            raise ValueError(problem)
-        return network
+    def _harmless(cls, models: dict[str, Plain]) -> dict[str, Plain]:
+        for network in models.values():
+            if problem := target_problem(network):
+                raise ValueError(problem)
+        return models
+
+    @model_validator(mode="after")
+    def _one_network_a_stage(self) -> Self:
+        if set(self.models) != set(self.stages):
+            raise ValueError("models and stages name different stages")
+        return self
 
 
 class _Record(_Settings):
@@ -97,7 +116,7 @@ class Model:
         name: arm and seeds.
         weights: stage → safetensors files, one per training, in the order of the cascade.
         stages: stage → config it was trained with.
-        network: config of the network.
+        models: stage → config of its network.
         normalisation: config of the intensity normalisation.
         precision: of the arithmetic.
     """
@@ -105,7 +124,7 @@ class Model:
     name: str
     weights: dict[str, tuple[Path, ...]]
     stages: Plain
-    network: Plain
+    models: dict[str, Plain]
     normalisation: Plain
     precision: str
 
@@ -145,12 +164,14 @@ class Model:
                 "results of its study, e.g. --model results/renal/laptop/train/ct116+mrA120."
             )
         settings = _settings_of(jobs[0], seed)
-        weights = {stage: (folder / stage / f"seed{seed}" / "model.safetensors",) for stage in settings["stages"]}
+        weights: dict[str, tuple[Path, ...]] = {
+            stage: (folder / stage / f"seed{seed}" / "model.safetensors",) for stage in settings["stages"]
+        }
         return cls._of(settings, weights)
 
     @classmethod
     def _of(cls, settings: Plain, weights: dict[str, tuple[Path, ...]]) -> "Model":
-        named = ("name", "stages", "network", "normalisation", "precision")
+        named = ("name", "stages", "models", "normalisation", "precision")
         return cls(weights=weights, **{key: settings[key] for key in named})
 
 
@@ -193,9 +214,9 @@ def _settings_of(path: Path, seed: int) -> Plain:
     try:
         job = read_json(path)["settings"]
         settings = {
-            "name": f"{job['arm']['name']}, seed {seed}",
+            "name": f"{job['arm']}, seed {seed}",
             "stages": {stage: job["stages"][stage] for stage in job["cascade"]},
-            "network": job["model"],
+            "models": {stage: job["models"][stage] for stage in job["cascade"]},
             "normalisation": job["normalisation"],
             "precision": job["precision"],
         }

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from safetensors.torch import load_file, save
 
-from crossmod.design.arms import default_arm
+from crossmod.design.arms import Arm, deployed
 from crossmod.design.compose import compose
+from crossmod.design.trainings import Training
 from crossmod.job import Plain, UserError, read_json, whole, write_json
 from crossmod.source import source_digest
 from crossmod.weights import FOLDER, MOST_BYTES, RECORD
@@ -30,13 +31,14 @@ def ship(overrides: list[str], results: Path = Path("results"), folder: Path = F
             the folder holds networks that `crossmod ship` did not write.
     """
     study = compose(["study=measure", *overrides])
-    arm, seeds = default_arm(study), study["seeds"]
+    arm, place = deployed(study)[0], results / study["study"] / study["scale"] / "train"
+    trainings = {stage: folds[0] for stage, folds in arm.trainings.items()}  # this study has no folds
     trained = {
-        (stage, seed): results / study["study"] / study["scale"] / "train" / arm / stage / f"seed{seed}"
-        for stage in study["stages"]
-        for seed in seeds
+        (stage, seed): place / training.name / f"seed{seed}"
+        for stage, training in trainings.items()
+        for seed in study["seeds"]
     }
-    _require(trained, study)
+    _require(trained, trainings, study)
     files = _files(trained)
     record = _record(study, arm, files)
     earlier = _shipped_earlier(folder)
@@ -69,27 +71,30 @@ def _files(trained: dict[tuple[str, int], Path]) -> dict[tuple[str, str], bytes]
     return files
 
 
-def _record(study: Plain, arm: str, files: dict[tuple[str, str], bytes]) -> Plain:
+def _record(study: Plain, arm: Arm, files: dict[tuple[str, str], bytes]) -> Plain:
     """How the networks were made, and the digest of each."""
     seeds = study["seeds"]
-    weights: Plain = {stage: {} for stage in study["stages"]}
+    weights: Plain = {stage: {} for stage in arm.stages}
     for (stage, name), content in files.items():
         weights[stage][name] = hashlib.sha256(content).hexdigest()
     return {
-        "name": f"shipped, {arm}, seeds {', '.join(map(str, seeds))}",
-        "stages": study["stages"],
-        "network": study["model"],
+        "name": f"shipped, {arm.name}, seeds {', '.join(map(str, seeds))}",
+        "stages": {stage: study["stages"][stage] for stage in arm.stages},
+        "models": arm.models,
         "normalisation": study["normalisation"],
         "precision": study["training"]["precision"],
         "training": study["training"],
-        "cohorts": {
-            name: study["cohorts"][name]
-            for name in (study["arms"]["assist"]["cohort"], study["arms"]["graded"]["cohort"])
-        },
+        "cohorts": {cohort: study["cohorts"][cohort] for cohort in _cohorts(study, arm)},
         "seeds": seeds,
         "weights": weights,
         "code": source_digest("crossmod.phantom", "crossmod.train"),
     }
+
+
+def _cohorts(study: Plain, arm: Arm) -> list[str]:
+    """Those whose patients trained an arm."""
+    pools = arm.set.shares if arm.set else {}
+    return list(dict.fromkeys(study["pools"][pool]["cohort"] for pool in pools))
 
 
 def _shipped_earlier(folder: Path) -> list[Path]:
@@ -107,7 +112,7 @@ def _shipped_earlier(folder: Path) -> list[Path]:
     return [folder / name for name in sorted(shipped)]
 
 
-def _require(trained: dict[tuple[str, int], Path], study: Plain) -> None:
+def _require(trained: dict[tuple[str, int], Path], trainings: dict[str, Training], study: Plain) -> None:
     """Every network is there, and is what today's config asks for."""
     faults = []
     for (stage, _), folder in trained.items():
@@ -119,8 +124,8 @@ def _require(trained: dict[tuple[str, int], Path], study: Plain) -> None:
         asked = {key: study["stages"][stage][key] for key in settings["stages"][stage]}
         if (
             settings["stages"][stage] != asked
-            or settings["model"] != study["model"]
-            or settings["training"] != study["training"]
+            or settings["model"] != trainings[stage].model
+            or settings["training"] != trainings[stage].settings
         ):
             faults.append(f"{folder}: trained with other settings than the config's; run `make weights` again")
     if faults:

@@ -12,21 +12,22 @@ from crossmod.analyse.stats.errors import DegenerateDataError, no_variance, some
 from crossmod.job import UserError
 
 COLUMNS = [
-    *(
-        "effect",
-        "ss_effect",
-        "ss_error",
-        "df1",
-        "df2",
-        "F",
-        "p",
-        "log_p",
-        "epsilon_gg",
-        "p_gg",
-        "epsilon_hf",
-        "p_hf",
-    ),
-    *("mauchly_w", "mauchly_p", "eta_sq_generalised", "eta_sq_partial"),
+    "effect",
+    "ss_effect",
+    "ss_error",
+    "df1",
+    "df2",
+    "F",
+    "p",
+    "log_p",
+    "epsilon_gg",
+    "p_gg",
+    "epsilon_hf",
+    "p_hf",
+    "mauchly_w",
+    "mauchly_p",
+    "eta_sq_generalised",
+    "eta_sq_partial",
 ]
 
 
@@ -100,22 +101,20 @@ def _effect(names: Sequence[str], cells: Cells, flat: np.ndarray) -> dict:
     hf = _huynh_feldt(gg, n, df1)
     w, mauchly_p = _mauchly(roots, n, flat.shape[1])
     return {
-        **{
-            "effect": ":".join(names),
-            "ss_effect": ss_effect,
-            "ss_error": ss_error,
-            "df1": df1,
-            "df2": df2,
-            "F": F,
-        },
-        **{"p": stats.f.sf(F, df1, df2), "log_p": log_f_sf(F, df1, df2)},
-        **{"epsilon_gg": gg, "p_gg": stats.f.sf(F, df1 * gg, df2 * gg)},
-        **{
-            "epsilon_hf": hf,
-            "p_hf": stats.f.sf(F, df1 * hf, df2 * hf),
-            "mauchly_w": w,
-            "mauchly_p": mauchly_p,
-        },
+        "effect": ":".join(names),
+        "ss_effect": ss_effect,
+        "ss_error": ss_error,
+        "df1": df1,
+        "df2": df2,
+        "F": F,
+        "p": stats.f.sf(F, df1, df2),
+        "log_p": log_f_sf(F, df1, df2),
+        "epsilon_gg": gg,
+        "p_gg": stats.f.sf(F, df1 * gg, df2 * gg),
+        "epsilon_hf": hf,
+        "p_hf": stats.f.sf(F, df1 * hf, df2 * hf),
+        "mauchly_w": w,
+        "mauchly_p": mauchly_p,
     }
 
 

@@ -117,8 +117,8 @@ def check_columns(table: pd.DataFrame, outcome: str, keys: list[str], factors: l
     if infinite.any():
         where = table.loc[infinite, keys].astype(str).agg("/".join, axis=1)
         raise UserError(
-            f"Outcome {outcome!r} is infinite for {some(where)}: no mean exists. Write the number that stands for it, or "
-            "leave the cell empty, and say so."
+            f"Outcome {outcome!r} is infinite for {some(where)}: no mean exists. Write the number that stands for it, "
+            "or leave the cell empty, and say so."
         )
 
 

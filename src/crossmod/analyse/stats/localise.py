@@ -19,8 +19,18 @@ SYNONYMS = {"detected": CORRECT, "misplaced": "incorrect", "missed": "not_detect
 HITS = {0: "no hit", 1: CORRECT}
 RATE_COLUMNS = ["arm", "outcome", "k", "n", "rate", "ci_low", "ci_high"]
 MCNEMAR_COLUMNS = [
-    *("a", "b", "n", "rate_difference", "only_a", "only_b", "statistic", "p", "p_chi2", "p_corrected"),
-    *("method", "note"),
+    "a",
+    "b",
+    "n",
+    "rate_difference",
+    "only_a",
+    "only_b",
+    "statistic",
+    "p",
+    "p_chi2",
+    "p_corrected",
+    "method",
+    "note",
 ]
 METHOD = "McNemar: p exact binomial, statistic and p_chi2 chi-squared without continuity correction"
 
@@ -88,9 +98,16 @@ def localisation(
         _refuse_duplicates(table, keys)
         rates = _rates(found, pd.Series("", index=table.index), level)
         empty = pd.DataFrame(columns=MCNEMAR_COLUMNS)
-        dropped = {name: [] for name in _missing_names(table, found, keys)}
-        nothing = {"cochran_q": np.nan, "cochran_df": np.nan, "cochran_p": np.nan, "note": "no arms to compare"}
-        return Localisation(rates, empty, n_subjects=int(found.notna().sum()), dropped=dropped, **nothing)
+        return Localisation(
+            rates,
+            empty,
+            n_subjects=int(found.notna().sum()),
+            cochran_q=np.nan,
+            cochran_df=np.nan,
+            cochran_p=np.nan,
+            note="no arms to compare",
+            dropped={name: [] for name in _missing_names(table, found, keys)},
+        )
     hits = table.copy(deep=False)
     hits[outcome] = (found == CORRECT).astype(float).where(found.notna())
     cells = complete_cells(hits, outcome, keys, [arm])
@@ -129,7 +146,9 @@ def _outcomes(table: pd.DataFrame, outcome: str) -> pd.Series:
 
 
 def _refuse_duplicates(table: pd.DataFrame, keys: list[str]) -> None:
-    twice = table.loc[table.duplicated(keys, keep=False), keys].drop_duplicates() if keys else []
+    if not keys:
+        return
+    twice = table.loc[table.duplicated(keys, keep=False), keys].drop_duplicates()
     if len(twice):
         listed = ("/".join(map(str, row)) for row in twice.itertuples(index=False, name=None))
         raise IncompleteDesignError(

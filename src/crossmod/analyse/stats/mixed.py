@@ -62,8 +62,8 @@ def mixed_model(
 
     Where ``rm_anova`` leaves out a subject that lacks one cell, this uses every row there is; that is valid if rows are
     missing at random, given the other rows of their patient (Laird 1988, Stat Med 7). In return it assumes that any two
-    arms differ with the same variance, and that a patient's kidneys gain independently from one arm to another (there are no
-    random slopes); where ``epsilon_gg`` of the ANOVA is far below 1, or kidneys gain alike, believe the ANOVA.
+    arms differ with the same variance, and that a patient's kidneys gain independently from one arm to another (there
+    are no random slopes). Where ``epsilon_gg`` of the ANOVA is far below 1, or kidneys gain alike, believe the ANOVA.
 
     Degrees of freedom are Satterthwaite's, from the observed information of the variances (Giesbrecht & Burns 1985,
     Biometrics 41; Kuznetsova et al. 2017, J Stat Softw 82(13)). statsmodels' ``MixedLM`` finds the same estimates
@@ -73,9 +73,9 @@ def mixed_model(
     Args:
         table: one row per observation, in any order; a row with an empty outcome is left out and listed.
         outcome: numeric column.
-        fixed: column or columns, with interactions as ``"a:b"`` beside ``"a"`` and ``"b"``; an empty list fits the mean.
-            A column of type float is a covariate with one slope. Any other, whole numbers included, is a factor in
-            treatment coding: its first level is the reference, in the order of
+        fixed: column or columns, with interactions as ``"a:b"`` beside ``"a"`` and ``"b"``. An empty list fits the
+            mean. A column of type float is a covariate with one slope. Any other, whole numbers included, is a factor
+            in treatment coding: its first level is the reference, in the order of
             :func:`crossmod.analyse.stats.cells.ordered_levels`. Use ``astype("category")`` for levels held as floats.
         patient: column, or columns that only together name a patient. As in ``rm_anova``, ids that collide across
             cohorts, sites or modalities outside ``fixed`` are different patients.
@@ -126,7 +126,7 @@ def _result(labels: list[str], fit: Reml, counts: tuple[int, int, int], left_out
 
 def _terms(table: pd.DataFrame, fixed: list[str]) -> list[tuple[str, ...]]:
     """Each term as the columns whose product it is; a term given twice counts once."""
-    terms = {}
+    terms: dict[frozenset[str], tuple[str, ...]] = {}
     for text in fixed:
         parts = (text,) if text in table.columns else tuple(str(text).split(":"))
         if len(set(parts)) < len(parts):
@@ -137,8 +137,8 @@ def _terms(table: pd.DataFrame, fixed: list[str]) -> list[tuple[str, ...]]:
         lacking = [":".join(map(str, part)) for part in lower if frozenset(part) not in terms]
         if lacking:
             raise UserError(
-                f"The interaction {':'.join(map(str, parts))!r} needs {some(map(repr, lacking))} among the fixed effects too: "
-                "without them its coefficients would mean something else."
+                f"The interaction {':'.join(map(str, parts))!r} needs {some(map(repr, lacking))} among the fixed "
+                "effects too: without them its coefficients would mean something else."
             )
     return list(terms.values())
 
@@ -266,7 +266,7 @@ def _effects(labels: list[str], fit: Reml) -> pd.DataFrame:
 def _left_out(rows: pd.DataFrame, names: pd.Series, columns: list[str], unit: str | None) -> list[str]:
     texts = []
     for index, name in names.items():
-        who = f"{name}" if unit is None else f"{name}/{rows.at[index, unit]}"
+        who = "/".join([str(name), *([] if unit is None else [str(rows.at[index, unit])])])
         cell = ":".join(str(rows.at[index, column]) for column in columns if column != unit)
         texts.append(f"{who} in {cell}" if cell else who)
     return sorted(texts)

@@ -62,7 +62,7 @@ def normality_of_effects(cells: Cells) -> pd.DataFrame:
     choice of contrasts changes the result. Normal cells are more than the test of an effect needs.
 
     Returns:
-        One row per effect in the order of :func:`crossmod.analyse.rm_anova`: ``effect``, ``normality_test``,
+        One row per effect in the order of :func:`crossmod.analyse.stats.rm_anova`: ``effect``, ``normality_test``,
         ``normality_statistic``, ``normality_p``; both numbers empty where :func:`normality` finds no test.
     """
     flat = cells.values.reshape(len(cells.subjects), -1)  # (subjects, cells)

@@ -16,8 +16,20 @@ from crossmod.analyse.stats.ranks import clustered_signed_rank, signed_rank
 from crossmod.job import UserError
 
 COLUMNS = [
-    *("a", "b", "at", "n", "mean_difference", "ci_low", "ci_high", "statistic", "df", "p", "p_corrected"),
-    *("cohen_dz", "method", "verdict"),
+    "a",
+    "b",
+    "at",
+    "n",
+    "mean_difference",
+    "ci_low",
+    "ci_high",
+    "statistic",
+    "df",
+    "p",
+    "p_corrected",
+    "cohen_dz",
+    "method",
+    "verdict",
 ]
 LEVEL = 0.95
 ALPHA = 0.05
@@ -44,7 +56,7 @@ def pairwise(
         within: the factor compared. Differences are ``a - b``; ``a`` is the earlier level.
         at: factor at whose levels the simple effects are taken.
         test: ``t`` (paired, two-sided) or ``wilcoxon`` (signed rank, two-sided).
-        correction: for all contrasts returned as one family, see :func:`crossmod.analyse.correct_p`.
+        correction: for all contrasts returned as one family, see :func:`crossmod.analyse.stats.correct_p`.
 
     Returns:
         One row per contrast: ``a``, ``b``, ``at`` (level, empty without ``at``), ``n`` subjects, ``mean_difference``
@@ -52,7 +64,7 @@ def pairwise(
         as R), ``df`` (empty for ranks), ``p``, ``p_corrected``, ``cohen_dz`` (mean / sd of the differences, Cohen 1988;
         pingouin reports d_av), ``method`` (the test actually made) and ``verdict``: ``greater`` or ``lower`` where
         p_corrected < 0.05, else ``equal``. **"equal" means no significant difference, not equivalence.**
-        ``.attrs["n_subjects"]`` and ``.attrs["dropped_subjects"]`` as in :func:`crossmod.analyse.rm_anova`.
+        ``.attrs["n_subjects"]`` and ``.attrs["dropped_subjects"]`` as in :func:`crossmod.analyse.stats.rm_anova`.
 
         Signed ranks are taken on differences rounded to nine decimals of the outcome's magnitude, so that float noise
         cannot break ties. As R does, the exact distribution serves fewer than 50 differences without ties and zeros;
@@ -86,8 +98,8 @@ def contrasts(
 ) -> list[dict]:
     """Uncorrected rows of :func:`pairwise`; the last factor is compared at each level of the one before.
 
-    Each row also has ``direction`` (whose sign is that of the tested difference), ``skewness`` and ``normality_p`` (Shapiro–Wilk) of its differences: t takes them for normal, ranks
-    for symmetric.
+    Each row also has ``direction``, whose sign is that of the tested difference, and ``skewness`` and ``normality_p``
+    (Shapiro–Wilk) of its differences: t takes them for normal, ranks for symmetric.
 
     Args:
         cells: complete units.
@@ -133,8 +145,11 @@ def compare(x: np.ndarray, y: np.ndarray, test: str, level: float, where: str, c
         )
     low, high = mean.interval(level)
     common = {
-        **{"ci_low": low, "ci_high": high, "cohen_dz": np.nan if constant else difference.mean() / sd},
-        **{"skewness": skewness(difference, magnitude), "normality_p": normality(difference, magnitude)[2]},
+        "ci_low": low,
+        "ci_high": high,
+        "cohen_dz": np.nan if constant else difference.mean() / sd,
+        "skewness": skewness(difference, magnitude),
+        "normality_p": normality(difference, magnitude)[2],
     }
     if test == "t":
         statistic = mean.estimate / mean.se

@@ -81,19 +81,26 @@ def power_paired(
             to a million) reaches.
     """
     _check(sd, test, n, difference, margin, ci_width, alpha, power)
-    if test == "width":
-        pairs = n if n is not None else _smallest(lambda k: _width(k, sd, alpha) <= ci_width, f"a width of {ci_width}")
-        reached, solved_for = np.nan, "ci_width" if n is not None else "n"
+    bound = 0.0 if margin is None else margin  # never read by a test without a margin
+    if n is not None:
+        pairs, solved_for = n, "ci_width" if test == "width" else "power"
+    elif ci_width is not None:
+        pairs, solved_for = _smallest(lambda k: _width(k, sd, alpha) <= ci_width, f"a width of {ci_width}"), "n"
     else:
-        pairs = n
-        if n is None:
-            _refuse_hopeless(test, difference, margin)
-            wanted = f"a power of {power} for {test} (sd {sd}, difference {difference}, margin {margin}, alpha {alpha})"
-            pairs = _smallest(lambda k: _power(test, k, sd, difference, margin, alpha) >= power, wanted)
-        reached, solved_for = _power(test, pairs, sd, difference, margin, alpha), "n" if n is None else "power"
+        _refuse_hopeless(test, difference, bound)
+        wanted = f"a power of {power} for {test} (sd {sd}, difference {difference}, margin {margin}, alpha {alpha})"
+        pairs, solved_for = _smallest(lambda k: _power(test, k, sd, difference, bound, alpha) >= power, wanted), "n"
+    reached = np.nan if test == "width" else _power(test, pairs, sd, difference, bound, alpha)
     return PairedPower(
-        *(solved_for, test, int(pairs), reached, _width(pairs, sd, alpha)),
-        *(float(sd), float(difference), None if margin is None else float(margin), float(alpha)),
+        solved_for=solved_for,
+        test=test,
+        n=int(pairs),
+        power=reached,
+        ci_width=_width(pairs, sd, alpha),
+        sd=float(sd),
+        difference=float(difference),
+        margin=None if margin is None else float(margin),
+        alpha=float(alpha),
     )
 
 
@@ -132,13 +139,13 @@ def _check(
         raise UserError(f"ci_width goes with test='width', not with {test!r}.")
 
 
-def _refuse_hopeless(test: str, difference: float, margin: float | None) -> None:
+def _refuse_hopeless(test: str, difference: float, margin: float) -> None:
     if test == "difference" and difference == 0:
         raise UserError("No number of pairs shows a difference of 0; give the difference to be found, or a margin.")
     if test == "noninferiority" and difference <= -margin:
         raise UserError(
-            f"With a true difference of {difference} a is inferior by the margin {margin}: no number of pairs shows the "
-            "contrary. Give a larger margin, or a difference above its negative."
+            f"With a true difference of {difference} a is inferior by the margin {margin}: no number of pairs "
+            "shows the contrary. Give a larger margin, or a difference above its negative."
         )
     if test == "equivalence" and abs(difference) >= margin:
         raise UserError(
@@ -151,7 +158,7 @@ def _width(n: int, sd: float, alpha: float) -> float:
     return float(2 * stats.t.isf(alpha / 2, n - 1) * sd / np.sqrt(n))
 
 
-def _power(test: str, n: int, sd: float, difference: float, margin: float | None, alpha: float) -> float:
+def _power(test: str, n: int, sd: float, difference: float, margin: float, alpha: float) -> float:
     se, df = sd / np.sqrt(n), n - 1
     if test == "equivalence":
         return tost_power(margin / se, difference / se, df, alpha)

@@ -1,6 +1,7 @@
 """Rank tests beside the parametric ones: of the effects of a repeated-measures design, and of clustered differences."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -39,7 +40,7 @@ def rank_effects(cells: Cells) -> pd.DataFrame:
         cells: complete cells, see :func:`crossmod.analyse.stats.cells.complete_cells`.
 
     Returns:
-        One row per effect in the order of :func:`crossmod.analyse.rm_anova`: ``effect``, ``rank_test`` (the test
+        One row per effect in the order of :func:`crossmod.analyse.stats.rm_anova`: ``effect``, ``rank_test`` (the test
         actually made), ``rank_statistic`` (Friedman's chi-square, or V, the sum of the positive signed ranks, as R),
         ``rank_df`` (k - 1; empty for signed ranks), ``rank_p`` (two-sided), ``rank_note`` (why there is no p,
         else empty). Scores are ranked after rounding to nine decimals of the outcome's magnitude.
@@ -66,8 +67,10 @@ def _effect(names: Sequence[str], cells: Cells) -> dict:
     except DegenerateDataError as error:
         return row | {"rank_test": "Wilcoxon signed rank", "rank_note": str(error)}
     return row | {
-        **{"rank_test": found["method"], "rank_statistic": found["statistic"]},
-        **{"rank_p": found["p"], "rank_note": ""},
+        "rank_test": found["method"],
+        "rank_statistic": found["statistic"],
+        "rank_p": found["p"],
+        "rank_note": "",
     }
 
 
@@ -90,8 +93,11 @@ def _friedman(scores: np.ndarray, magnitude: float, where: str) -> dict:
         return {"rank_test": test, "rank_note": note}
     result = stats.friedmanchisquare(*ranked.T)
     return {
-        **{"rank_test": test, "rank_statistic": float(result.statistic), "rank_df": float(ranked.shape[1] - 1)},
-        **{"rank_p": float(result.pvalue), "rank_note": ""},
+        "rank_test": test,
+        "rank_statistic": float(result.statistic),
+        "rank_df": float(ranked.shape[1] - 1),
+        "rank_p": float(result.pvalue),
+        "rank_note": "",
     }
 
 
@@ -120,15 +126,14 @@ def signed_rank(difference: np.ndarray, magnitude: float, where: str) -> dict:
     ranks = stats.rankdata(np.abs(kept))
     tied, zeros = len(np.unique(ranks)) < len(ranks), len(rounded) - len(kept)
     exact = not tied and not zeros and len(kept) < EXACT_BELOW
-    if exact:
-        p, how = stats.wilcoxon(kept, method="exact").pvalue, "exact"
-    else:
-        p, how = (
-            stats.wilcoxon(kept, method="asymptotic", correction=True).pvalue,
-            "normal approximation, continuity",
-        )
+    method: Any = "exact" if exact else "asymptotic"  # scipy's stubs know the latter by its old name alone
+    p = stats.wilcoxon(kept, method=method, correction=not exact).pvalue
+    how = "exact" if exact else "normal approximation, continuity"
     return {
-        **{"statistic": ranks[kept > 0].sum(), "df": np.nan, "p": p, "direction": np.sum(np.sign(kept) * ranks)},
+        "statistic": ranks[kept > 0].sum(),
+        "df": np.nan,
+        "p": p,
+        "direction": np.sum(np.sign(kept) * ranks),
         "method": f"Wilcoxon signed rank, {how}{_dropped(zeros)}",
     }
 

@@ -70,8 +70,8 @@ def agreement(
 
     Without clusters the interval of the mean is Student's, that of the limits of agreement exact (noncentral t,
     Carkeet 2015) and that of r Fisher's. With clusters the patient is the unit of independence: the mean's interval and
-    every test use the CR2 standard error with Satterthwaite degrees of freedom, and so does r (on Fisher's scale) through
-    its influence function; the limits' noncentral t has the effective number of differences of their intraclass
+    every test use the CR2 standard error with Satterthwaite degrees of freedom. So does r, on Fisher's scale, through
+    its influence function. The limits' noncentral t has the effective number of differences of their intraclass
     correlation. Clusters of one give the results without clusters.
 
     Args:
@@ -181,8 +181,8 @@ def cluster_codes(cluster: ArrayLike | None, n: int) -> np.ndarray:
 def _limit_interval(d: np.ndarray, codes: np.ndarray, sign: int, level: float) -> tuple[float, float]:
     """Interval of a 95 % limit of agreement, ``mean + sign * 1.96 * sd``.
 
-    With N independent differences it is that of a noncentral t (Carkeet 2015). With clusters of sizes k and an intraclass
-    correlation rho the mean varies as that of N / (1 + rho S / N) differences, and the variance has
+    With N independent differences it is that of a noncentral t (Carkeet 2015). With clusters of sizes k and an
+    intraclass correlation rho the mean varies as that of N / (1 + rho S / N) differences, and the variance has
     (N - 1) / (1 + rho² S / N) degrees of freedom, S = sum k (k - 1); clusters of one leave both as they are.
     """
     # ASSUME: differences are normal, as the limits themselves take them to be, with one correlation within clusters.

@@ -79,8 +79,9 @@ def fit_reml(design: np.ndarray, outcome: np.ndarray, patient: np.ndarray, unit:
 
     Profiled over the fixed effects and the residual variance (Bates et al. 2015, J Stat Softw 67(1), 3.4), the
     likelihood is a function of two variance ratios, each at least 0. With random intercepts alone, H^-1 has a closed
-    form that splits every sum of squares into three positive parts (within units, between the units of a patient,
-    between patients; Searle, Casella & McCulloch 1992, Variance Components, ch. 3), so that large ratios lose no digits.
+    form that splits every sum of squares into three positive parts: within units, between the units of a patient, and
+    between patients (Searle, Casella & McCulloch 1992, Variance Components, ch. 3). Large ratios therefore lose no
+    digits.
 
     Args:
         design: shape (n, p), of full column rank.
@@ -192,7 +193,8 @@ def _satterthwaite(strata: _Strata, moments: _Moments, ratios: np.ndarray, back:
 
     Parameters: the ratios above 0 (one at 0 counts as known, since v is flat in its square root there) and the log of
     the residual variance; their covariance is twice the inverse of the Hessian of -2 log-likelihood. H is linear in
-    the ratios, hence its derivatives are traces and quadratic forms of Z' P Z, with P = H^-1 - H^-1 X (X' H^-1 X)^-1 X' H^-1.
+    the ratios, hence its derivatives are traces and quadratic forms of Z' P Z, with
+    P = H^-1 - H^-1 X (X' H^-1 X)^-1 X' H^-1.
     """
     factor, beta, rss = _solve(moments)
     sigma_sq = rss / strata.spare

@@ -55,8 +55,8 @@ def bootstrap_ci(
 ) -> BootstrapInterval:
     """Bootstrap confidence interval; whole clusters (patients) are resampled when ``cluster`` is given.
 
-    With few clusters any bootstrap is too narrow: 95 % limits missed a mean in 8.5 % of simulated studies of 20 patients,
-    in 5.7 % of 65 (docs/type_one_error.md).
+    With few clusters any bootstrap is too narrow: 95 % limits missed a mean in 8.5 % of simulated studies of 20
+    patients, in 5.7 % of 65 (docs/type_one_error.md).
 
     Up to eight clusters all possible resamples are enumerated, weighted by their probability, and the limits are exact;
     beyond, 10,000 are drawn. Limits are the inverse of the bootstrap distribution function. The bias
@@ -103,7 +103,7 @@ def bootstrap_ci(
     low, high = replicates[order][np.minimum(np.searchsorted(reached, tails - 1e-9), len(order) - 1)]
     exact = _can_enumerate(groups)
     return BootstrapInterval(
-        *(estimate, float(low), float(high), level, statistic, method, len(x), groups, len(replicates), exact)
+        estimate, float(low), float(high), level, statistic, method, len(x), groups, len(replicates), exact
     )
 
 

@@ -12,8 +12,15 @@ from crossmod.analyse.stats.reliability import cluster_codes
 from crossmod.job import UserError
 
 COLUMNS = [
-    *("amount", "mean_assisted", "equivalent_unassisted", "saved", "saved_fraction", "ci_low", "ci_high"),
-    *("extrapolates", "note"),
+    "amount",
+    "mean_assisted",
+    "equivalent_unassisted",
+    "saved",
+    "saved_fraction",
+    "ci_low",
+    "ci_high",
+    "extrapolates",
+    "note",
 ]
 NOTES = (
     "no number: the unassisted curve is too flat to reach this score",
@@ -46,8 +53,8 @@ def annotation_savings(
     training patients or another seed.
 
     Args:
-        curve_a: the assisted curve: scores, one row per test subject (index) and one column per amount of annotated training patients, as
-            ``table.pivot(index="case", columns="amount", values="dsc")`` makes from a tidy table.
+        curve_a: scores of the assisted curve, one row per test subject (index) and one column per amount of annotated
+            training patients, as ``table.pivot(index="case", columns="amount", values="dsc")`` makes from a tidy table.
             Amount 0 (the assisting modality alone) is welcome.
         curve_b: the unassisted curve: alike, over the same subjects; at least two amounts, all > 0.
         cluster: the patient of each row of ``curve_a``; whole patients are then left out, and patients - 1 are the
@@ -78,12 +85,14 @@ def annotation_savings(
         raise IncompleteDesignError(f"A curve needs two amounts; curve_b has {some(lower.columns) or 'none'}.")
     codes = cluster_codes(cluster, len(upper))
     upper, lower, codes, dropped = _complete(upper, lower, codes, cluster is not None)
-    curves = [_Curve(part.columns.to_numpy(float), part.to_numpy(float)) for part in (upper, lower)]
-    intercept, slope = (float(v[0]) for v in _fit(curves[1], np.ones((1, len(upper)))))
-    _refuse_flat(curves[1], slope)
-    result = _table(*curves, codes, slope, level)
+    assisted, unassisted = (_Curve(part.columns.to_numpy(float), part.to_numpy(float)) for part in (upper, lower))
+    intercept, slope = (float(v[0]) for v in _fit(unassisted, np.ones((1, len(upper)))))
+    _refuse_flat(unassisted, slope)
+    result = _table(assisted, unassisted, codes, slope, level)
     result.attrs = {
-        **{"intercept": intercept, "slope": slope, "n_subjects": len(upper)},
+        "intercept": intercept,
+        "slope": slope,
+        "n_subjects": len(upper),
         "dropped_subjects": dropped,
     }
     return result
@@ -151,7 +160,8 @@ def _refuse_flat(curve: _Curve, slope: float) -> None:
         return
     means = zip(curve.amounts, curve.values.mean(axis=0), strict=True)
     raise DegenerateDataError(
-        f"The unassisted curve does not rise with the amount (mean score {some(f'{m:.6g} at {a:g}' for a, m in means)}): "
+        "The unassisted curve does not rise with the amount "
+        f"(mean score {some(f'{m:.6g} at {a:g}' for a, m in means)}): "
         "no amount of it equals another score. Report the difference of the means at each amount instead."
     )
 
@@ -180,9 +190,14 @@ def _table(upper: _Curve, lower: _Curve, codes: np.ndarray, slope: float, level:
     inside = (equivalent >= first) & (equivalent <= last)
     notes = np.select([far, falls, still, vast], NOTES, "")
     columns = {
-        **{"amount": upper.amounts, "mean_assisted": upper.values.mean(axis=0), "equivalent_unassisted": equivalent},
-        **{"saved": equivalent - upper.amounts, "saved_fraction": 1 - upper.amounts / equivalent},
-        **{"ci_low": low, "ci_high": high, "extrapolates": ~inside},
+        "amount": upper.amounts,
+        "mean_assisted": upper.values.mean(axis=0),
+        "equivalent_unassisted": equivalent,
+        "saved": equivalent - upper.amounts,
+        "saved_fraction": 1 - upper.amounts / equivalent,
+        "ci_low": low,
+        "ci_high": high,
+        "extrapolates": ~inside,
         "note": notes,
     }
     return pd.DataFrame(columns, columns=COLUMNS)

@@ -24,11 +24,12 @@ class SizeDependence:
     Attributes:
         n: lesions.
         spearman_rho: rank correlation of volume and score, ties at their mean rank.
-        spearman_p: two-sided: up to nine lesions without ties exact, over all orders, as R's ``cor.test``; else by the t
-            approximation with n - 2 degrees of freedom. At |rho| = 1, where t is infinite, the share of orders that
+        spearman_p: two-sided; up to nine lesions without ties exact, over all orders, as R's ``cor.test``; else by the
+            t approximation with n - 2 degrees of freedom. At |rho| = 1, where t is infinite, the share of orders that
             reach it in either direction, 2 / n! (times the factorials of the ties).
         pearson_log_r: Pearson correlation of ln(volume) and score, with Fisher's interval ``r_ci_low``, ``r_ci_high``
-            and ``r_p`` (t with n - 2 degrees of freedom); all three NaN at |r| = 1, where nothing varies about the line.
+            and ``r_p`` (t with n - 2 degrees of freedom). All three are NaN at |r| = 1, where nothing varies about the
+            line.
         median_volume: where the halves part, in the unit of the volume. Small is < median, large is >= median.
         n_small, n_large: lesions of each half.
         mean_small, mean_large: mean score of each half.
@@ -82,12 +83,14 @@ def size_dependence(volume: ArrayLike, score: ArrayLike) -> SizeDependence:
         UserError: shapes differ, a value is missing or infinite, or a volume is not positive.
     """
     x, y = _checked(volume, score)
+    rho, spearman_p = _spearman(x, y)
     log = stats.pearsonr(np.log(x), y)
     perfect = 1 - abs(log.statistic) < PERFECT
     interval = (np.nan, np.nan) if perfect else log.confidence_interval(LEVEL)
     return SizeDependence(
         n=len(x),
-        **_spearman(x, y),
+        spearman_rho=rho,
+        spearman_p=spearman_p,
         pearson_log_r=float(log.statistic),
         r_ci_low=float(interval[0]),
         r_ci_high=float(interval[1]),
@@ -117,8 +120,8 @@ def _checked(volume: ArrayLike, score: ArrayLike) -> tuple[np.ndarray, np.ndarra
     return x, y
 
 
-def _spearman(x: np.ndarray, y: np.ndarray) -> dict[str, float]:
-    """Rank correlation and its p; keys as in :class:`SizeDependence`."""
+def _spearman(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
+    """Rank correlation and its p, see :class:`SizeDependence`."""
     found = stats.spearmanr(x, y)
     rho, p, n = float(found.statistic), float(found.pvalue), len(x)
     ties = [np.unique(values, return_counts=True)[1] for values in (x, y)]
@@ -129,12 +132,15 @@ def _spearman(x: np.ndarray, y: np.ndarray) -> dict[str, float]:
         distances, counts = _rank_distances(n)
         middle = (n**3 - n) / 6  # sum of squared rank differences at rho = 0
         p = float(counts[np.abs(distances - middle) >= abs(rho) * middle - 0.5].sum() / counts.sum())
-    return {"spearman_rho": float(rho), "spearman_p": p}
+    return float(rho), p
 
 
 @lru_cache(maxsize=8)
 def _rank_distances(n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Sums of squared rank differences, and in how many of the n! orders each occurs (Kendall & Gibbons 1990, ch. 4)."""
+    """Sums of squared rank differences, and in how many of the n! orders each occurs.
+
+    See Kendall & Gibbons 1990, ch. 4.
+    """
     found = {(0, 0): 1}  # (ranks used as bits, sum so far) → orders
     for i in range(n):
         longer: dict[tuple[int, int], int] = {}
@@ -167,11 +173,18 @@ def _halves(x: np.ndarray, y: np.ndarray) -> dict:
     exact = len(np.unique(y)) == len(y) and max(len(small), len(large)) < EXACT_BELOW
     rank = stats.mannwhitneyu(large, small, method="exact" if exact else "asymptotic", use_continuity=True)
     return {
-        **{"median_volume": median, "n_small": len(small), "n_large": len(large)},
-        **{"mean_small": float(small.mean()), "mean_large": float(large.mean())},
+        "median_volume": median,
+        "n_small": len(small),
+        "n_large": len(large),
+        "mean_small": float(small.mean()),
+        "mean_large": float(large.mean()),
         "difference": float(large.mean() - small.mean()),
-        **{"ci_low": float(limits.low), "ci_high": float(limits.high)},
-        **{"welch_t": float(welch.statistic), "welch_df": float(welch.df), "welch_p": float(welch.pvalue)},
-        **{"mann_whitney_u": float(rank.statistic), "mann_whitney_p": float(rank.pvalue)},
+        "ci_low": float(limits.low),
+        "ci_high": float(limits.high),
+        "welch_t": float(welch.statistic),
+        "welch_df": float(welch.df),
+        "welch_p": float(welch.pvalue),
+        "mann_whitney_u": float(rank.statistic),
+        "mann_whitney_p": float(rank.pvalue),
         "mann_whitney_method": "exact" if exact else "normal approximation, ties, continuity",
     }

@@ -2,7 +2,7 @@
 
 from crossmod.job import UserError
 from crossmod.report.claim.by_origin import by_origin
-from crossmod.report.claim.items import AUTHORS, FILE, PAPER, PLACES, SECTIONS, STATUSES, Item
+from crossmod.report.claim.items import AUTHORS, FILE, OPTIONAL, PAPER, PLACES, SECTIONS, STATUSES, Item
 from crossmod.report.claim.methods_items import methods_items
 from crossmod.report.claim.results_items import published, results_items
 from crossmod.report.claim.run import Run
@@ -29,7 +29,13 @@ def claim(results: Results) -> list[Item]:
     answers = by_origin(run) | methods_items(run) | results_items(run)
     answers[43] = published(answers[43])
     return [
-        Item(number, section, topic, *answers[number], "" if answers[number].status == AUTHORS else PLACES[number])
+        Item(number, section, topic, *answers[number], "" if answers[number].status == AUTHORS else _place(run, number))
         for section, topics in SECTIONS.items()
         for number, topic in topics.items()
     ]
+
+
+def _place(run: Run, number: int) -> str:
+    """Where the page answers an item; the methods, where the study does not list the section that would."""
+    place = PLACES[number]
+    return place if place.removeprefix("#") in run.sections or place not in OPTIONAL else "#methods"

@@ -4,7 +4,7 @@ from crossmod.anatomy.structures import split_side
 from crossmod.cohort.table import Cohort
 from crossmod.report import provenance
 from crossmod.report.claim.items import AUTHORS, NOT_APPLICABLE, PARTLY, REPORTED, Answer, answers
-from crossmod.report.claim.run import Run, listed, span, union
+from crossmod.report.claim.run import Run, span, union, values
 from crossmod.report.methods import PARTS, SOURCES
 
 SIMULATED = answers(
@@ -13,14 +13,14 @@ SIMULATED = answers(
             7: "made by crossmod {version}, from no data of any person.",
             13: "names as in the recipe, spreads (sd) are between patients.",
             14: "exact by construction; image and label map come from one known geometry, up to the voxel grid.",
-            15: "the geometry is known, so the reference has no observer's error; nor can it show how far observers would "
-            "disagree on patients.",
+            15: "the geometry is known, so the reference has no observer's error; nor can it show how far observers "
+            "would disagree on patients.",
             35: "none was excluded after it was drawn.",
             43: "scans and references can be made again from the seeds in the config.",
         },
         PARTLY: {
-            33: "no set is trained on them, but the scanner is simulated too. They test other settings of a scanner, no "
-            "other hospital: the authors must test on patients.",
+            33: "no set is trained on them, but the scanner is simulated too. They test other settings of a scanner, "
+            "no other hospital: the authors must test on patients.",
         },
         AUTHORS: {41: "they support no statement about practice; the authors must say what follows for methods."},
         NOT_APPLICABLE: {
@@ -39,12 +39,13 @@ FOLDER = answers(
         REPORTED: {32: "their cohorts also train; no patient trains and validates the same set."},
         PARTLY: {
             7: "the authors must name hospitals, dates and earlier papers on the same patients, or cite a public set.",
-            8: "scans with a reference that passed the check of the cohort. The authors must give the criteria by which "
-            "patients entered the table: setting, dates, consecutive or not.",
-            11: "patients' numbers of the table became pseudonyms; the images were used as given. The authors must say how "
-            "these were de-identified.",
+            8: "scans with a reference that passed the check of the cohort. The authors must give the criteria by "
+            "which patients entered the table: setting, dates, consecutive or not.",
+            11: "patients' numbers of the table became pseudonyms; the images were used as given. The authors must say "
+            "how these were de-identified.",
             13: "the authors must add scanners, contrast agent and its timing, and parameters of the sequence or tube.",
-            14: "label maps as given. The authors must say how they were made: by hand or corrected, protocol, software.",
+            14: "label maps as given. The authors must say how they were made: by hand or corrected, protocol, "
+            "software.",
             33: "no set is trained on them. The authors must confirm that they come from another institution.",
             35: "the authors must add who was excluded before, best as a flow diagram.",
         },
@@ -52,11 +53,12 @@ FOLDER = answers(
             5: "the authors must say whether the scans were acquired for this study (prospective) or existed before "
             "(retrospective), and name ethics approval and consent or its waiver.",
             15: "the authors must say why these outlines are fit as a reference, and what else existed.",
-            16: "the authors must give number, qualification and training of the annotators, instructions and software.",
-            17: "the authors must say who outlined these cases, how many readers each, how they settled differences, and "
-            "that they did not see the predictions.",
-            18: "the authors must give the agreement between and within annotators, or say that it was not measured; the "
-            "run holds one reference per scan.",
+            16: "the authors must give number, qualification and training of the annotators, instructions and "
+            "software.",
+            17: "the authors must say who outlined these cases, how many readers each, how they settled differences, "
+            "and that they did not see the predictions.",
+            18: "the authors must give the agreement between and within annotators, or say that it was not measured; "
+            "the run holds one reference per scan.",
             34: "the authors must give the registration, or say that a retrospective study needs none.",
             41: "the authors must give intended use and clinical role, and say what the results change in practice.",
             43: "the authors must say whether and how others may have the scans.",
@@ -78,6 +80,22 @@ PUBLIC = answers(
         NOT_APPLICABLE: {34: "secondary analysis of published data."},
     }
 )
+# Scans of another cohort, whose labels were composed anew; nobody is validated on them.
+COMPOSED = answers(
+    {
+        REPORTED: {
+            14: "label maps composed of the other cohort's reference and of what a teacher predicted for patients that "
+            "it had not learned from; cohort.json names the source of each structure.",
+            16: "a teacher, which is a network of this run, and whoever made the reference of the other cohort.",
+            35: "cases whose composed structure has an impossible volume are left out; cohort.json lists them.",
+        },
+        NOT_APPLICABLE: {
+            15: "the composed labels train and are no reference.",
+            17: "nothing is tested on composed labels.",
+            18: "one teacher labels each structure; its variability is not measured.",
+        },
+    }
+)
 NOBODY = {
     32: Answer(NOT_APPLICABLE, "No site shares its cohort with a training set."),
     33: Answer(AUTHORS, "Every site's cohort trains a set: external data must be added, or their absence stated."),
@@ -86,6 +104,8 @@ ANSWERS = {
     "Simulated patients": FOLDER | SIMULATED,
     "Real scans": FOLDER,
     "Scans of a public set": FOLDER | PUBLIC,
+    "Simulated patients with composed labels": FOLDER | SIMULATED | COMPOSED,
+    "Scans with composed labels": FOLDER | COMPOSED,
 }
 
 
@@ -113,7 +133,9 @@ def _joined(run: Run, number: int) -> Answer:
 
 
 def _origin(cohort: Cohort) -> str:
-    simulated, folder, public = ANSWERS
+    simulated, folder, public, simulated_composed, composed = ANSWERS
+    if cohort.source == "derived":
+        return simulated_composed if cohort.simulated else composed
     if cohort.simulated:
         return simulated
     return folder if cohort.source == "folder" else public
@@ -128,7 +150,8 @@ def _concerned(run: Run, cohort: Cohort, number: int) -> bool:
 
 
 def _source(run: Run, cohort: Cohort) -> str:
-    drawn = f"seed {run.study['cohorts'][cohort.name]['seed']}" if cohort.simulated else SOURCES[cohort.source]
+    simulated = cohort.source == "simulated"
+    drawn = f"seed {run.study['cohorts'][cohort.name]['seed']}" if simulated else SOURCES[cohort.source]
     return f"{cohort.name}, {cohort.cases['patient'].nunique()} patients, {drawn}"
 
 
@@ -136,11 +159,11 @@ def _acquisition(run: Run, cohort: Cohort) -> str:
     """How the images of a cohort came about, as far as the run knows."""
     kinds = cohort.cases[["modality", "sequence"]].drop_duplicates()
     text = f"{cohort.name}: {', '.join(f'{row.modality} {row.sequence}' for row in kinds.itertuples())}"
-    if cohort.simulated:
+    if cohort.source == "simulated":
         from crossmod.phantom import parse_recipe
 
         full = parse_recipe(run.study["cohorts"][cohort.name]["recipe"]).model_dump()
-        return f"{text}, {listed(full | full[full['modality'].lower()], without=('modality', 'sequence', 'ct', 'mr'))}"
+        return f"{text}, {values(full | full[full['modality'].lower()], without=('modality', 'sequence', 'ct', 'mr'))}"
     facts = run.table_if_any(f"cohort/{cohort.name}/facts.csv")
     if facts is None:
         return f"{text}, voxel sizes not on record"

@@ -3,13 +3,15 @@
 from importlib import metadata
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from crossmod.report.claim.items import AUTHORS, NOT_APPLICABLE, PARTLY, REPORTED, Answer, answers
-from crossmod.report.claim.run import Run, span, target_name, union
+from crossmod.report.claim.run import Run, span, union
 from crossmod.report.overlays import choose
+from crossmod.report.results import unit_words
+from crossmod.report.rows import each, rows_of
 from crossmod.report.tables import signed
+from crossmod.report.words import metric_name
 
 # ASSUME: with fewer patients an interval is wide enough to be named among the limits.
 FEW_PATIENTS = 30
@@ -17,7 +19,7 @@ FEW_PATIENTS = 30
 
 def results_items(run: Run) -> dict[int, Answer]:
     """Number → answer."""
-    people = f"{_people(run)} {run.results.provenance} Other training sets are parts of these."
+    people = f"{_people(run)} {run.results.provenance} Other {run.arm}s are listed under Patients."
     unknown = "The authors must add what is unknown, and clinical characteristics of real patients."
     found = {
         36: Answer(REPORTED, people) if run.simulated else Answer(PARTLY, f"{people} {unknown}"),
@@ -28,10 +30,10 @@ def results_items(run: Run) -> dict[int, Answer]:
             REPORTED: {37: _performance(run)},
             PARTLY: {
                 39: f"{_failures(run)} The authors must look at the failures and explain them.",
-                40: f"Known to the run: {'; '.join(_limits(run))}. The authors must add those of their data and question: "
-                "selection, scanners, reference, generality.",
-                42: "The whole config of the run, and the job of every step (job.json), with which it can be repeated, lie "
-                "beside the results. The authors must cite the protocol of the study, if there is one.",
+                40: f"Known to the run: {'; '.join(_limits(run))}. The authors must add those of their data and "
+                "question: selection, scanners, reference, generality.",
+                42: "The whole config of the run, and the job of every step (job.json), with which it can be repeated, "
+                "lie beside the results. The authors must cite the protocol of the study, if there is one.",
             },
             AUTHORS: {44: "Sources of funding and other support, and what the funders had to do with the study."},
         }
@@ -43,8 +45,8 @@ def published(scans: Answer) -> Answer:
     licence = metadata.metadata("crossmod")["License-Expression"]
     return Answer(
         PARTLY,
-        f"crossmod {metadata.version('crossmod')}, {licence}; weights of every network as safetensors beside the results. "
-        f"{scans.text} The authors must give the addresses at which code, weights and results are published.",
+        f"crossmod {metadata.version('crossmod')}, {licence}; weights of every network as safetensors beside the "
+        f"results. {scans.text} The authors must give the addresses at which code, weights and results are published.",
     )
 
 
@@ -70,15 +72,15 @@ def _demographics(part: pd.DataFrame) -> str:
 def _performance(run: Run) -> str:
     results, target = run.results, run.results.targets[0]
     rows = run.quoted("dsc")
-    rows = rows[(rows["metric"] == "dsc") & (rows["target"] == target)]
+    rows = rows[(rows["metric"] == results.metric) & (rows["target"] == target)]
     means = [
-        f"{results.site_title(site)} (n = {span(here['n'])}) {', '.join(map(_mean, here.itertuples()))}"
-        for site, here in rows.groupby("site", observed=True)
+        f"{results.site_title(site)} (n = {span(here['n'])}) {', '.join(map(_mean, rows_of(here)))}"
+        for site, here in each(rows, "site")
     ]
     return (
-        f"Mean DSC of the {target_name(target)} with {100 * run.study['analyse']['confidence']:g} % interval: "
-        f"{'; '.join(means)}. Other training sets, targets and measures: tables under Scores; comparisons: “Does CT help”. "
-        f"{results.provenance}"
+        f"Mean {metric_name(results.metric)} of the {results.words.target_in_text(target)} with "
+        f"{100 * run.study['analyse']['confidence']:g} % interval: {'; '.join(means)}. Other {run.arm}s, targets and "
+        f"measures: tables under Scores; comparisons: under Comparison. {results.provenance}"
     )
 
 
@@ -93,17 +95,17 @@ def _volumes(run: Run) -> Answer:
     """No diagnosis is made; what a reader would act on is the volume."""
     no_diagnosis = "The networks make no diagnosis: there is no sensitivity or specificity."
     parts = [
-        f"{target_name(target)} from {signed(here['mean_difference'].min(), 1)} to "
-        f"{signed(here['mean_difference'].max(), 1)} ml, limits of agreement within {signed(here['loa_low'].min(), 1)} to "
-        f"{signed(here['loa_high'].max(), 1)} ml"
-        for target, here in run.quoted("volumes").dropna(subset="mean_difference").groupby("target", observed=True)
+        f"{run.results.words.target_in_text(target)} from {signed(here['mean_difference'].min(), 1)} to "
+        f"{signed(here['mean_difference'].max(), 1)} ml, limits of agreement within {signed(here['loa_low'].min(), 1)} "
+        f"to {signed(here['loa_high'].max(), 1)} ml"
+        for target, here in each(run.quoted("volumes").dropna(subset="mean_difference"), "target")
     ]
     if not parts:
         return Answer(NOT_APPLICABLE, f"{no_diagnosis} No volumes were compared.")
     return Answer(
         REPORTED,
-        f"{no_diagnosis} Precision of the volumes, {' and '.join(run.shown)}, mean difference to the reference over the sites: "
-        f"{'; '.join(parts)}. Intervals and tests: table under Volumes. {run.results.provenance}",
+        f"{no_diagnosis} Precision of the volumes, {' and '.join(run.shown)}, mean difference to the reference over "
+        f"the sites: {'; '.join(parts)}. Intervals and tests: table under Volumes. {run.results.provenance}",
     )
 
 
@@ -111,15 +113,19 @@ def _failures(run: Run) -> str:
     """Units that were missed altogether, and the worst one of each target."""
     worst = []
     for target in run.results.targets:
-        unit = min((ranks["worst"] for ranks in choose(run.results, target).values()), key=lambda row: row["dsc"])
-        side = "" if unit["side"] == "both" else f", {unit['side']}"
-        place = f"{unit['case']}{side}, {run.results.site_title(unit['site'])}, {unit['arm']}"
-        worst.append(f"{target_name(target)} {unit['dsc']:.3f} ({place})")
+        ranks = choose(run.results, target).values()
+        if not ranks:
+            continue
+        unit = min((rank["worst"] for rank in ranks), key=lambda row: row["dsc"])
+        which = unit_words(unit, unit["unit"])
+        place = f"{unit['case']}{', ' * bool(which)}{which}, {run.results.site_title(unit['site'])}, {unit['arm']}"
+        worst.append(f"{run.results.words.target_in_text(target)} {unit['dsc']:.3f} ({place})")
     scores = run.quoted("scores").dropna(subset="dsc")
     zero = scores[scores["dsc"] == 0]
+    empty = (zero["volume_predicted_ml"] == 0) | (zero["volume_reference_ml"] == 0)
     return (
         f"{' and '.join(run.shown)}: {len(zero)} of {len(scores)} scores end to end are a DSC of 0, "
-        f"{np.isinf(zero['hd95_mm']).sum()} of them with an empty mask. Lowest DSC: {'; '.join(worst)}. The worst of every site is "
+        f"{empty.sum()} of them with an empty mask. Lowest DSC: {'; '.join(worst)}. The worst of every site is "
         "shown with its reference."
     )
 
@@ -132,10 +138,11 @@ def _limits(run: Run) -> list[str]:
     if run.study["scale"] == "smoke":
         known.append("scale smoke: trained for a few steps only, the scores mean nothing")
     if max(run.seeds) == 1:
-        known.append("every set was trained once, so differences include the luck of a single training")
+        known.append(f"every {run.arm} was trained once, so differences include the luck of a single training")
     known.append(f"“equal” means {notes['equal']}")
     patients = run.quoted("dsc").groupby("site", observed=True)["n_patients"].max()
-    known += [f"{results.site_title(site)} has {n} patients only" for site, n in patients.items() if n < FEW_PATIENTS]
+    few = patients[patients < FEW_PATIENTS]
+    known += [f"{results.site_title(str(site))} has {n} patients only" for site, n in few.items()]
     known += notes["independence"]
     if notes["untested"]:
         tables = ", ".join(dict.fromkeys(row["table"] for row in notes["untested"]))

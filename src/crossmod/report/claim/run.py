@@ -9,9 +9,11 @@ import pandas as pd
 
 from crossmod.cohort.table import Cohort
 from crossmod.job import Plain
+from crossmod.report.claim.items import OPTIONAL
 from crossmod.report.cohorts import cohorts_of
 from crossmod.report.methods import methods
-from crossmod.report.results import END_TO_END, TARGETS, TEXT, Results
+from crossmod.report.results import TEXT, Results
+from crossmod.report.words import END_TO_END
 from crossmod.tables import read_own
 
 # (cohort, case)
@@ -35,7 +37,17 @@ class Run:
     @cached_property
     def told(self) -> dict[str, str]:
         """The page's paragraphs on methods."""
-        return dict(methods(self.study))
+        return dict(methods(self.study, self.results.declared_arms))
+
+    @property
+    def arm(self) -> str:
+        """What an arm is called."""
+        return self.results.words.arm
+
+    @property
+    def sections(self) -> list[str]:
+        """The sections that the page shows; all of them where the config does not list any."""
+        return (self.study.get("report") or {}).get("sections", [place.removeprefix("#") for place in OPTIONAL])
 
     @cached_property
     def simulated(self) -> bool:
@@ -44,22 +56,22 @@ class Run:
 
     @cached_property
     def shown(self) -> list[str]:
-        """The training sets whose numbers are quoted: those of the deployed models."""
+        """The arms whose numbers are quoted: those of the deployed models."""
         return self.results.deployed["arm"].tolist() or self.results.arms
 
     @cached_property
     def seeds(self) -> list[int]:
-        """How many trainings each training set had."""
+        """How many trainings each arm had."""
         return [len(seeds) for seeds in self.results.notes["seeds"].values()]
 
     @cached_property
     def trained(self) -> dict[str, Cases]:
-        """Training set → its cases."""
+        """Arm → the cases that it learned from."""
         return {arm: _pairs(parts["training"]) for arm, parts in self.results.splits["arms"].items()}
 
     @cached_property
     def validated(self) -> dict[str, list[Cases]]:
-        """Site → the cases on which each training set is validated."""
+        """Site → the cases on which each arm is validated."""
         parts = self.results.splits["arms"].values()
         return {site: [_pairs(p["sites"][site]) for p in parts if site in p["sites"]] for site in self.results.sites}
 
@@ -75,7 +87,7 @@ class Run:
     def sizes(self, site: str) -> str:
         """``Internal MR 240 cases (120 to 240 per training set)``."""
         every, per_set = len(union(self.validated[site])), {len(cases) for cases in self.validated[site]}
-        each = "" if per_set == {every} else f" ({span(per_set)} per training set)"
+        each = "" if per_set == {every} else f" ({span(per_set)} per {self.arm})"
         return f"{self.results.site_title(site)} {every} cases{each}"
 
     def quoted(self, table: str) -> pd.DataFrame:
@@ -98,24 +110,19 @@ def union(sets: Iterable[Cases]) -> Cases:
     return set().union(*sets)
 
 
-def target_name(name: str) -> str:
-    """``parenchyma with tumour``: without the comma, which would break a list."""
-    return TARGETS[name].lower().replace(",", "")
-
-
 def span(values: Collection[float]) -> str:
     """``2 to 6``, or ``2`` where all are the same."""
     return " to ".join(f"{value:g}" for value in sorted({min(values), max(values)}))
 
 
-def listed(values: Plain, without: tuple[str, ...] = ()) -> str:
+def values(given: Plain, without: tuple[str, ...] = ()) -> str:
     """``spacing_mm (2, 2, 5), orientation LPS``; empty values are left out."""
-    return ", ".join(f"{key} {_plain(v)}" for key, v in values.items() if v is not None and key not in without)
+    return ", ".join(f"{key} {_plain(v)}" for key, v in given.items() if v is not None and key not in without)
 
 
 def _plain(value: Any) -> str:
     if isinstance(value, dict):
-        return f"({listed(value)})"
+        return f"({values(value)})"
     if isinstance(value, list | tuple):
         return f"({', '.join(map(_plain, value))})"
     return f"{value:g}" if isinstance(value, float) else str(value)

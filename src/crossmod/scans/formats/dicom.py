@@ -12,7 +12,8 @@ from crossmod.scans.formats.volume import volume_shape
 from crossmod.scans.scan import Scan, ScanError, itk_affine, native
 
 _EXPORT = "Export the series again."
-# ASSUME: direction cosines, and pixel sizes relative to each other, that differ by less than a thousandth differ by rounding.
+# ASSUME: direction cosines, and pixel sizes relative to each other, that differ by less than a thousandth differ by
+# rounding.
 _ROUNDING = 1e-3
 _TOLD = 4
 
@@ -23,7 +24,7 @@ class Slice:
 
     file: Path
     position_mm: float
-    corner_mm: tuple[float, float, float]
+    corner_mm: tuple[float, ...]
 
 
 def read_series(folder: str | Path) -> Scan:
@@ -140,12 +141,18 @@ def _refuse_several(folder: Path, headers: list[SliceHeader]) -> None:
     if len(groups) > 1:
         value = " and ".join(f"{len(group)} slices like {group[0].file.name}" for group in groups[:_TOLD])
         more = f" and {len(groups) - _TOLD} more" if len(groups) > _TOLD else ""
-        cure = "Give each series (one number, one orientation, one size of image and pixel) a folder of its own; remove localisers."
+        cure = (
+            "Give each series (one number, one orientation, one size of image and pixel) a folder of its own; remove "
+            "localisers."
+        )
         raise ScanError(folder, f"{len(groups)} series in one folder", value + more, cure)
 
 
 def _alike(one: SliceHeader, other: SliceHeader, telling: bool) -> bool:
-    """Whether two slices are of one series: what is written with more digits than scanners mean may differ by rounding."""
+    """Whether two slices belong to one series.
+
+    Numbers are written with more digits than scanners mean, and may differ by rounding.
+    """
     same = (one.size == other.size) and (one.series == other.series or not telling)
     turned = np.abs(np.subtract((*one.row, *one.column), (*other.row, *other.column))).max()
     stretched = np.abs(np.divide(one.spacing_mm, other.spacing_mm) - 1).max()

@@ -6,6 +6,7 @@ passes over the checksum of compressed voxels. So the header is read here first,
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +21,8 @@ def read_itk(path: Path) -> Scan:
     """Voxels and where they lie.
 
     Raises:
-        ScanError: if the file is damaged, states no orientation or voxel size, contradicts itself, names a file outside its
-            folder, or is not one grey-level volume.
+        ScanError: if the file is damaged, states no orientation or voxel size, contradicts itself, names a file
+            outside its folder, or is not one grey-level volume.
     """
     import SimpleITK as sitk
 
@@ -40,7 +41,7 @@ def read_itk(path: Path) -> Scan:
     return Scan(native(voxels.reshape(shape, order="F")), header.affine)
 
 
-def _shape(path: Path, reader, header: Header) -> tuple[int, int, int]:
+def _shape(path: Path, reader: Any, header: Header) -> tuple[int, int, int]:
     size, axes = reader.GetSize(), reader.GetDimension()
     refuse_colour(path, reader.GetNumberOfComponents() > 1, f"{reader.GetNumberOfComponents()} numbers per voxel")
     if axes not in (3, 4) or (axes == 4 and size[3] != 1):
@@ -48,7 +49,7 @@ def _shape(path: Path, reader, header: Header) -> tuple[int, int, int]:
     return volume_shape(path, size, header.affine)
 
 
-def _voxels(path: Path, reader, header: Header) -> NDArray:
+def _voxels(path: Path, reader: Any, header: Header) -> NDArray:
     """All voxels in the order of the file, the first index fastest."""
     import SimpleITK as sitk
 
@@ -57,12 +58,12 @@ def _voxels(path: Path, reader, header: Header) -> NDArray:
     declared = count * (kind.itemsize if header.plain else 1)  # A number in text takes a byte and more.
     refuse_other_size(path, declared, header.data.stat().st_size - (header.start or 0), header.packed, exact)
     if header.packed:
-        voxels = inflated(header.data, header.start, declared)
+        voxels = inflated(header.data, header.start or 0, declared)
         return np.frombuffer(voxels, kind.newbyteorder(">" if header.big else "<"))
     return sitk.GetArrayFromImage(reader.Execute()).ravel()
 
 
-def _kind_of_number(path: Path, reader) -> np.dtype:
+def _kind_of_number(path: Path, reader: Any) -> np.dtype:
     import SimpleITK as sitk
 
     kinds = {

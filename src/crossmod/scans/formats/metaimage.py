@@ -90,7 +90,7 @@ def _matrix(path: Path, fields: dict[str, str], dims: int) -> NDArray[np.float64
     if key is None and not coded:
         raise no_orientation(path, f"no TransformMatrix, AnatomicalOrientation is {letters or 'missing'}")
     matrix = np.reshape(numbers(path, key, fields[key], dims**2), (dims, dims)) if key else np.eye(dims)
-    stated = f"{key or 'TransformMatrix'} = {fields.get(key, 'missing')}"
+    stated = f"{key or 'TransformMatrix'} = {fields[key] if key else 'missing'}"
     if np.abs(np.linalg.norm(matrix, axis=1) - 1).max() > _ROUNDING_COSINE:
         raise ScanError(path, "the header's axes are no directions (vectors of length 1)", stated, CONVERT)
     if dims == 4 and (matrix[:3, 3].any() or matrix[3, :3].any()):

@@ -4,8 +4,8 @@ import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BufferedIOBase
 from pathlib import Path
-from typing import IO
 
 import nibabel as nib
 import numpy as np
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from crossmod.scans.formats.packed import content, is_gzip, refuse_other_size, refuse_rest, unpacked
 from crossmod.scans.formats.volume import readable, refuse_colour, unreadable, volume_shape
-from crossmod.scans.scan import Scan, ScanError, Space, Unread, native
+from crossmod.scans.scan import AnyScan, Scan, ScanError, Space, StoredScan, Unread, native
 
 # By the size of the header, which it begins with.
 _KINDS = {348: nib.Nifti1Image, 540: nib.Nifti2Image}
@@ -58,7 +58,7 @@ def read_nifti(path: Path) -> Scan:
     return Scan(array, header.affine, header.codes)
 
 
-def open_nifti(path: Path) -> Scan:
+def open_nifti(path: Path) -> AnyScan:
     """As :func:`read_nifti`, with voxels that stay on disk; those of a compressed file are unpacked there.
 
     Raises:
@@ -74,7 +74,7 @@ def open_nifti(path: Path) -> Scan:
         if getattr(error.__cause__, "errno", None) == errno.ENOSPC:
             return read_nifti(path)
         raise
-    return Scan(Unread(image.dataobj.reshape(header.shape)), header.affine, header.codes)
+    return StoredScan(Unread(image.dataobj.reshape(header.shape)), header.affine, header.codes)
 
 
 def nifti_space(path: Path) -> Space:
@@ -88,14 +88,14 @@ def nifti_space(path: Path) -> Space:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[tuple[IO[bytes], _Header]]:
+def _opened(path: Path) -> Iterator[tuple[BufferedIOBase, _Header]]:
     with readable(path), content(path) as file:
         header = _stated(path, file)
         refuse_other_size(path, header.size, path.stat().st_size, is_gzip(path))
         yield file, header
 
 
-def _stated(path: Path, file: IO[bytes]) -> _Header:
+def _stated(path: Path, file: BufferedIOBase) -> _Header:
     raw = _raw_header(path, file)
     codes, edges, (scale, unit) = _codes(path, raw), _edges(path, raw), _unit(path, raw)
     image = _KINDS[raw.sizeof_hdr].from_file_map({"image": nib.FileHolder(fileobj=file)})
@@ -110,7 +110,7 @@ def _stated(path: Path, file: IO[bytes]) -> _Header:
     return _Header(image, shape, affine, codes, size)
 
 
-def _raw_header(path: Path, file: IO[bytes]) -> nib.Nifti1Header:
+def _raw_header(path: Path, file: BufferedIOBase) -> nib.Nifti1Header:
     """The header as it is written; nibabel would mend some of it in silence (a voxel edge of 0 becomes 1 mm)."""
     start = file.read(4)
     sizes = {int.from_bytes(start, order) for order in ("little", "big")} & set(_KINDS)

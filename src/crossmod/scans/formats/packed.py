@@ -4,6 +4,7 @@ import gzip
 import shutil
 import tempfile
 import zlib
+from io import BufferedIOBase
 from pathlib import Path
 from typing import IO
 
@@ -15,7 +16,7 @@ _MOST_RATIO = 1032
 _MORE = "it holds more bytes than its header declares"
 
 
-def content(path: Path) -> IO[bytes]:
+def content(path: Path) -> BufferedIOBase:
     """A file's bytes, unpacked if they are a gzip stream; its name says nothing."""
     return gzip.open(path) if is_gzip(path) else path.open("rb")
 
@@ -44,7 +45,7 @@ def refuse_other_size(path: Path, declared: int, held: int, packed: bool, exact:
         raise unreadable(path, f"the header declares {declared} bytes, and the file holds {held}{compressed}")
 
 
-def refuse_rest(path: Path, file: IO[bytes]) -> None:
+def refuse_rest(path: Path, file: BufferedIOBase) -> None:
     """Read a file to its end, which has a gzip stream compare its checksum.
 
     Raises:
@@ -101,10 +102,10 @@ def inflated(path: Path, start: int, declared: int) -> bytearray:
 class _Bounded:
     """A stream that refuses to give more bytes than a header declares."""
 
-    def __init__(self, path: Path, stream: IO[bytes], most: int) -> None:
+    def __init__(self, path: Path, stream: BufferedIOBase, most: int) -> None:
         self._path, self._stream, self._left = path, stream, most
 
-    def read(self, size: int) -> bytes:
+    def read(self, size: int = -1, /) -> bytes:
         block = self._stream.read(size)
         self._left -= len(block)
         if self._left < 0:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from crossmod.scans.box import three
 from crossmod.scans.scan import ScanError
 
 # ASSUME: no scan of a person has voxels finer than 0.05 mm or coarser than 50 mm; such a size was written in another
@@ -46,7 +47,7 @@ def volume_shape(
         value = np.array2string(affine[:3], precision=3, separator=",").replace("\n", "")
         raise ScanError(path, "the affine cannot be inverted", f"{value}{stated}", CONVERT)
     _refuse_size(path, shape, affine, stated)
-    return tuple(int(n) for n in shape)
+    return three(int(n) for n in shape)
 
 
 def _refuse_size(path: Path, shape: tuple[int, ...], affine: NDArray, stated: str) -> None:

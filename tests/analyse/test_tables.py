@@ -4,27 +4,28 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from crossmod.analyse.scores import Plan, read_scores
+from crossmod.analyse.design import Design
+from crossmod.analyse.scores import read_scores
 from crossmod.analyse.stats import annotation_savings, pairwise, rm_anova
-from crossmod.analyse.strategies import crossed_sites, curves_of, gains_of, replicates_of, subgroups_of, units_of
 from crossmod.analyse.study import Analysis, analyse
+from crossmod.analyse.tables import crossed_sites, curves_of, gains_of, replicates_of, subgroups_of, units_of
 from crossmod.job import UserError
 
 CASES = {"mr": 8, "ct": 5}
 
 
-def units(study, rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, Plan]:
+def units(study, rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, Design]:
     job = study.job(rows)
-    plan = Plan.of(job.settings)
-    scores = read_scores(job.inputs["scores"], plan)
-    return units_of(scores, plan), scores, plan
+    design = Design.of(job.settings)
+    scores = read_scores(job.inputs["scores"], design)
+    return units_of(scores, design), scores, design
 
 
 def tables_of(study, rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Hypothesis → its table, for the hypotheses of the renal study."""
     job = study.job(rows)
-    plan = Plan.of(job.settings)
-    found: Analysis = analyse(read_scores(job.inputs["scores"], plan), plan)
+    design = Design.of(job.settings)
+    found: Analysis = analyse(read_scores(job.inputs["scores"], design), design)
     return {name: table for part in found.tested.values() for name, table in part.tables.items()} | {
         "incomplete": found.tables["incomplete"]
     }
@@ -38,8 +39,8 @@ def kidney(table: pd.DataFrame, subject: str, strategy: str, amount: int) -> pd.
 
 def test_a_unit_of_the_pool_is_scored_by_the_other_half_and_others_by_the_mean_of_both(study):
     rows = study.rows(CASES, seeds=(0, 1))
-    found, scores, plan = units(study, rows)
-    assert crossed_sites(scores, plan) == {"mr": False, "ct": True}
+    found, scores, design = units(study, rows)
+    assert crossed_sites(scores, design) == {"mr": False, "ct": True}
     first = kidney(found, "mr/000/both", "pure", 80)  # half A
     assert first["arms"] == "mrB080"
     mine = rows[(rows.site == "mr") & (rows.case == "000") & (rows.arm == "mrB080") & (rows.target == "kidney")]
@@ -134,8 +135,8 @@ def test_the_family_is_every_site_target_and_amount_end_to_end(study):
 
 def test_replicates_keep_the_subsets_apart(study):
     rows = study.rows(CASES)
-    _, scores, plan = units(study, rows)
-    found = replicates_of(scores, plan)
+    _, scores, design = units(study, rows)
+    found = replicates_of(scores, design)
     mr, ct = (found[(found.site == site) & (found.target == "kidney")] for site in ("mr", "ct"))
     assert mr.groupby("subject")["subset"].nunique().eq(1).all()
     assert ct.groupby("subject")["subset"].nunique().eq(2).all() and len(ct) == 5 * 2 * 6
@@ -146,11 +147,11 @@ def test_replicates_keep_the_subsets_apart(study):
 
 
 def test_gains_and_subgroups(study):
-    found, _, _ = units(study, study.rows(CASES))
-    gains = gains_of(found).query("site == 'mr' and target == 'kidney'")
+    found, _, design = units(study, study.rows(CASES))
+    gains = gains_of(found, design).query("site == 'mr' and target == 'kidney'")
     one = found[(found.subject == "mr/000/both")].groupby("strategy")["dsc"].mean()
     assert gains.set_index("subject").loc["mr/000/both", "gain"] == pytest.approx(one["mixed"] - one["pure"])
-    groups = subgroups_of(found)
+    groups = subgroups_of(found, design)
     halves = groups.query("site == 'mr' and target == 'kidney' and grouping == 'organ volume'")
     smaller = halves[halves["group"] == "smaller half"]["volume_reference_ml"]
     assert (
@@ -166,8 +167,8 @@ def test_gains_and_subgroups(study):
 
 def test_savings_compare_the_curves_of_the_annotated_modality(study):
     rows = study.rows(CASES)
-    found, scores, plan = units(study, rows)
-    curves = curves_of(found, scores, plan)
+    found, scores, design = units(study, rows)
+    curves = curves_of(found, scores, design)
     assert set(curves["site"]) == {"mr"}
     cell = curves[(curves.target == "kidney")]
     wide = {

@@ -1,0 +1,161 @@
+"""Who names whom: every name in a study's config must be one that the config gives."""
+
+from collections.abc import Iterable, Iterator
+
+from crossmod.anatomy.structures import split_side
+from crossmod.job import Plain
+from crossmod.schema import nearest
+from crossmod.stages import IMAGE
+
+
+def reference_faults(study: Plain) -> list[str]:
+    """A sentence per name that nothing has, each with its full key and the nearest valid name."""
+    return [
+        *_cohorts(study),
+        *(fault for key, recipe in recipes(study) for fault in _recipe(study, key, recipe)),
+        *_arms(study),
+        *_regions(study),
+        *_targets(study),
+    ]
+
+
+def recipes(study: Plain) -> Iterator[tuple[str, Plain]]:
+    """Full key → recipe of every level and teacher."""
+    for factor, levels in study["factors"].items():
+        for level, recipe in levels.items():
+            yield f"factors.{factor}.{level}", recipe
+    for name, recipe in study["teachers"].items():
+        yield f"teachers.{name}", recipe
+
+
+def unknown(key: str, what: str, name: str | int, known: Iterable[str]) -> Iterator[str]:
+    """A fault where a name is none of those that are known."""
+    known = list(known)
+    if name not in known:
+        near = nearest(str(name), known) if known else "; there is none"
+        yield f"{key}: no {what} '{name}'{near}"
+
+
+def _cohorts(study: Plain) -> Iterator[str]:
+    for section in ("pools", "sites"):
+        for name, user in study[section].items():
+            yield from unknown(f"{section}.{name}.cohort", "cohort", user["cohort"], study["cohorts"])
+    for name, cohort in study["cohorts"].items():
+        if cohort["source"] != "derived":
+            continue
+        key = f"cohorts.{name}"
+        yield from unknown(f"{key}.of", "cohort", cohort["of"], study["cohorts"])
+        if study["cohorts"].get(cohort["of"], {}).get("source") == "derived":
+            yield f"{key}.of: '{cohort['of']}' is derived itself; name the cohort that has the scans"
+        for structure, source in cohort["structures"].items():
+            if isinstance(source, dict):
+                yield from unknown(
+                    f"{key}.structures.{structure}.teacher", "teacher", source["teacher"], study["teachers"]
+                )
+        for structure in cohort["volume_ml"] or {}:
+            yield from unknown(f"{key}.volume_ml", "structure", structure, cohort["structures"])
+
+
+def _recipe(study: Plain, key: str, recipe: Plain) -> Iterator[str]:
+    for name in recipe["train"] or ():
+        yield from unknown(f"{key}.train", "pool", name, study["pools"])
+    segmenting = {name: stage for name, stage in study["stages"].items() if stage["learns"] == "segmentation"}
+    for name in recipe["stages"] or ():
+        yield from unknown(f"{key}.stages", "stage that learns segmentation", name, segmenting)
+    if recipe["model"]:
+        yield from unknown(f"{key}.model", "network in models", recipe["model"], study["models"])
+    if recipe["treat"]:
+        yield from unknown(f"{key}.treat", "treatment", recipe["treat"], study["treatments"])
+    if recipe["segmenter"]:
+        yield from _program(study, key, recipe)
+    start = recipe["start"] or {}
+    if start.get("stage"):
+        yield from unknown(f"{key}.start.stage", "stage", start["stage"], study["stages"])
+    for name in start.get("train") or ():
+        yield from unknown(f"{key}.start.train", "pool", name, study["pools"])
+    if recipe["start"] and not (start.get("stage") or start.get("train")):
+        yield f"{key}.start: says neither stage nor train, so the training would start from itself"
+
+
+def _program(study: Plain, key: str, recipe: Plain) -> Iterator[str]:
+    """A program from outside must find something that the stages of its arms speak of."""
+    known = {
+        part
+        for name in recipe["stages"] or study["stages"]
+        for parts in (study["stages"].get(name, {}).get("classes") or {}).values()
+        for part in parts
+    }
+    found = [split_side(structure)[1] for structure in recipe["segmenter"]["labels"].values()]
+    if not known & {*found, *recipe["segmenter"]["labels"].values()}:
+        yield f"{key}.segmenter.labels: none of {', '.join(found)} is a structure of any class; valid: {', '.join(sorted(known))}"
+
+
+def _arms(study: Plain) -> Iterator[str]:
+    for place, block in enumerate(study["arms"]):
+        for factor, asked in block.items():
+            known = {name: list(levels) for name, levels in study["factors"].items()} | _graded(study)
+            yield from unknown(f"arms[{place}]", "factor", factor, known)
+            levels = known.get(factor, [])
+            for level in [] if asked == "all" or not levels else asked if isinstance(asked, list) else [asked]:
+                yield from unknown(f"arms[{place}].{factor}", "level", level, levels)
+    for factor in study["titles"]:
+        yield from unknown("titles", "factor", factor, _factors(study))
+
+
+def _regions(study: Plain) -> Iterator[str]:
+    """A stage may look where an earlier one found something; all of a cascade's stages stand in one order."""
+    names = list(study["stages"])
+    for place, (name, stage) in enumerate(study["stages"].items()):
+        earlier = [n for n in names[:place] if study["stages"][n]["learns"] == "segmentation"]
+        if stage["region"] == IMAGE or stage["region"] in earlier:
+            continue
+        key = f"stages.{name}.region"
+        if stage["region"] in names[place:]:
+            yield f"{key}: '{stage['region']}' comes no earlier than '{name}'; the stage that finds the region stands above it"
+        else:
+            yield from unknown(key, "image or earlier stage", stage["region"], [IMAGE, *earlier])
+
+
+def _targets(study: Plain) -> Iterator[str]:
+    segmenting = {name: stage for name, stage in study["stages"].items() if stage["learns"] == "segmentation"}
+    for name, target in study["targets"].items():
+        key, stages = f"targets.{name}", [target["stage"]] if isinstance(target["stage"], str) else target["stage"]
+        for stage in stages:
+            yield from unknown(f"{key}.stage", "stage that learns segmentation", stage, segmenting)
+            for each in target["classes"] or ():
+                if stage in segmenting:
+                    yield from unknown(
+                        f"{key}.classes", f"class of stage '{stage}'", each, segmenting[stage]["classes"]
+                    )
+        yield from unknown(f"{key}.unit", "unit", target["unit"], [IMAGE, *study["units"]])
+        for fact in target["where"]:
+            yield from unknown(f"{key}.where", "fact of a unit", fact, _facts(study))
+        if target["each_class"] and (target["classes"] or target["structures"] or target["title"] or len(stages) > 1):
+            yield f"{key}: each_class makes one target for each class of one stage, so classes, structures and title are left out"
+    for name, unit in study["units"].items():
+        if unit["apart"] in ("side", "component"):
+            for fact in unit["facts"]:
+                yield from unknown(f"units.{name}.facts", "structure of the unit", fact, unit["structures"])
+    if "dsc" not in study["metrics"]:
+        yield "metrics: dsc is missing; worst cases and pictures go by it, so add it"
+    if "ellipsoid_ml" in study["metrics"] and not any(unit["apart"] == "side" for unit in study["units"].values()):
+        yield "metrics: ellipsoid_ml is measured of units apart by side, and there is none; remove it"
+
+
+def _facts(study: Plain) -> list[str]:
+    return list(dict.fromkeys(fact for unit in study["units"].values() for fact in unit["facts"]))
+
+
+def _factors(study: Plain) -> list[str]:
+    return [*study["factors"], *_graded(study)]
+
+
+def _graded(study: Plain) -> dict[str, list[int | str]]:
+    """The factors that graded pools bring, with their levels; nothing where no pool is graded."""
+    pools = [pool for pool in study["pools"].values() if pool["subsets"]]
+    if not pools:
+        return {}
+    return {
+        "amount": list(dict.fromkeys(amount for pool in pools for amount in pool["amounts"])),
+        "subset": list(dict.fromkeys(subset for pool in pools for subset in pool["subsets"])),
+    }

@@ -1,0 +1,222 @@
+"""An outside command as a segmenter: run on a scan in a folder of its own, and its label map checked and translated."""
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crossmod.anatomy.kidneys import MASK_VALUES, assign_sides
+from crossmod.anatomy.structures import split_side, structure_problem, values_of
+from crossmod.job import Plain, UserError
+from crossmod.scans.files import read_scan, write_scan
+from crossmod.scans.match import match_grids, whole_labels
+from crossmod.scans.scan import Scan
+from crossmod.stages import is_sided
+
+PLACES = ("{image}", "{labels}")
+# In place of a list of ignored values: all that are not named.
+OTHERS = "others"
+# ASSUME: no segmentation of one scan takes longer, unless the config says so.
+LIMIT_S = 3600.0
+SHOWN_CHARACTERS = 20_000  # of what a failed command said
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command, what its label values mean, and the stages of the study that they are translated into.
+
+    Attributes:
+        words: program and arguments, with ``{image}`` and ``{labels}`` where the files' paths belong.
+        names: label value → structure.
+        ignored: label values that mean nothing here.
+        others_ignored: whether values that are not named mean nothing, either.
+        limit_s: after so many seconds it is stopped.
+        stages: name → config, in order.
+    """
+
+    words: list[str]
+    names: dict[int, str]
+    ignored: frozenset[int]
+    others_ignored: bool
+    limit_s: float
+    stages: dict[str, Plain]
+
+    @classmethod
+    def of(cls, settings: Plain, stages: dict[str, Plain]) -> "Command":
+        """Read the config of a command.
+
+        Args:
+            settings: ``command``, a text; ``labels``, value → structure; perhaps ``ignore``, further values that the
+                command writes, or ``others``; perhaps ``limit_s``.
+            stages: of the arm, in order.
+
+        Raises:
+            UserError: if the command does not say where the files belong, labels are no structures, or no stage has a
+                class that the command can find.
+        """
+        words = _words(settings["command"])
+        names = {_value(value): _structure(value, name) for value, name in settings["labels"].items()}
+        ignore, limit_s = settings.get("ignore") or [], settings.get("limit_s") or LIMIT_S
+        ignored = frozenset() if ignore == OTHERS else frozenset(ignore)
+        command = cls(words, names, ignored, ignore == OTHERS, limit_s, stages)
+        if not command.known:
+            raise UserError(
+                f"segmenter.labels: {', '.join(names.values()) or 'nothing'} is no structure of any class of the stages "
+                f"{', '.join(stages)}; name the structures that the command outlines, or leave it out of this arm."
+            )
+        return command
+
+    @property
+    def known(self) -> dict[str, list[str]]:
+        """Stage → its classes of which the command names a structure; stages without any are left out."""
+        known = {
+            stage: [name for name, structures in config["classes"].items() if values_of(self.names, structures)]
+            for stage, config in self.stages.items()
+        }
+        return {stage: classes for stage, classes in known.items() if classes}
+
+    def masks(self, scan: Scan) -> dict[str, NDArray[np.uint8]]:
+        """Stage → mask in the scan's own space, encoded as that of a network; see :func:`crossmod.predict.cascade.segment`.
+
+        Raises:
+            UserError: if the command fails, takes too long, or does not write a label map of the scan.
+        """
+        labels = self.labels_of(scan)
+        return {
+            name: self._sided(labels, stage, scan.affine)
+            if is_sided(self.stages, name)
+            else self._classes(labels, stage)
+            for name, stage in self.stages.items()
+            if name in self.known
+        }
+
+    def labels_of(self, scan: Scan) -> NDArray:
+        """The label map that the command writes of a scan: (X, Y, Z) whole numbers, all of them declared."""
+        with tempfile.TemporaryDirectory(prefix="crossmod-") as folder:
+            # No name of a case or a patient: a command may write what it reads into its own logs.
+            image, labels = Path(folder) / "scan.nii.gz", Path(folder) / "labels.nii.gz"
+            write_scan(image, Scan(np.asarray(scan.array), scan.affine, scan.codes))
+            words = [word.replace("{image}", str(image)).replace("{labels}", str(labels)) for word in self.words]
+            run(words, self.limit_s, Path(folder) / "said.txt")
+            if not labels.exists():
+                raise UserError(
+                    f"segmenter: {self._name} ended well but wrote no file at {{labels}}; mend its arguments."
+                )
+            try:
+                written = read_scan(labels)
+            except UserError as error:
+                raise UserError(f"segmenter: {self._name} wrote a file that cannot be read: {error}") from error
+            return self._checked(written, scan)
+
+    def _checked(self, written: Scan, scan: Scan) -> NDArray:
+        match = match_grids(written, scan)
+        if match.grade not in ("same", "rounding"):
+            raise UserError(
+                f"segmenter: {self._name} wrote a label map on another grid than the scan's ({match.value}); let it "
+                "write on the grid of its input."
+            )
+        try:
+            labels = whole_labels(written.array)
+        except UserError as error:
+            raise UserError(f"segmenter: {self._name} wrote no label map: {error}") from error
+        strange = sorted({int(value) for value in np.unique(labels)} - {0, *self.names, *self.ignored})
+        if strange and not self.others_ignored:
+            raise UserError(
+                f"segmenter: {self._name} wrote the value {strange[0]}, which segmenter.labels does not name. Name its "
+                f"structure, or list it in segmenter.ignore; `ignore: {OTHERS}` leaves out all further values."
+            )
+        return labels
+
+    @property
+    def _name(self) -> str:
+        return self.words[0]
+
+    def _classes(self, labels: NDArray, stage: Plain) -> NDArray[np.uint8]:
+        mask = np.zeros(labels.shape, np.uint8)
+        for value, structures in enumerate(stage["classes"].values(), start=1):
+            mask[np.isin(labels, values_of(self.names, structures))] = value
+        return mask
+
+    def _sided(self, labels: NDArray, stage: Plain, affine: NDArray) -> NDArray[np.uint8]:
+        """1 right, 2 left; of structures whose names carry no side, by where they lie."""
+        (structures,) = stage["classes"].values()
+        sides: dict[str | None, list[int]] = {None: []}
+        for value in values_of(self.names, structures):
+            sides.setdefault(split_side(self.names[value])[0], []).append(value)
+        mask = np.zeros(labels.shape, np.uint8)
+        for side, value in MASK_VALUES.items():
+            mask[np.isin(labels, sides.get(side, []))] = value
+        unsided = np.isin(labels, sides[None])
+        return assign_sides(unsided, affine, mask if mask.any() else None) if unsided.any() else mask
+
+
+def run(words: list[str], limit_s: float, said: Path) -> None:
+    """Run a program without a shell, and all that it starts in a group of its own, so that nothing of it stays behind.
+
+    Args:
+        words: program and arguments.
+        limit_s: after so many seconds it is stopped.
+        said: file for what it prints, which goes into the log if it fails.
+
+    Raises:
+        UserError: if it cannot be started, takes too long, or ends with another code than 0.
+    """
+    with said.open("wb") as stream:
+        try:
+            process = subprocess.Popen(
+                words, stdin=subprocess.DEVNULL, stdout=stream, stderr=subprocess.STDOUT, start_new_session=True
+            )
+        except (OSError, ValueError) as error:
+            raise UserError(
+                f"segmenter.command: {words[0]} cannot be started ({getattr(error, 'strerror', None) or error}); install "
+                "it, or give its full path."
+            ) from error
+        code: int | None = None
+        try:
+            code = process.wait(limit_s)
+        except BaseException as error:  # it takes too long, or this process is interrupted
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            if not isinstance(error, subprocess.TimeoutExpired):
+                raise
+    if code != 0:
+        text = said.read_text(encoding="utf-8", errors="replace")[-SHOWN_CHARACTERS:]
+        print(f"{words[0]} said:\n{text}", file=sys.stderr, flush=True)
+        ended = f"ended with code {code}" if code is not None else f"took longer than {limit_s:g} s and was stopped"
+        last = next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "nothing")
+        cure = "mend it by what it said, which is in the log" if code is not None else "raise segmenter.limit_s"
+        raise UserError(f"segmenter: {words[0]} {ended}; its last words: {last[:200]}. To go on, {cure}.")
+
+
+def _words(command: str) -> list[str]:
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        raise UserError(
+            f"segmenter.command: {command!r} cannot be split into words ({error}); mend its quotes."
+        ) from error
+    missing = [place for place in PLACES if not any(place in word for word in words[1:])]
+    if missing:
+        raise UserError(f"segmenter.command: {command!r} has no argument with {' and '.join(missing)}; write it there.")
+    return words
+
+
+def _value(given: str | int) -> int:
+    text = str(given)  # as the keys of JSON are
+    if not text.isascii() or not text.isdigit() or int(text) == 0:
+        raise UserError(f"segmenter.labels: {text!r} is no label value; write whole numbers from 1 on.")
+    return int(text)
+
+
+def _structure(value: str | int, name: str) -> str:
+    problem = structure_problem(name)
+    if problem:
+        raise UserError(f"segmenter.labels.{value}: {problem}")
+    return name

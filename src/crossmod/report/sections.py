@@ -1,0 +1,189 @@
+"""The sections of the page that a study may list, each with its words, its figures and its tables."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from crossmod.report import cohorts, sizes, tables, tested
+from crossmod.report.results import Results
+from crossmod.report.tables import Table
+from crossmod.report.words import capital, listed, metric_name
+
+REFERENCE_BOX = ("reference_box",)
+
+
+@dataclass(frozen=True)
+class Section:
+    """A section of the page.
+
+    Attributes:
+        name: its anchor, and its word in ``report.sections``.
+        short: its entry in the list of sections.
+        heading: above it.
+        intro: sentences below the heading, or nothing.
+        figures: names of its pictures.
+        tables: shown.
+        further: summary → tables that a reader must open.
+    """
+
+    name: str
+    short: str
+    heading: str
+    intro: str = ""
+    figures: list[str] = field(default_factory=list)
+    tables: list[Table] = field(default_factory=list)
+    further: dict[str, list[Table]] = field(default_factory=dict)
+
+
+def sections(results: Results) -> list[Section]:
+    """The sections that the study lists, in its order; all of them where the config is not known."""
+    wanted = (results.study.get("report") or {}).get("sections", list(SECTIONS))
+    return [SECTIONS[name](results) for name in wanted]
+
+
+def _scores(results: Results) -> Section:
+    first, others = results.metric, [metric for metric in results.metrics if metric != results.metric]
+    further = (
+        {capital(listed(map(metric_name, others))): [tables.scores(results, metric) for metric in others]}
+        if others
+        else {}
+    )
+    alone = _with_rows(_alone(results))
+    if alone:
+        further[f"{_later_stages(results)} alone, in the boxes of the reference"] = alone
+    return Section(
+        name="scores",
+        short="Scores",
+        heading=f"Scores by {results.words.arm} and site",
+        figures=[f"{metric}_by_arm" for metric in [first, *others]],
+        tables=[tables.scores(results, first)],
+        further=further,
+    )
+
+
+def _comparison(results: Results) -> Section:
+    shown = [*tested.comparisons(results), *sizes.savings(results), *tested.anovas(results)]
+    replicates = [*(tested.apart(results, asked) for asked in results.declared.compared_on("replicates"))]
+    replicates += tested.anovas(results, "crossed")
+    groups = [tested.apart(results, asked) for asked in results.declared.compared_on("subgroups")]
+    size = sizes.size(results)
+    why = [*([size] if size else []), *sizes.fixed_effects(results), *groups]
+    others = [tested.other(results, hypothesis) for hypothesis in results.declared.others]
+    others += [
+        tested.apart(results, asked)
+        for table in ("crossed", "gains", "curves")
+        for asked in results.declared.compared_on(table)
+    ]
+    others += [
+        table for name in ("replicates", "gains", "subgroups", "curves") for table in tested.anovas(results, name)
+    ]
+    further = {
+        "Replicates of the training, each by itself": replicates,
+        "Size and subgroups": why,
+        "Further tests": others,
+    }
+    return Section(
+        name="comparison",
+        short="Comparison",
+        heading=_question(results),
+        intro=_registered(results, [*shown, *replicates, *why, *others]),
+        figures=["learning_curves", "subgroup_forest"],
+        tables=_with_rows(shown),
+        further={summary: found for summary, part in further.items() if (found := _with_rows(part))},
+    )
+
+
+def _volumes(results: Results) -> Section:
+    every = tables.volumes(results, results.arms)
+    errors = tables.reference_errors(results)
+    held = any(cell.value is not None for row in errors.rows for cell in row)
+    return Section(
+        name="volumes",
+        short="Volumes",
+        heading="Can the volumes be trusted?",
+        intro=""
+        if every.rows
+        else "No volumes were compared: no target is scored in a unit whose volume was measured.",
+        figures=["bland_altman", "volume_scatter"],
+        tables=_with_rows([tables.volumes(results, results.deployed["arm"]), *([errors] if held else [])]),
+        further={f"Volume agreement of every {results.words.arm}": [every]} if every.rows else {},
+    )
+
+
+def _examples(results: Results) -> Section:
+    figures = [f"overlays_{target}" for target in results.targets]
+    return Section("examples", "Examples", "What the numbers look like", figures=figures)
+
+
+def _patients(results: Results) -> Section:
+    people = cohorts.cohort_table(cohorts.cohorts_of(results))
+    arms = cohorts.arm_table(results)
+    name = f"{capital(results.words.arm)}s and sites"
+    return Section(
+        name="patients",
+        short="Patients",
+        heading="Patients and splits",
+        figures=["cohort_volumes", "split_matrix"],
+        tables=[
+            tables.plain(people, "Cohorts", f"Patients and scans. {results.provenance}", "cohort"),
+            tables.plain(arms, name, f"Numbers of cases. {results.provenance}", "split/splits.json"),
+        ],
+    )
+
+
+SECTIONS: dict[str, Callable[[Results], Section]] = {
+    "scores": _scores,
+    "comparison": _comparison,
+    "volumes": _volumes,
+    "examples": _examples,
+    "patients": _patients,
+}
+
+
+def _alone(results: Results) -> list[Table]:
+    """Later stages by themselves: what they reach when their region is found for them."""
+    if not results.table("dsc")["region"].eq("reference_box").any():
+        return []
+    return [
+        tables.scores(results, results.metric, REFERENCE_BOX),
+        *tested.comparisons(results, REFERENCE_BOX),
+        *tested.anovas(results, regions=REFERENCE_BOX),
+        tables.volumes(results, results.deployed["arm"], REFERENCE_BOX),
+    ]
+
+
+def _later_stages(results: Results) -> str:
+    stages = results.study.get("stages") or {}
+    later = [name for name, stage in stages.items() if stage.get("region", "image") != "image"]
+    return f"Stage {listed(later)}" if later else "Later stages"
+
+
+def _question(results: Results) -> str:
+    """What the study compares, as a heading."""
+    contrast, dose = results.words.contrast, results.words.dose
+    if not contrast:
+        return "Comparisons"
+    first, second = (results.words.level(contrast["factor"], contrast[key]) for key in "ab")
+    return f"{first} against {second}" + (f", by {results.words.factor(dose)}" if dose in results.factors else "")
+
+
+def _registered(results: Results, made: list[Table]) -> str:
+    """That the tests were declared, and which of them ran in no cell."""
+    declared = [hypothesis["name"] for _, hypothesis in results.declared]
+    if not declared:
+        return (
+            "The config declares no hypothesis: nothing was tested, and differences between the scores are "
+            "descriptions."
+        )
+    text = (
+        "Hypotheses, margins and families are declared in the config. To show that this plan of analysis came before "
+        "the scores, it must have been registered or committed by then. Every p-value leads to the rows that it came "
+        "from."
+    )
+    empty = [
+        name for name in declared if results.tested(next(h for _, h in results.declared if h["name"] == name)).empty
+    ]
+    return f"{text} Declared, but tested in no cell: {listed(empty)}." if empty else text
+
+
+def _with_rows(made: list[Table]) -> list[Table]:
+    return [table for table in made if table.rows]

@@ -1,0 +1,194 @@
+"""An outside command: real programs that do what they should, and programs that do not."""
+
+import os
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from crossmod.anatomy.kidneys import MASK_VALUES
+from crossmod.job import UserError
+from crossmod.predict.command import Command
+from crossmod.scans.scan import Scan
+from tests.bright import KIDNEY, STAGES, dsc, patient
+
+ORGANS = KIDNEY | {"classes": {"liver": ["liver"], "spleen": ["spleen"], "kidney": ["kidney"]}, "keep": None}
+HEAD = """
+import sys, time
+import nibabel as nib, numpy as np
+image, labels = sys.argv[1:3]
+scan = nib.load(image)
+bright = (np.asarray(scan.dataobj) > 150).astype(np.uint8)
+def write(array, affine=scan.affine, to=labels):
+    nib.save(nib.Nifti1Image(array, affine), to)
+"""
+
+
+@pytest.fixture
+def program(tmp_path):
+    """Write a program and make a command of it."""
+
+    def make(body: str, labels: dict | None = None, stages: dict | None = None, **settings) -> Command:
+        file = tmp_path / "a program.py"
+        file.write_text(HEAD + body)
+        command = f"'{sys.executable}' '{file}' {{image}} {{labels}}"
+        labels = {"1": "kidney"} if labels is None else labels
+        return Command.of({"command": command, "labels": labels, **settings}, stages or {"kidney": KIDNEY})
+
+    return make
+
+
+@pytest.mark.parametrize("codes", [("L", "P", "S"), ("P", "I", "R")])
+def test_a_program_that_thresholds_finds_both_kidneys_on_their_sides(program, codes):
+    scan, truth = patient(codes)
+    found = program("write(bright)").masks(scan)
+    assert list(found) == ["kidney"] and found["kidney"].dtype == np.uint8
+    for value in MASK_VALUES.values():
+        assert dsc(found["kidney"] == value, truth == value) > 0.95
+
+
+def test_sides_that_labels_name_are_believed(program):
+    scan, _ = patient()
+    half = scan.array.shape[0] // 2
+    body = f"bright[:{half}] *= 7\nbright[{half}:] *= 9\nwrite(bright)"
+    mask = program(body, {"7": "left_kidney", "9": "right_kidney"}).masks(scan)["kidney"]
+    assert set(np.unique(mask[:half])) == {0, MASK_VALUES["left"]}
+    assert set(np.unique(mask[half:])) == {0, MASK_VALUES["right"]}
+
+
+def test_structures_become_the_class_values_of_the_stage_and_the_unknown_class_is_told(program):
+    scan, _ = patient()
+    body = "write((bright * (1 + np.arange(bright.shape[2]) % 3)).astype(np.float32))"
+    labels = {"1": "spleen", "2": "right_kidney"}
+    command = program(
+        body, labels, {"organs": ORGANS, "kidney": KIDNEY, "parenchyma": STAGES["parenchyma"]}, ignore=[3]
+    )
+    assert command.known == {"organs": ["spleen", "kidney"], "kidney": ["kidney"]}
+    masks = command.masks(scan)
+    assert list(masks) == ["organs", "kidney"]
+    bright = scan.array > 150
+    plane = np.broadcast_to(np.arange(bright.shape[2]) % 3, bright.shape)
+    expected = np.where(bright & (plane == 0), 2, np.where(bright & (plane == 1), 3, 0))
+    np.testing.assert_array_equal(masks["organs"], expected)
+
+
+def test_values_of_no_interest_are_ignored_only_if_that_is_said(program):
+    scan, _ = patient()
+    body = "bright[0, 0, 0] = 77\nwrite(bright)"
+    with pytest.raises(
+        UserError, match=r"wrote the value 77, which segmenter\.labels does not name.*list it in segmenter\.ignore"
+    ):
+        program(body).masks(scan)
+    for ignore in ([5, 77], "others"):
+        assert program(body, ignore=ignore).masks(scan)["kidney"][0, 0, 0] == 0
+
+
+def test_paths_are_filled_in_as_whole_arguments_and_inside_one(tmp_path, monkeypatch):
+    folder = tmp_path / "with spaces; $HOME"
+    folder.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(folder))
+    file = tmp_path / "p.py"
+    file.write_text(
+        "import sys, shutil\nassert sys.argv[1] == '-i' and sys.argv[3].startswith('--out='), sys.argv\n"
+        "assert sys.argv[4:] == ['{x}', '$HOME', 'a b'], sys.argv\n"
+        "import nibabel as nib, numpy as np\ns = nib.load(sys.argv[2])\n"
+        "nib.save(nib.Nifti1Image((np.asarray(s.dataobj) > 150).astype(np.uint8), s.affine), sys.argv[3][6:])\n"
+    )
+    text = f"{sys.executable} {file} -i {{image}} --out={{labels}} {{x}} $HOME 'a b'"
+    scan, _ = patient()
+    assert Command.of({"command": text, "labels": {"1": "kidney"}}, {"kidney": KIDNEY}).masks(scan)["kidney"].any()
+    assert not list(folder.iterdir())
+
+
+def test_the_scan_is_given_whole_under_a_name_of_no_patient(program):
+    scan, _ = patient()
+    body = "assert image.endswith('/scan.nii.gz'), image\nassert float(scan.dataobj[3, 4, 5]) == %r\nwrite(bright)"
+    program(body % float(scan.array[3, 4, 5])).masks(scan)
+
+
+def test_a_program_that_fails_is_told_by_its_last_words_and_all_it_said_is_in_the_log(program, capfd):
+    scan, _ = patient()
+    command = program("print('loading'); print('no GPU here', file=sys.stderr); sys.exit(3)")
+    with pytest.raises(UserError, match="ended with code 3; its last words: .*no GPU here|loading"):
+        command.masks(scan)
+    said = capfd.readouterr().err
+    assert "loading" in said and "no GPU here" in said
+
+
+def test_a_program_that_hangs_is_stopped_with_all_that_it_started(program, tmp_path):
+    scan, _ = patient()
+    note = tmp_path / "child"
+    body = (
+        "import subprocess\n"
+        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
+        f"open({str(note)!r}, 'w').write(str(child.pid))\ntime.sleep(600)"
+    )
+    started = time.monotonic()
+    with pytest.raises(UserError, match=r"took longer than 5 s and was stopped.*raise segmenter\.limit_s"):
+        program(body, limit_s=5).masks(scan)
+    assert time.monotonic() - started < 60
+    child = Path(f"/proc/{note.read_text()}/stat")
+    for _ in range(100):
+        if not child.exists() or child.read_text().split()[2] == "Z":
+            break
+        time.sleep(0.05)
+    else:
+        pytest.fail("the program's child still runs")
+
+
+@pytest.mark.parametrize(
+    ("body", "problem"),
+    [
+        ("", "ended well but wrote no file"),
+        ("open(labels, 'w').write('nothing')", "wrote a file that cannot be read"),
+        ("write(bright[::2], scan.affine @ np.diag([2, 1, 1, 1]))", "on another grid than the scan's"),
+        ("write(bright, scan.affine + 9 * np.eye(4, k=3))", "on another grid than the scan's"),
+        ("write(bright * 0.5)", "wrote no label map.*whole numbers, not 0.5"),
+        ("write(bright * np.float32('nan'))", "wrote no label map.*whole numbers, not nan"),
+        ("write(-bright.astype(np.int16))", "wrote no label map.*no negative numbers"),
+        ("write(np.stack([bright, bright], -1))", "wrote a file that cannot be read"),
+    ],
+)
+def test_what_is_no_label_map_of_the_scan_is_refused(program, body, problem):
+    scan, _ = patient()
+    with pytest.raises(UserError, match=problem):
+        program(body).masks(scan)
+
+
+def test_a_program_that_is_not_there_is_told():
+    command = Command.of({"command": "no-such-tool {image} {labels}", "labels": {"1": "kidney"}}, {"kidney": KIDNEY})
+    with pytest.raises(UserError, match=r"no-such-tool cannot be started \(No such file or directory\); install it"):
+        command.masks(Scan(np.zeros((4, 4, 4), np.int16), np.eye(4)))
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        ({"command": "tool {image}"}, r"no argument with \{labels\}"),
+        ({"command": "{image} {labels}"}, r"no argument with \{image\}"),
+        ({"command": ""}, r"no argument with \{image\} and \{labels\}"),
+        ({"command": "tool '{image} {labels}"}, "cannot be split into words"),
+        ({"labels": {"0": "kidney"}}, "'0' is no label value"),
+        ({"labels": {"-1": "kidney"}}, "'-1' is no label value"),
+        ({"labels": {"1.5": "kidney"}}, "'1.5' is no label value"),
+        ({"labels": {"1": "kidny"}}, "did you mean 'kidney'"),
+        ({"labels": {"1": "Kidney!"}}, "did you mean 'kidney'"),
+        ({"labels": {"1": "spleen"}}, "spleen is no structure of any class of the stages kidney"),
+        ({"labels": {}}, "nothing is no structure"),
+    ],
+)
+def test_a_config_that_makes_no_command_is_refused_before_anything_runs(settings, problem):
+    good = {"command": "tool -i {image} -o {labels}", "labels": {"1": "kidney"}}
+    with pytest.raises(UserError, match=problem):
+        Command.of(good | settings, {"kidney": KIDNEY})
+
+
+def test_no_shell_reads_the_command(program, tmp_path):
+    scan, _ = patient()
+    left = tmp_path / "left"
+    command = program("write(bright)")
+    words = [*command.words, ";", "touch", str(left), "&&", f"$(touch {left})", f"`touch {left}`"]
+    Command(words, command.names, frozenset(), False, 60, command.stages).masks(scan)
+    assert not os.path.lexists(left)

@@ -1,0 +1,163 @@
+"""Invented studies, each from `snakemake --config study=...` to a page: the grammar carries what no step knows by name."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+
+from .conftest import Project, copied
+
+pytestmark = pytest.mark.study
+
+
+@pytest.fixture(scope="module")
+def finished(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Name → results of a finished invented study, each run once."""
+    project = invented(root, tmp_path_factory.mktemp("invented") / "project")
+
+    def run(name: str) -> Path:
+        results = project.folder / "results" / name / "smoke"
+        if not (results / "report/index.html").is_file():
+            project.snakemake("--config", f"study={name}", "scale=smoke")
+        return results
+
+    return run
+
+
+def invented(root: Path, folder: Path) -> Project:
+    """The project with the invented studies in its conf, and the program that one of them calls."""
+    project = copied(root, folder)
+    shutil.copytree(root / "tests/studies", folder / "tests/studies")
+    shutil.copytree(root / "tests/studies/conf", folder / "conf", dirs_exist_ok=True)
+    return project
+
+
+def rows(results: Path, arm: str, site: str) -> pd.DataFrame:
+    return pd.read_csv(results / f"evaluate/{arm}/seed0/{site}.csv")
+
+
+def would_run(results: Path, *config: str) -> dict[str, int]:
+    return Project(results.parents[2]).would_run(f"study={results.parent.name}", *config)
+
+
+def weights(results: Path, arm: str, site: str) -> dict:
+    return json.loads((results / f"predict/{arm}/seed0/{site}.job.json").read_text())["inputs"]["weights"]
+
+
+def test_treatments_share_two_trainings_and_a_program_segments_beside_them(finished):
+    results = finished("treatments")
+    assert sorted(path.parent.parent.name for path in results.glob("train/*/*/seed0/run.json")) == ["kidney", "parts"]
+    arms = [f"ct-kidney-{treatment}-own" for treatment in ("unprocessed", "inverted", "black")]
+    assert all(weights(results, arm, "mr") == weights(results, arms[0], "mr") for arm in arms)
+    masks = [(results / f"predict/{arm}/seed0/mr/mr-0001.kidney.nii.gz").read_bytes() for arm in arms]
+    assert len(set(masks)) == 3, "a treatment that changes nothing is none"
+    program = results / "predict/kidney-inverted-threshold/seed0/mr"
+    assert json.loads((program / "known.json").read_text()) == {"kidney": ["kidney"]}
+    assert set(rows(results, "kidney-inverted-threshold", "mr")["target"]) == {"kidney", "sick"}
+    assert set(rows(results, "ct-parts-black-own", "mr")["target"]) == {"parenchyma", "mass"}
+    tested = pd.read_csv(results / "analyse/black_or_not.csv")
+    assert set(tested["target"]) >= {"kidney", "parenchyma", "mass"}
+    page = (results / "report/index.html").read_text()
+    assert all(
+        title in page for title in ("inverted on black", "as scanned", "Networks trained on CT, applied to changed MR")
+    )
+
+
+def test_several_classes_are_values_of_one_mask(finished):
+    mask = np.asanyarray(
+        nib.load(finished("treatments") / "predict/ct-parts-unprocessed-own/seed0/mr/mr-0001.parts.nii.gz").dataobj
+    )
+    assert set(np.unique(mask)) <= {0, 1, 2}
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("factors.treatment.black.title=else", {"notebook": 1, "report": 1, "number_audit": 1}),
+        (
+            "treatments.black=[{clip: [0, 3000]}, {invert: {}}]",
+            {"predict": 2, "evaluate": 2, "analyse": 1, "track": 1, "notebook": 1, "report": 1, "number_audit": 1},
+        ),
+        (
+            "factors.tool.threshold.segmenter.limit_s=100",
+            {"predict": 2, "evaluate": 2, "analyse": 1, "track": 1, "notebook": 1, "report": 1, "number_audit": 1},
+        ),
+        (
+            "stages.parts.steps=7",
+            {
+                "train": 1,
+                "predict": 3,
+                "evaluate": 3,
+                "analyse": 1,
+                "track": 1,
+                "notebook": 1,
+                "report": 1,
+                "number_audit": 1,
+            },
+        ),
+        (
+            "targets.sick.where={tumour: false}",
+            {"evaluate": 8, "analyse": 1, "track": 1, "notebook": 1, "report": 1, "number_audit": 1},
+        ),
+    ],
+)
+def test_a_change_reruns_what_depends_on_it(finished, override, expected):
+    assert would_run(finished("treatments"), f"override={override}") == expected
+
+
+def test_nothing_changed_runs_nothing(finished):
+    for name in ("treatments", "teachers", "slices"):
+        assert would_run(finished(name)) == {}
+
+
+def test_a_teacher_labels_only_those_that_it_has_not_seen(finished):
+    results = finished("teachers")
+    training = json.loads((results / "split/training.json").read_text())["sets"]["ct"]
+    placed = json.loads((results / "split/taught.json").read_text())["old"]["ct"]
+    assert len(placed) == 4
+    for case, folds in placed.items():
+        (fold,) = folds
+        assert case not in training[fold]["ct"]
+    assert json.loads((results / "cohort/taught/cohort.json").read_text())["made_of"] == {
+        "parenchyma": "teacher old, stage parenchyma",
+        "tumour": "reference",
+    }
+    known = pd.read_csv(results / "split/audit.csv").set_index("arm")["taught_patients"]
+    assert known["taught"] == 4 and known["ct"] == 0, "what the teacher knows of the tested patients is said"
+
+
+def test_composed_labels_keep_the_reference_where_it_counts(finished):
+    results = finished("teachers")
+    cohort = json.loads((results / "cohort/ct/cohort.json").read_text())
+    tumour = [int(value) for value, name in cohort["labels"].items() if name.endswith("tumour")]
+    for path in sorted((results / "cohort/taught/labels").glob("*.nii.gz")):
+        composed = np.asanyarray(nib.load(path).dataobj)
+        reference = np.asanyarray(nib.load(results / "cohort/ct/labels" / path.name).dataobj)
+        assert ((composed == 2) == np.isin(reference, tumour)).all()
+        assert set(np.unique(composed)) <= {0, 1, 2}
+
+
+def test_passes_are_turned_into_steps_and_lesions_are_rows(finished):
+    results = finished("teachers")
+    record = json.loads((results / "train/taught/parts/fold0/seed0/run.json").read_text())
+    assert record["cases"] == 2 and record["steps"] == 3, "three passes over two cases in batches of two"
+    lesions = rows(results, "taught", "ct").query("target == 'lesion'")
+    assert set(lesions["unit"]) == {"lesion"} and lesions["part"].notna().all() and lesions["matched"].notna().all()
+    assert set(rows(results, "ct", "ct")["target"]) == {"tumour", "lesion"}, "the stage of each arm is found by itself"
+
+
+def test_a_thin_network_starts_from_one_that_restored_images(finished):
+    results = finished("slices")
+    record = json.loads((results / "train/mr3-restore-adamw/kidney/seed0/run.json").read_text())["start"]
+    assert record["loaded"] and record["new"], "the last layer has another number of channels, so it is new"
+    assert json.loads((results / "train/mr3-none-adamw/kidney/seed0/run.json").read_text())["start"] is None
+    found = rows(results, "mr3-restore-adamw", "mr")
+    assert set(found["unit"]) == {"image", "slice", "patch"}
+    slices = found.query("unit == 'slice'")
+    assert slices.groupby("case")["part"].nunique().min() > 1 and slices["accuracy"].between(0, 1).all()
+    assert len(found.query("unit == 'patch'")) > len(slices)
