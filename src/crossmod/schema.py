@@ -3,13 +3,12 @@
 import difflib
 import math
 import reprlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_core import ErrorDetails
 
 # Whole numbers are not 4.0, "4" or true; numbers are not "4" or true.
 Whole = Annotated[int, Field(strict=True)]
@@ -84,7 +83,7 @@ def _bare(annotation: Any) -> Any:
     return annotation
 
 
-def _sentence(model: type[BaseModel], fault: ErrorDetails, whole: str) -> str:
+def _sentence(model: type[BaseModel], fault: Mapping[str, Any], whole: str) -> str:
     parts, models = _walk(model, fault["loc"])
     path = ".".join(parts) or whole
     if fault["type"] == "extra_forbidden":

@@ -1,12 +1,12 @@
 """What is simulated: a recipe says how patients are scanned, a population who they are; the seed draws one of them."""
 
 import difflib
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import nibabel as nib
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from pydantic_core import ErrorDetails
 
 from crossmod.job import UserError
 from crossmod.scans.box import three
@@ -220,7 +220,7 @@ def _inside(key: str, value: float, bounds: tuple[float, float]) -> None:
         raise ValueError(f"{key} = {value}: must lie in {bounds[0]:g} to {bounds[1]:g} mm")
 
 
-def _sentence(model: type[_Closed], word: str, fault: ErrorDetails) -> str:
+def _sentence(model: type[_Closed], word: str, fault: Mapping[str, Any]) -> str:
     """One fault of some settings: its full key, the value, and the range or the nearest key."""
     key = ".".join([word, *(str(part) for part in fault["loc"])])
     if fault["type"] == "value_error":  # already says key, value and range
