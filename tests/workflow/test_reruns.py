@@ -66,7 +66,7 @@ def test_another_seed_trains_beside_the_first(study):
         ("src/crossmod/predict/keep.py", "SMALLEST_ORGAN_ML = 5.0", "SMALLEST_ORGAN_ML = 6.0", AFTER_WEIGHTS),
         ("src/crossmod/report/page.html.j2", "</main>", "<hr></main>", {"report": 1, "number_audit": 1}),
         ("notebooks/02_scores.ipynb", "scores_by_arm", "scores_by_arm", AFTER_A_FIGURE),
-        ("src/crossmod/models/unet.py", "kernel_size=1)", "kernel_size=3, padding=1)", {"train": 26, **AFTER_WEIGHTS}),
+        ("src/crossmod/models/unet.py", "apply_pad_pool=False", "apply_pad_pool=True", {"train": 26, **AFTER_WEIGHTS}),
         ("src/crossmod/report/forest.py", "markersize=3.6", "markersize=3.7", AFTER_A_FIGURE),
         ("src/crossmod/report/audit.py", "def audit(", "x = 1\n\n\ndef audit(", {"number_audit": 1}),
         ("src/crossmod/cohort/__init__.py", "job.threads)", "1 * job.threads)", AFTER_COHORTS),
