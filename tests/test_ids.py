@@ -162,6 +162,7 @@ def tracked(folder: Path, study: dict) -> None:
     ]
     inputs = {"trainings": followed, "cohorts": [folder / "cohort/own"], "store": folder / "mlflow/store.json"}
     settings = {"stages": study["stages"], "units": study["units"], "targets": targets_of(study)}
+    settings["levels"] = {arm.name: arm.levels for arm in arms(study)}
     track.run(job("track", inputs, {"tracked": folder / "tracked.json"}, settings))
 
 

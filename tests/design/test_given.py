@@ -96,6 +96,6 @@ def test_all_tables_and_sets_are_told_at_once(folder):
 
 def test_a_pool_larger_than_its_table_stops(folder):
     values = study(folder)
-    values["arms"] = values["arms"] | {"assist": {"cohort": "mr_real", "patients": 2}}
-    with pytest.raises(UserError, match=r"arms\.assist\.patients: 2, but cohort 'mr_real' has 1 patients"):
+    values["pools"]["ct"] |= {"cohort": "mr_real", "patients": 2}
+    with pytest.raises(UserError, match=r"pools\.ct\.patients: 2, but cohort 'mr_real' has 1 patients"):
         look(values)

@@ -65,6 +65,7 @@ def job(mlflow_store, tmp_path, monkeypatch) -> Job:
     }
     inputs = {"trainings": [arm], "cohorts": [], "store": str(folder / "store.json")}
     settings = {key: RENAL[key] for key in ("stages", "units", "targets")}
+    settings["levels"] = {"a": {"strategy": "pure", "amount": 40}, "a+b": {"strategy": "pure", "amount": 80}}
     return Job("track", inputs, {"tracked": str(tmp_path / "track.json")}, settings)
 
 
@@ -100,8 +101,9 @@ def test_a_training_that_arms_share_keeps_the_results_of_each(job, tmp_path):
     shared = {f"a/{name}": value for name, value in METRICS.items()}
     shared |= {f"a b/{name}": value for name, value in METRICS.items()} | {"a b/dsc/mr/kidney/image": 0.25}
     assert told["metrics"] == shared
-    found = MlflowClient(uri(tmp_path / "mlflow")).get_run(run_id).data.metrics
-    assert shared.items() <= found.items()
+    found = MlflowClient(uri(tmp_path / "mlflow")).get_run(run_id).data
+    assert shared.items() <= found.metrics.items()
+    assert found.tags["strategy"] == "pure" and "amount" not in found.tags, "tags are what both arms agree in"
     assert len(list((tmp_path / "mlflow").rglob("worst_cases/worst.png"))) == 2
 
 

@@ -92,7 +92,7 @@ def _compose(
 ) -> str:
     """Write the label map of one case; the reason if it is left out."""
     image = read_scan(origin.root / row["image"])
-    reference_map = labels_on_image_grid(read_scan(origin.root / row["label"]), image)
+    reference_map = labels_on_image_grid(read_scan(origin.label_root / row["label"]), image)
     composed = np.zeros(image.array.shape, np.uint8)
     for value, (structure, source) in enumerate(settings["structures"], start=1):
         if source == REFERENCE:
