@@ -1,4 +1,4 @@
-"""What a plan can claim: one class per test, each with what it needs and the rows it gives."""
+"""Hypotheses that compare the levels of factors: analysis of variance, pairs, a margin, a mixed model."""
 
 from typing import Annotated, Any, Literal
 
@@ -7,72 +7,16 @@ import pandas as pd
 from pydantic import AfterValidator, Field, model_validator
 
 from crossmod.analyse.asked import Asked
-from crossmod.analyse.names import Levels, Name, levels_of
-from crossmod.analyse.owners import codes_of, counts_of, independent_of, means_of_patients, owners_of
+from crossmod.analyse.hypotheses.base import Hypothesis, Positive, choose, with_p
+from crossmod.analyse.names import levels_of
+from crossmod.analyse.owners import codes_of, counts_of, means_of_patients, owners_of
 from crossmod.analyse.stats import anova, paired
 from crossmod.analyse.stats.cells import complete_cells, ordered_levels
-from crossmod.analyse.stats.errors import DegenerateDataError, IncompleteDesignError, some
-from crossmod.analyse.stats.localise import localisation
+from crossmod.analyse.stats.errors import DegenerateDataError
 from crossmod.analyse.stats.mixed import MixedModel, mixed_model
 from crossmod.analyse.stats.noninferiority import noninferiority
 from crossmod.analyse.stats.normality import normality_of_effects
 from crossmod.analyse.stats.ranks import rank_effects
-from crossmod.analyse.stats.reliability import agreement
-from crossmod.analyse.stats.savings import annotation_savings
-from crossmod.analyse.stats.size import size_dependence
-from crossmod.job import UserError
-from crossmod.schema import Closed
-
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-
-
-class Hypothesis(Closed):
-    """What every hypothesis says.
-
-    Attributes:
-        name: of the hypothesis and of its CSV.
-        outcome: column tested; empty takes the plan's.
-        each: columns; the hypothesis is tested once for every combination of their values.
-        where: column → value or values; other rows play no part.
-        family: hypotheses with the same word are corrected together; empty: each is a family of its own.
-        family_by: columns of ``each``; every combination of their values is a family of its own.
-    """
-
-    name: Name
-    outcome: str = ""
-    each: list[str] = Field(default_factory=list)
-    where: dict[str, Levels] = Field(default_factory=dict)
-    family: str = ""
-    family_by: list[str] = Field(default_factory=list)
-
-    @model_validator(mode="after")
-    def _families_are_cells(self) -> "Hypothesis":
-        loose = [name for name in self.family_by if name not in self.each]
-        if loose:
-            raise ValueError(
-                f"family_by: {some(map(repr, loose))} is not among each ({some(self.each, 12) or 'empty'})"
-            )
-        return self
-
-    def columns(self) -> list[str]:
-        """Columns it needs beside the outcome."""
-        return [*self.each, *self.where]
-
-    def measured(self, outcome: str) -> list[str]:
-        """Columns whose entries must be numbers."""
-        return [self.outcome or outcome]
-
-    def run(self, cell: pd.DataFrame, asked: Asked) -> pd.DataFrame:
-        """The rows that the test gives in one cell, with ``p_family``; every class of test has its own."""
-        raise NotImplementedError
-
-    def compared(self) -> dict[str, list[Any]]:
-        """Column → the levels that the hypothesis names to be compared."""
-        return {}
-
-    def judge(self, rows: pd.DataFrame, alpha: float) -> pd.DataFrame:
-        """The rows with what their corrected p-values say in words, where a test has words for it."""
-        return rows
 
 
 class Anova(Hypothesis):
@@ -138,7 +82,7 @@ class Pairwise(Hypothesis):
         rows = pd.DataFrame(
             paired.contrasts(units, self.method, asked.confidence, note_degenerate=True, codes=codes_of(owners))
         )
-        return _with_p(rows, "p").assign(**counts_of(units, owners))
+        return with_p(rows, "p").assign(**counts_of(units, owners))
 
     def judge(self, rows: pd.DataFrame, alpha: float) -> pd.DataFrame:
         return rows.assign(verdict=paired.verdicts(rows, alpha)).drop(columns="direction", errors="ignore")
@@ -201,46 +145,6 @@ class NonInferiorityOf(Hypothesis):
 
     def judge(self, rows: pd.DataFrame, alpha: float) -> pd.DataFrame:
         words = np.where(rows["p_corrected"] < alpha, "non-inferior", "not shown")
-        return rows.assign(verdict=np.where(rows["p_corrected"].isna(), "", words))
-
-
-class AgreementOf(Hypothesis):
-    """Do two columns measure the same?
-
-    ``claim`` says which p the family takes: ``below_margin`` (mean of |difference|) or ``equivalence`` (mean
-    difference).
-
-    Attributes:
-        reference: column measured by the reference method.
-        predicted: column measured by the method that is judged.
-        margin: the largest difference that does not matter, in the columns' unit; null: the limits of agreement alone.
-        claim: below_margin tests the mean absolute difference; equivalence tests the mean difference from both sides.
-    """
-
-    test: Literal["agreement"]
-    reference: str
-    predicted: str
-    margin: Positive | None = None
-    claim: Literal["below_margin", "equivalence"] = "below_margin"
-
-    def columns(self) -> list[str]:
-        return [*super().columns(), self.reference, self.predicted]
-
-    def measured(self, outcome: str) -> list[str]:
-        return [self.reference, self.predicted]
-
-    def run(self, cell: pd.DataFrame, asked: Asked) -> pd.DataFrame:
-        """One row of :func:`crossmod.analyse.stats.agreement`; its own verdict gives way to the family's correction."""
-        whole_rows = cell.dropna(subset=[self.reference, self.predicted])
-        independent = independent_of(whole_rows, asked)
-        found = vars(agreement(whole_rows[self.reference], whole_rows[self.predicted], independent, self.margin))
-        p = found["p_below_margin" if self.claim == "below_margin" else "p_tost"]
-        row = {**found, "n_dropped": len(cell) - len(whole_rows), "p_family": p}
-        return pd.DataFrame([row]).drop(columns="verdict")
-
-    def judge(self, rows: pd.DataFrame, alpha: float) -> pd.DataFrame:
-        shown = "below margin" if self.claim == "below_margin" else "equivalent"
-        words = np.where(rows["p_corrected"] < alpha, shown, "not shown")
         return rows.assign(verdict=np.where(rows["p_corrected"].isna(), "", words))
 
 
@@ -308,7 +212,7 @@ class Mixed(Hypothesis):
             for place, (name, value) in enumerate({"a": a, "b": b, "at": level}.items()):
                 effect.insert(place, name, value)
             parts.append(self._described(fit, effect, cell))
-        return _with_p(pd.concat(parts, ignore_index=True), "p")
+        return with_p(pd.concat(parts, ignore_index=True), "p")
 
     def judge(self, rows: pd.DataFrame, alpha: float) -> pd.DataFrame:
         if self.fixed:
@@ -327,125 +231,3 @@ class Mixed(Hypothesis):
         variances = {f"variance_{name}": value for name, value in fit.variances.items()}
         counts = {"n_rows": fit.n_rows, "n_patients": fit.n_patients, "n_dropped": len(fit.left_out)}
         return rows.assign(**variances, converged=fit.converged, **counts)
-
-
-class SizeDependenceOf(Hypothesis):
-    """Does the outcome depend on a size? The family takes Spearman's p; the means of patients (subjects) are compared.
-
-    Attributes:
-        volume: column of the size.
-    """
-
-    test: Literal["size_dependence"]
-    volume: str
-
-    def columns(self) -> list[str]:
-        return [*super().columns(), self.volume]
-
-    def measured(self, outcome: str) -> list[str]:
-        return [*super().measured(outcome), self.volume]
-
-    def run(self, cell: pd.DataFrame, asked: Asked) -> pd.DataFrame:
-        """One row of :func:`crossmod.analyse.stats.size_dependence`."""
-        outcome = self.outcome or asked.outcome
-        whole_rows = cell.dropna(subset=[self.volume, outcome])
-        dropped = len(cell) - len(whole_rows)
-        by = independent_of(whole_rows, asked)
-        whole_rows = whole_rows.groupby(by, sort=False, observed=True)[[self.volume, outcome]].mean()
-        found = vars(size_dependence(whole_rows[self.volume], whole_rows[outcome]))
-        return pd.DataFrame([{**found, "n_dropped": dropped, "p_family": found["spearman_p"]}])
-
-
-class LocalisationOf(Hypothesis):
-    """Is the lesion found? McNemar between every two arms.
-
-    Attributes:
-        arm: column of the arms that are compared.
-    """
-
-    test: Literal["localisation"]
-    arm: str
-
-    def columns(self) -> list[str]:
-        return [*super().columns(), self.arm]
-
-    def measured(self, outcome: str) -> list[str]:
-        return []  # The outcome is a word.
-
-    def run(self, cell: pd.DataFrame, asked: Asked) -> pd.DataFrame:
-        """Rows of the ``mcnemar`` table of :func:`crossmod.analyse.stats.localisation`."""
-        if asked.cluster:
-            counts = cell.groupby([asked.cluster, self.arm], observed=True).size()
-            several = counts[counts > 1].index.get_level_values(0).unique()
-            if len(several):
-                raise IncompleteDesignError(
-                    f"{len(several)} of {asked.cluster!r} have several rows in an arm: McNemar's and Cochran's tests "
-                    "take units as independent. "
-                    f"Give one row per {asked.cluster!r} and arm (e.g. whether all lesions were found)."
-                )
-        found = localisation(cell, self.outcome or asked.outcome, self.arm, asked.subject)
-        table = found.mcnemar.drop(columns="p_corrected")
-        return table.assign(cochran_p=found.cochran_p, n_dropped=len(found.dropped), p_family=table["p"])
-
-
-class SavingsOf(Hypothesis):
-    """How many annotations does assisting save? An estimate with its interval, no p-value.
-
-    Attributes:
-        within: column of the factor that has the levels ``assisted`` and ``unassisted``.
-        assisted: the level that has help.
-        unassisted: the level without help, whose curve says how much annotation reaches the same score.
-        amount: column of the number of annotations.
-    """
-
-    test: Literal["annotation_savings"]
-    within: str
-    assisted: str
-    unassisted: str
-    amount: str
-
-    def columns(self) -> list[str]:
-        return [*super().columns(), self.within, self.amount]
-
-    def compared(self) -> dict[str, list[Any]]:
-        return {self.within: [self.assisted, self.unassisted]}
-
-    def run(self, cell: pd.DataFrame, asked: Asked) -> pd.DataFrame:
-        """Rows of :func:`crossmod.analyse.stats.annotation_savings`, one per assisted amount."""
-        outcome, keys = self.outcome or asked.outcome, list(asked.subject)
-        chosen = choose(cell, self.within, [self.assisted, self.unassisted])
-        assisted, unassisted = (
-            chosen[chosen[self.within] == level].pivot(index=keys, columns=self.amount, values=outcome)
-            for level in (self.assisted, self.unassisted)
-        )
-        cluster = None
-        if asked.cluster:
-            cluster = chosen.groupby(keys, observed=True)[asked.cluster].first().reindex(assisted.index)
-        found = annotation_savings(assisted, unassisted, cluster=cluster)
-        counts = {"n": found.attrs["n_subjects"], "n_dropped": len(found.attrs["dropped_subjects"])}
-        return found.assign(slope=found.attrs["slope"], **counts, p_family=np.nan)
-
-
-AnyHypothesis = Annotated[
-    Anova | Pairwise | NonInferiorityOf | AgreementOf | Mixed | SizeDependenceOf | LocalisationOf | SavingsOf,
-    Field(discriminator="test"),
-]
-
-
-def _with_p(rows: pd.DataFrame, name: str) -> pd.DataFrame:
-    """The rows with the p-value that enters the family."""
-    return rows.assign(p_family=rows.get(name, np.nan))
-
-
-def choose(cell: pd.DataFrame, factor: str, levels: list[Any]) -> pd.DataFrame:
-    """Rows of some levels of a factor, which becomes ordered as they are given; all rows where none are."""
-    if not levels:
-        return cell
-    texts, wanted = cell[factor].astype(str), [str(level) for level in levels]
-    if len(set(wanted)) < len(wanted):
-        raise UserError(f"{factor!r}: {some(wanted)} are to be compared; name different levels.")
-    absent = [level for level in wanted if level not in set(texts)]
-    if absent:
-        raise UserError(f"{factor!r} has no level {some(map(repr, absent))}; it has {some(texts.unique(), 12)}.")
-    kept = texts[texts.isin(wanted)]
-    return cell.loc[kept.index].assign(**{factor: pd.Categorical(kept, categories=wanted, ordered=True)})

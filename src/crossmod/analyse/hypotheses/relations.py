@@ -1,0 +1,152 @@
+"""Hypotheses about how columns depend on each other: agreement, size, localisation, the amount of annotation."""
+
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from crossmod.analyse.asked import Asked
+from crossmod.analyse.hypotheses.base import Hypothesis, Positive, choose
+from crossmod.analyse.owners import independent_of
+from crossmod.analyse.stats.errors import IncompleteDesignError
+from crossmod.analyse.stats.localise import localisation
+from crossmod.analyse.stats.reliability import agreement
+from crossmod.analyse.stats.savings import annotation_savings
+from crossmod.analyse.stats.size import size_dependence
+
+
+class AgreementOf(Hypothesis):
+    """Do two columns measure the same?
+
+    ``claim`` says which p the family takes: ``below_margin`` (mean of |difference|) or ``equivalence`` (mean
+    difference).
+
+    Attributes:
+        reference: column measured by the reference method.
+        predicted: column measured by the method that is judged.
+        margin: the largest difference that does not matter, in the columns' unit; null: the limits of agreement alone.
+        claim: below_margin tests the mean absolute difference; equivalence tests the mean difference from both sides.
+    """
+
+    test: Literal["agreement"]
+    reference: str
+    predicted: str
+    margin: Positive | None = None
+    claim: Literal["below_margin", "equivalence"] = "below_margin"
+
+    def columns(self) -> list[str]:
+        return [*super().columns(), self.reference, self.predicted]
+
+    def measured(self, outcome: str) -> list[str]:
+        return [self.reference, self.predicted]
+
+    def run(self, cell: pd.DataFrame, asked: Asked) -> pd.DataFrame:
+        """One row of :func:`crossmod.analyse.stats.agreement`; its own verdict gives way to the family's correction."""
+        whole_rows = cell.dropna(subset=[self.reference, self.predicted])
+        independent = independent_of(whole_rows, asked)
+        found = vars(agreement(whole_rows[self.reference], whole_rows[self.predicted], independent, self.margin))
+        p = found["p_below_margin" if self.claim == "below_margin" else "p_tost"]
+        row = {**found, "n_dropped": len(cell) - len(whole_rows), "p_family": p}
+        return pd.DataFrame([row]).drop(columns="verdict")
+
+    def judge(self, rows: pd.DataFrame, alpha: float) -> pd.DataFrame:
+        shown = "below margin" if self.claim == "below_margin" else "equivalent"
+        words = np.where(rows["p_corrected"] < alpha, shown, "not shown")
+        return rows.assign(verdict=np.where(rows["p_corrected"].isna(), "", words))
+
+
+class SizeDependenceOf(Hypothesis):
+    """Does the outcome depend on a size? The family takes Spearman's p; the means of patients (subjects) are compared.
+
+    Attributes:
+        volume: column of the size.
+    """
+
+    test: Literal["size_dependence"]
+    volume: str
+
+    def columns(self) -> list[str]:
+        return [*super().columns(), self.volume]
+
+    def measured(self, outcome: str) -> list[str]:
+        return [*super().measured(outcome), self.volume]
+
+    def run(self, cell: pd.DataFrame, asked: Asked) -> pd.DataFrame:
+        """One row of :func:`crossmod.analyse.stats.size_dependence`."""
+        outcome = self.outcome or asked.outcome
+        whole_rows = cell.dropna(subset=[self.volume, outcome])
+        dropped = len(cell) - len(whole_rows)
+        by = independent_of(whole_rows, asked)
+        whole_rows = whole_rows.groupby(by, sort=False, observed=True)[[self.volume, outcome]].mean()
+        found = vars(size_dependence(whole_rows[self.volume], whole_rows[outcome]))
+        return pd.DataFrame([{**found, "n_dropped": dropped, "p_family": found["spearman_p"]}])
+
+
+class LocalisationOf(Hypothesis):
+    """Is the lesion found? McNemar between every two arms.
+
+    Attributes:
+        arm: column of the arms that are compared.
+    """
+
+    test: Literal["localisation"]
+    arm: str
+
+    def columns(self) -> list[str]:
+        return [*super().columns(), self.arm]
+
+    def measured(self, outcome: str) -> list[str]:
+        return []  # The outcome is a word.
+
+    def run(self, cell: pd.DataFrame, asked: Asked) -> pd.DataFrame:
+        """Rows of the ``mcnemar`` table of :func:`crossmod.analyse.stats.localisation`."""
+        if asked.cluster:
+            counts = cell.groupby([asked.cluster, self.arm], observed=True).size()
+            several = counts[counts > 1].index.get_level_values(0).unique()
+            if len(several):
+                raise IncompleteDesignError(
+                    f"{len(several)} of {asked.cluster!r} have several rows in an arm: McNemar's and Cochran's tests "
+                    "take units as independent. "
+                    f"Give one row per {asked.cluster!r} and arm (e.g. whether all lesions were found)."
+                )
+        found = localisation(cell, self.outcome or asked.outcome, self.arm, asked.subject)
+        table = found.mcnemar.drop(columns="p_corrected")
+        return table.assign(cochran_p=found.cochran_p, n_dropped=len(found.dropped), p_family=table["p"])
+
+
+class SavingsOf(Hypothesis):
+    """How many annotations does assisting save? An estimate with its interval, no p-value.
+
+    Attributes:
+        within: column of the factor that has the levels ``assisted`` and ``unassisted``.
+        assisted: the level that has help.
+        unassisted: the level without help, whose curve says how much annotation reaches the same score.
+        amount: column of the number of annotations.
+    """
+
+    test: Literal["annotation_savings"]
+    within: str
+    assisted: str
+    unassisted: str
+    amount: str
+
+    def columns(self) -> list[str]:
+        return [*super().columns(), self.within, self.amount]
+
+    def compared(self) -> dict[str, list[Any]]:
+        return {self.within: [self.assisted, self.unassisted]}
+
+    def run(self, cell: pd.DataFrame, asked: Asked) -> pd.DataFrame:
+        """Rows of :func:`crossmod.analyse.stats.annotation_savings`, one per assisted amount."""
+        outcome, keys = self.outcome or asked.outcome, list(asked.subject)
+        chosen = choose(cell, self.within, [self.assisted, self.unassisted])
+        assisted, unassisted = (
+            chosen[chosen[self.within] == level].pivot(index=keys, columns=self.amount, values=outcome)
+            for level in (self.assisted, self.unassisted)
+        )
+        cluster = None
+        if asked.cluster:
+            cluster = chosen.groupby(keys, observed=True)[asked.cluster].first().reindex(assisted.index)
+        found = annotation_savings(assisted, unassisted, cluster=cluster)
+        counts = {"n": found.attrs["n_subjects"], "n_dropped": len(found.attrs["dropped_subjects"])}
+        return found.assign(slope=found.attrs["slope"], **counts, p_family=np.nan)
