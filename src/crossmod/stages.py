@@ -24,6 +24,19 @@ def outputs_of(stage: Plain) -> int:
     return 1 + len(stage["classes"]) if stage.get("learns", "segmentation") == "segmentation" else 1
 
 
+def keep_problem(stages: Plain, name: str) -> str | None:
+    """Why a stage cannot keep one component a side, with the cure; None where it can, or does not."""
+    stage = stages[name]
+    if "one_a_side" not in (stage.get("keep") or {}):
+        return None
+    classes = classes_of(stage)
+    if len(classes) != 1:
+        return f"one_a_side needs a stage of one class, not of {', '.join(classes) or 'none'}; use largest, or null"
+    if stage["region"] != IMAGE and is_sided(stages, stage["region"]):
+        return f"one_a_side is done already by the stage '{stage['region']}'; use largest, or null"
+    return None
+
+
 def is_sided(stages: Plain, name: str) -> bool:
     """Whether the masks of a stage hold sides (1 right, 2 left) and not the values of its classes.
 

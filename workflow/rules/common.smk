@@ -53,7 +53,7 @@ STORE = f"results/{SHARED['study']}/mlflow/store.json"
 ARMS = {arm.name: arm for arm in design.arms(STUDY)}
 TEACHERS = {arm.name: arm for arm in design.teachers(STUDY)}
 TRAININGS = design.trainings(STUDY)
-SITES = {site["name"]: site for site in design.site_records(STUDY)}
+SITES = STUDY["sites"]
 # Teachers predict the cohorts that they label as if each were a site of its name.
 LABELLED = splits.labelled_places(STUDY)
 PLACES = SITES | LABELLED

@@ -282,9 +282,7 @@ SCORES = of_sites("evaluate/{arm}/seed{seed}/{site}.csv")
 ANALYSIS = {
     "arms": [arm.record() for arm in ARMS.values()],
     "factors": design.factors_of(list(ARMS.values())),
-    "sites": [
-        {"name": site["name"], "title": site["title"]} for site in SITES.values()
-    ],
+    "sites": [{"name": name, "title": site["title"]} for name, site in SITES.items()],
     "targets": list(TARGETS),
     "seed": STUDY["split_seed"],
     "seeds": SEEDS,

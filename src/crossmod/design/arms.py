@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from crossmod.anatomy.kidneys import MASK_VALUES
-from crossmod.design.sets import TrainingSet, sets_of
+from crossmod.design.sets import TrainingSet, graded_levels, sets_of
 from crossmod.design.trainings import Training, learned
 from crossmod.job import Plain, UserError
 from crossmod.stages import is_sided
@@ -105,8 +105,7 @@ def combinations(study: Plain) -> Iterator[tuple[Plain, dict[str, str]]]:
 
 def factor_names(study: Plain) -> list[str]:
     """The factors that tables have columns for, in order: those declared, then those that a graded pool brings."""
-    graded = any(pool["subsets"] for pool in study["pools"].values())
-    return [*study["factors"], *(GRADED if graded else ())]
+    return [*study["factors"], *graded_levels(study["pools"])]
 
 
 def factors_of(compared: list[Arm]) -> list[Plain]:
@@ -131,11 +130,6 @@ def deployed(study: Plain) -> list[Arm]:
         most = max((arm.levels[dose["factor"]] for arm in chosen), default=0)
         chosen = [arm for arm in chosen if arm.levels[dose["factor"]] == most]
     return chosen or every[:1]
-
-
-def site_records(study: Plain) -> list[Plain]:
-    """Sites in order, as plain values with their names."""
-    return [{"name": name, **site} for name, site in study["sites"].items()]
 
 
 def published(study: Plain) -> Plain:

@@ -11,7 +11,7 @@ from crossmod.design.trainings import Training
 from crossmod.job import Plain
 from crossmod.models.allowed import LOSSES, OPTIMISERS, SCHEDULES, target_problem
 from crossmod.schema import faults_of
-from crossmod.stages import IMAGE, is_sided
+from crossmod.stages import keep_problem
 
 # ASSUME: no field of view is longer than two metres, and no GPU trains on patches of more voxels.
 LONGEST_MM, MOST_VOXELS = 2000, 2**25
@@ -30,11 +30,8 @@ def stage_faults(study: Plain) -> Iterator[str]:
             yield f"{key}.patch: {patch} is thin along several axes; one at most has a single voxel (a 2-D network)"
         if study["training"]["budget"] == "passes" and stage["passes"] is None:
             yield f"{key}.passes: training.budget is passes, so every stage says how often each case is seen"
-        if (stage["keep"] or {}).get("one_a_side"):
-            if len(stage["classes"] or {}) > 1:
-                yield f"{key}.keep: one_a_side needs a stage of one class, whose mask tells the side by its value; use largest, or null"
-            elif stage["region"] != IMAGE and is_sided(study["stages"], stage["region"]):
-                yield f"{key}.keep: one_a_side is done already by the stage '{stage['region']}'; use largest, or null"
+        if problem := keep_problem(study["stages"], name):
+            yield f"{key}.keep: {problem}"
 
 
 def cascade_faults(arms: list[Arm], study: Plain) -> Iterator[str]:

@@ -9,44 +9,23 @@ from crossmod.anatomy.structures import OTHERS, RENAL, split_side
 from crossmod.schema import Number, Whole, nearest
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$")]
-
-
 Text = Annotated[str, Field(pattern=r"\S")]
-
-
 Count = Annotated[Whole, Field(ge=1)]
-
-
 Seed = Annotated[Whole, Field(ge=0, lt=2**32)]
-
-
 Spacing = Annotated[Number, Field(ge=0.1, le=20)]  # ASSUME: no CT or MR of a body is finer than 0.1 mm.
-
-
 Probability = Annotated[Number, Field(ge=0, le=1)]
-
-
 Share = Annotated[Number, Field(ge=0)]
-
-
 Positive = Annotated[Number, Field(gt=0)]
-
-
 # ASSUME: CT numbers lie between -1024 and 30000 HU (metal, extended scale).
 Hounsfield = Annotated[Number, Field(ge=-1024, le=30_000)]
-
-
 Percentile = Annotated[Number, Field(ge=0, le=100)]
-
-
 # ASSUME: no patch has more than 512 voxels along an axis, and no machine of one job more than 256 cores.
 Side = Annotated[Whole, Field(ge=1, le=512)]
-
-
 Threads = Annotated[Whole, Field(ge=1, le=256)]
 
 
 def unrepeated(values: list[Any]) -> list[Any]:
+    """The values of a list; a ValueError where one stands twice."""
     if len(set(values)) != len(values):
         raise ValueError(f"repeated in {values}")
     return values
@@ -67,6 +46,7 @@ def label_values(given: Any) -> Any:
 
 
 def rising(pair: tuple[float, float]) -> tuple[float, float]:
+    """Two bounds; a ValueError where the first is not below the second."""
     if not pair[0] < pair[1]:
         raise ValueError(f"the first number must be below the second, not [{pair[0]:g}, {pair[1]:g}]")
     return pair

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from crossmod.anatomy.structures import split_side
+from crossmod.design.sets import graded_levels
 from crossmod.job import Plain
 from crossmod.schema import nearest
 from crossmod.stages import IMAGE
@@ -93,13 +94,13 @@ def _program(study: Plain, key: str, recipe: Plain) -> Iterator[str]:
 def _arms(study: Plain) -> Iterator[str]:
     for place, block in enumerate(study["arms"]):
         for factor, asked in block.items():
-            known = {name: list(levels) for name, levels in study["factors"].items()} | _graded(study)
+            known = {name: list(levels) for name, levels in study["factors"].items()} | graded_levels(study["pools"])
             yield from unknown(f"arms[{place}]", "factor", factor, known)
             levels = known.get(factor, [])
             for level in [] if asked == "all" or not levels else asked if isinstance(asked, list) else [asked]:
                 yield from unknown(f"arms[{place}].{factor}", "level", level, levels)
     for factor in study["titles"]:
-        yield from unknown("titles", "factor", factor, _factors(study))
+        yield from unknown("titles", "factor", factor, [*study["factors"], *graded_levels(study["pools"])])
 
 
 def _regions(study: Plain) -> Iterator[str]:
@@ -144,18 +145,3 @@ def _targets(study: Plain) -> Iterator[str]:
 
 def _facts(study: Plain) -> list[str]:
     return list(dict.fromkeys(fact for unit in study["units"].values() for fact in unit["facts"]))
-
-
-def _factors(study: Plain) -> list[str]:
-    return [*study["factors"], *_graded(study)]
-
-
-def _graded(study: Plain) -> dict[str, list[int | str]]:
-    """The factors that graded pools bring, with their levels; nothing where no pool is graded."""
-    pools = [pool for pool in study["pools"].values() if pool["subsets"]]
-    if not pools:
-        return {}
-    return {
-        "amount": list(dict.fromkeys(amount for pool in pools for amount in pool["amounts"])),
-        "subset": list(dict.fromkeys(subset for pool in pools for subset in pool["subsets"])),
-    }

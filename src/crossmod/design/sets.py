@@ -38,6 +38,17 @@ class TrainingSet:
         return {pool: {"subset": share.subset, "amount": share.amount} for pool, share in self.shares.items()}
 
 
+def graded_levels(pools: Plain) -> dict[str, list[int | str]]:
+    """The factors that graded pools bring, with their levels; nothing where no pool is graded."""
+    graded = [pool for pool in pools.values() if pool["subsets"]]
+    if not graded:
+        return {}
+    return {
+        "amount": list(dict.fromkeys(amount for pool in graded for amount in pool["amounts"])),
+        "subset": list(dict.fromkeys(subset for pool in graded for subset in pool["subsets"])),
+    }
+
+
 def sets_of(pools: Plain, train: list[str]) -> list[tuple[TrainingSet, Share]]:
     """Every training set that the pools of a recipe allow: one, or one per subset and amount of the graded pool.
 

@@ -20,7 +20,7 @@ def drawn_cohorts(study: Plain) -> list[str]:
 def labelled_places(study: Plain) -> dict[str, Plain]:
     """Derived cohort → the place where its teachers are predicted, as if it were a site: all cases of the cohort with the scans."""
     return {
-        name: {"name": name, "cohort": cohort["of"], "part": "all"}
+        name: {"cohort": cohort["of"], "part": "all"}
         for name, cohort in study["cohorts"].items()
         if cohort["source"] == "derived"
     }
