@@ -106,6 +106,12 @@ def test_both_values_of_a_sided_mask_are_the_structure(derive):
     assert np.array_equal(right > 0, masks["b"] == 1)
 
 
+def test_a_prediction_of_another_grid_is_refused(derive):
+    cut = {case: mask[:-10] for case, mask in whole().items()}
+    with pytest.raises(UserError, match="lies in another space|another"):
+        derive([["parenchyma", TAUGHT]], cut)
+
+
 def test_the_design_says_which_values_of_a_mask_are_a_structure():
     sided = compose(["+teachers.old.train=[ct]"])
     assert taught(sided, "old", "parenchyma") == {"teacher": "old", "stage": "parenchyma", "values": [1, 2]}

@@ -169,6 +169,19 @@ def test_a_program_from_outside_has_no_training_and_its_levels_as_name():
     assert arms(study)[2].set is None and arms(study)[2].trainings == {}
 
 
+def test_two_trainings_that_differ_never_share_a_folder():
+    """The start of each level would be named alike, although the level changes how it is trained."""
+    stage = {"region": "image", "keep": None}
+    stages = {
+        "restore": {"learns": "reconstruction", "classes": None, **stage},
+        "tumour": {"learns": "segmentation", "classes": {"tumour": ["tumour"]}, **stage},
+    }
+    start = {"stage": "restore", "train": None}
+    levels = {"slow": {"start": start, "training": {"batch": 1}}, "fast": {"start": start, "training": {"batch": 8}}}
+    with pytest.raises(UserError, match="two trainings that differ would both be called 'mr/restore'"):
+        trainings(invented({"f": levels}, [{"f": "all"}], stages=stages))
+
+
 def test_levels_that_contradict_each_other_are_refused():
     study = invented({"a": {"x": {"model": "wide"}}, "b": {"y": {"model": "wide"}}}, [{}])
     with pytest.raises(UserError, match=r"factors.b.y.model: factors.a.x says something of model too"):

@@ -36,7 +36,8 @@ def write_cohort(name: str, folder: Path, settings: dict[str, Any], threads: int
         threads: cases at a time.
 
     Raises:
-        UserError: if a teacher has no prediction of a case, the reference lacks a structure, or no case is left.
+        UserError: if a teacher has no prediction of a case or one of another grid, the reference lacks a structure, or no
+            case is left.
     """
     origin = read_cohort(Path(settings["cohort"]))
     indices = {
@@ -98,9 +99,9 @@ def _compose(
         if source == REFERENCE:
             mask = np.isin(reference_map, values_of(origin.labels, [structure]))
         else:
-            mask = _predicted(
-                Path(settings["predictions"][source["teacher"]]), indices[source["teacher"]], row["case"], source
-            )
+            predicted = Path(settings["predictions"][source["teacher"]])
+            file = predicted / indices[source["teacher"]].loc[row["case"], source["stage"]]
+            mask = np.isin(labels_on_image_grid(read_scan(file), image), source["values"])
         composed[mask] = value
         if source != REFERENCE:
             holes = ndimage.binary_fill_holes(mask) & (composed == 0)
@@ -109,10 +110,6 @@ def _compose(
     if not reason:
         write_mask(folder / "labels" / f"{row['case']}.nii.gz", composed, image.affine, image.codes)
     return reason
-
-
-def _predicted(folder: Path, index: Any, case: str, source: dict[str, Any]) -> NDArray[np.bool_]:
-    return np.isin(read_scan(folder / index.loc[case, source["stage"]]).array, source["values"])
 
 
 def _outside(composed: NDArray, image: Scan, settings: dict[str, Any]) -> str:

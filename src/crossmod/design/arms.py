@@ -79,9 +79,20 @@ def teachers(study: Plain) -> list[Arm]:
 
 
 def trainings(study: Plain) -> dict[str, Training]:
-    """Every training that arms and teachers need, by its name; one that others start from comes before them."""
+    """Every training that arms and teachers need, by its name; one that others start from comes before them.
+
+    Raises:
+        UserError: two trainings that differ would have one name, and so one folder.
+    """
     needed = [node for arm in [*arms(study), *teachers(study)] for each in arm.trainings.values() for node in each]
-    return {node.name: node for last in needed for node in last.chain()}
+    found: dict[str, Training] = {}
+    for node in (node for last in needed for node in last.chain()):
+        if found.setdefault(node.name, node) != node:
+            raise UserError(
+                f"factors: two trainings that differ would both be called '{node.name}'; give the levels that change training other "
+                "names, or let one factor alone change it"
+            )
+    return found
 
 
 def taught(study: Plain, teacher: str, structure: str) -> Plain:

@@ -71,6 +71,8 @@ def _sets(study: Plain) -> Iterator[str]:
     for key, recipe in recipes(study):
         pools = {name: study["pools"][name] for name in recipe["train"] or study["pools"]}
         graded = [name for name, pool in pools.items() if pool["subsets"]]
+        if graded and key.startswith("teachers."):
+            yield f"{key}.train: pool '{graded[0]}' is graded and would make several teachers of one name; give it a pool without amounts"
         if len(graded) > 1:
             yield f"{key}.train: {', '.join(graded)} are all graded; a set has one pool with amounts at most"
         folds = {pool["folds"] for pool in pools.values() if pool["folds"]}
