@@ -42,8 +42,9 @@ test: export OPENBLAS_NUM_THREADS := 1
 test: env lint  ## every test
 	pytest
 
-lint: env  ## style of Python and Snakemake files
+lint: env  ## style and types of Python and Snakemake files
 	ruff check . && ruff format --check .
+	mypy
 	snakefmt --check Snakefile workflow
 	snakemake --lint
 

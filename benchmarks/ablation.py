@@ -2,9 +2,10 @@
 
     python benchmarks/ablation.py --data ../shared/data --cores 2
 
-Trains the kidney stage of the study `measure`, smaller and coarser, on cohorts that differ in one thing, and scores every training
-on the real scans of `real_scans.py`. Seeds differ in the network and in the order of patches; the patients are the same bodies throughout,
-but for planted kidneys. What is finished is kept under ``--folder`` and not done again.
+Trains the kidney stage of the study `measure`, smaller and coarser, on cohorts that differ in one thing, and scores
+every training on the real scans of `real_scans.py`. Seeds differ in the network and in the order of patches; the
+patients are the same bodies throughout, but for planted kidneys. What is finished is kept under ``--folder`` and not
+done again.
 """
 
 import argparse
@@ -119,7 +120,8 @@ def score(options: argparse.Namespace) -> pd.DataFrame:
 def compare(scores: pd.DataFrame) -> pd.DataFrame:
     """Per set and variant: mean DSC of each seed, and the difference from the patients as they are.
 
-    The interval is Welch's over the seeds (95 %): how much of the difference is chance of training. The scans are fixed.
+    The interval is Welch's over the seeds (95 %): how much of the difference is chance of training. The scans are
+    fixed.
     """
     rows = []
     for real, part in scores.groupby("set", sort=False):

@@ -1,12 +1,13 @@
 """Kidney DSC after equal training time, crossmod and nnU-Net on one cohort and the same cores.
 
-    python benchmarks/contest.py --folder FOLDER                  # measures speed, then trains whatever is not there yet
+    python benchmarks/contest.py --folder FOLDER      # measures speed, then trains whatever is not there yet
     python benchmarks/contest.py --folder FOLDER --only crossmod --threads 1     # and the others beside it
     python benchmarks/contest.py --folder FOLDER --only-show
 
-Simulated CT of the renal study; the first stage of crossmod beside nnU-Net as it plans itself, and as it plans for crossmod's patch and spacing. First
-the seconds of a step, patches included, are measured in turns on a quiet machine. A minute then is a number of steps: trainings may run beside other work,
-each with the learning rate of its maker falling to zero at its own end. Preparing is not counted. DSC is that of the masks in the scans' own space.
+Simulated CT of the renal study; the first stage of crossmod beside nnU-Net as it plans itself, and as it plans for
+crossmod's patch and spacing. First the seconds of a step, patches included, are measured in turns on a quiet machine. A
+minute then is a number of steps: trainings may run beside other work, each with the learning rate of its maker falling
+to zero at its own end. Preparing is not counted. DSC is that of the masks in the scans' own space.
 """
 
 import argparse
@@ -182,7 +183,10 @@ def nnunet_step(trainer: Any, step: int) -> None:
 
 
 def nnunet_masks(folder: Path, trainer: Any) -> dict[str, np.ndarray]:
-    """Case → kidneys, by its predictor: overlap of a half, no mirroring; its network is computed as crossmod's are, or its own plan would take hours."""
+    """Case → kidneys, by its predictor: overlap of a half, no mirroring.
+
+    Its network is computed as crossmod's are, or its own plan would take hours.
+    """
     import torch
     from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
     from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor

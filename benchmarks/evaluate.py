@@ -1,9 +1,12 @@
-"""DSC, HD95, surface DSC and volumes of two kidneys: crossmod's evaluation, MONAI's metrics and DeepMind's surface-distance.
+"""DSC, HD95, surface DSC and volumes of two kidneys.
+
+They are measured by crossmod's evaluation, MONAI's metrics and DeepMind's surface-distance.
 
     python benchmarks/evaluate.py
 
-Masks are the kidneys of simulated patients and the same moved by a voxel and ragged at the rim, on whole scans as they come from a scanner.
-Values must be the same as MONAI's to 1e-4, for it computes in 32 bit; DeepMind's weigh surfaces by area and are told, not compared.
+Masks are the kidneys of simulated patients and the same moved by a voxel and ragged at the rim, on whole scans as they
+come from a scanner. Values must be the same as MONAI's to 1e-4, for it computes in 32 bit; DeepMind's weigh surfaces by
+area and are told, not compared.
 """
 
 import argparse

@@ -1,10 +1,13 @@
-"""A CT of 512 × 512 × 600 voxels, the whole cascade, masks in the scan's own space: crossmod, MONAI and nnU-Net with the same networks.
+"""A CT of 512 × 512 × 600 voxels, the whole cascade, masks in the scan's own space.
+
+They are computed by crossmod, MONAI and nnU-Net with the same networks.
 
     python benchmarks/inference.py --threads 2
 
-Everything from reading the file to writing both masks counts. MONAI's transforms and `SlidingWindowInferer` see the second stage in the boxes of the
-kidneys, as crossmod does; nnU-Net's predictor knows no boxes and segments the whole scan twice, with its default overlap and without mirroring. Each runs in
-a process of its own, whose largest resident memory is told; crossmod also on a half and a quarter of the slices. Left out if nnunetv2 is not installed.
+Everything from reading the file to writing both masks counts. MONAI's transforms and `SlidingWindowInferer` see the
+second stage in the boxes of the kidneys, as crossmod does; nnU-Net's predictor knows no boxes and segments the whole
+scan twice, with its default overlap and without mirroring. Each runs in a process of its own, whose largest resident
+memory is told; crossmod also on a half and a quarter of the slices. Left out if nnunetv2 is not installed.
 """
 
 import argparse
@@ -32,7 +35,10 @@ STAGES = ("kidney", "parenchyma")
 
 
 def draw(folder: Path, slices: int) -> Path:
-    """A simulated patient in as many slices: the kidneys in their middle, and what lies above and below them mirrored to and fro."""
+    """A simulated patient in as many slices.
+
+    The kidneys lie in their middle, and what lies above and below them is mirrored to and fro.
+    """
     part = {"spacing_mm": SPACING_MM, "field_of_view_mm": [400.0, 400.0, 240.0]}
     patient = simulate(1, parse_recipe(part), Population(tumour=0.0))
     kidneys = np.flatnonzero(patient.labels.any(axis=(0, 1)))
@@ -228,7 +234,10 @@ CONTENDERS = {"crossmod": crossmod, "MONAI": monai, "nnU-Net": nnunet}
 
 
 def alike(a: np.ndarray, ours: np.ndarray) -> float:
-    """DSC with crossmod's mask, sides taken together; of a mask that keeps every part only those count that crossmod has, too."""
+    """DSC with crossmod's mask, sides taken together.
+
+    Of a mask that keeps every part, only the parts count that crossmod has too.
+    """
     parts, _ = ndimage.label(a > 0)
     return dsc(np.isin(parts, np.unique(parts[(ours > 0) & (a > 0)])), ours > 0)
 

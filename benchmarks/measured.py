@@ -42,7 +42,9 @@ class PeakMemory(threading.Thread):
 
 
 class Apart:
-    """A call in a process of its own: what one contender sets up (allocator, threads, precision) does not touch the others.
+    """A call in a process of its own.
+
+    What one contender sets up (allocator, threads, precision) does not touch the others.
 
     Args:
         make: a function of a module that returns the call.

@@ -1,10 +1,13 @@
-"""A cohort made ready for training: crossmod's prepare step and nnU-Net's `plan_and_preprocess`, commands as users type them.
+"""A cohort made ready for training.
+
+crossmod's prepare step and nnU-Net's `plan_and_preprocess` run as the commands that users type.
 
     python benchmarks/prepare.py --cases 24 --cores 2
 
-crossmod writes the arrays of both stages of the renal study; nnU-Net those of `3d_fullres`, once as it plans itself and once on the spacing of the
-study's finer stage. nnU-Net is left out where it is not installed. Then crossmod alone on twice and four times the cases, and on scans of twice and four
-times the voxels: time should grow as they do, memory only with the voxels of one scan.
+crossmod writes the arrays of both stages of the renal study; nnU-Net those of `3d_fullres`, once as it plans itself and
+once on the spacing of the study's finer stage. nnU-Net is left out where it is not installed. Then crossmod alone on
+twice and four times the cases, and on scans of twice and four times the voxels: time should grow as they do, memory
+only with the voxels of one scan.
 """
 
 import argparse

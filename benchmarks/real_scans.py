@@ -1,10 +1,11 @@
 """Kidney DSC on real scans, case by case, of networks that saw none.
 
     python benchmarks/real_scans.py --data ../shared/data
-    crossmod ship seeds=[5,6,7,8,9] --out another && python benchmarks/real_scans.py --data ../shared/data --weights another
+    crossmod ship seeds=[5,6,7,8,9] --out another
+    python benchmarks/real_scans.py --data ../shared/data --weights another
 
-Without ``--weights`` the networks are those that come with crossmod. The folder of data is laid out as the table below says;
-sets that are not there are left out.
+Without ``--weights`` the networks are those that come with crossmod. The folder of data is laid out as the table below
+says; sets that are not there are left out.
 """
 
 import argparse
@@ -96,7 +97,10 @@ def score(data: Path, model: Model, threads: int) -> pd.DataFrame:
 
 
 def dsc(a: np.ndarray, b: np.ndarray) -> float:
-    """Dice similarity coefficient of two masks; 0 where both are empty, for a kidney that is not there cannot be found."""
+    """Dice similarity coefficient of two masks.
+
+    It is 0 where both are empty, for a kidney that is not there cannot be found.
+    """
     return float(2 * (a & b).sum() / max(1, a.sum() + b.sum()))
 
 

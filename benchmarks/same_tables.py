@@ -3,10 +3,10 @@
     python benchmarks/same_tables.py HEAD~1                       # runs the smoke study there and here, and compares
     python benchmarks/same_tables.py HEAD~1 --then FOLDER         # the results of a study that was run there before
 
-Compared are tables, splits, statistics, histories, weights and masks; not the page, the notebooks and the job records, which carry
-times or folders. Of tables, columns that only the new side has are left out; of splits, who trains and who validates each arm is
-compared, however the file writes it; of weights the tensors, not the header that describes them; of the record of the analysis not the
-hash of its plan. The exit code is 1 if any differs.
+Compared are tables, splits, statistics, histories, weights and masks; not the page, the notebooks and the job records,
+which carry times or folders. Of tables, columns that only the new side has are left out; of splits, who trains and who
+validates each arm is compared, however the file writes it; of weights the tensors, not the header that describes them;
+of the record of the analysis not the hash of its plan. The exit code is 1 if any differs.
 """
 
 import argparse
@@ -49,7 +49,10 @@ def files(results: Path, patterns: tuple[str, ...]) -> dict[str, bytes]:
 
 
 def said(name: str, content: bytes, columns: list[str] | None = None) -> bytes:
-    """What a file says, without what may differ: the order of JSON's keys, headers of weights, columns other than those given."""
+    """What a file says, without what may differ.
+
+    These are the order of JSON's keys, headers of weights, and columns other than those given.
+    """
     if name.endswith(".safetensors"):
         return content[8 + int.from_bytes(content[:8], "little") :]
     if name.endswith(".json"):

@@ -2,9 +2,9 @@
 
     python benchmarks/startup.py --study results/renal/smoke
 
-The job is the first training of a study that is there, repeated in a folder of its own until it says what it computes with, which is right before its
-first step: imports, config, the MLflow run, the network and the prepared cases lie before. Once by hand, and once as in a workflow, which has a process
-at hand that has imported everything already.
+The job is the first training of a study that is there, repeated in a folder of its own until it says what it computes
+with, which is right before its first step: imports, config, the MLflow run, the network and the prepared cases lie
+before. Once by hand, and once as in a workflow, which has a process at hand that has imported everything already.
 """
 
 import argparse

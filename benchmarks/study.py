@@ -1,10 +1,11 @@
 """A whole study from nothing: wall time, core time, peak memory, and the DSC it reached.
 
     python benchmarks/study.py --scale smoke --cores 2
-    python benchmarks/study.py --scale laptop --folder FOLDER --only-bare      # the last table again, of a study that is there
+    python benchmarks/study.py --scale laptop --folder FOLDER --only-bare  # the last table again
 
-Beside the wall time stands what its training steps and its networks' inference take by themselves, without patches, files, masks, scores, statistics
-and the start of processes: measured after the study with as many processes at a time as it had cores.
+Beside the wall time stands what its training steps and its networks' inference take by themselves, without patches,
+files, masks, scores, statistics and the start of processes: measured after the study with as many processes at a time
+as it had cores.
 
 The project is copied to a temporary folder (or ``--folder``), so nothing finished before is taken over.
 """
@@ -179,7 +180,8 @@ def show(record: dict) -> None:
     bare = sum(record["bare_s"].values()) / record["cores"]
     console.print(
         f"training steps {record['bare_s']['training'] / 60:.1f} core min, networks' inference "
-        f"{record['bare_s']['inference'] / 60:.1f} core min: the study takes {record['wall_s'] / bare:.2f} times as long as these alone"
+        f"{record['bare_s']['inference'] / 60:.1f} core min: the study takes {record['wall_s'] / bare:.2f} times "
+        "as long as these alone"
     )
     sites = list(next(iter(record["kidney_dsc"].values())))
     scores = Table(title="mean DSC, kidney (simulated patients)")

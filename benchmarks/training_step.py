@@ -3,9 +3,10 @@
     python benchmarks/training_step.py --threads 2
     python benchmarks/training_step.py --threads 2 --isa AVX2      # oneDNN without AVX512 and AMX
 
-Peers: MONAI's `DynUNet` and `UNet` (with the two residual units of its documentation, and plain) in 32 bit with its Dice + cross-entropy loss, and
-nnU-Net's network with its own trainer's loss and optimiser, where nnunetv2 is installed. Without a GPU nnU-Net computes in 32 bit, too.
-Every contender runs in a process of its own; beside them stands what the machine reaches in a product of two matrices.
+Peers: MONAI's `DynUNet` and `UNet` (with the two residual units of its documentation, and plain) in 32 bit with its
+Dice + cross-entropy loss, and nnU-Net's network with its own trainer's loss and optimiser, where nnunetv2 is installed.
+Without a GPU nnU-Net computes in 32 bit, too. Every contender runs in a process of its own; beside them stands what the
+machine reaches in a product of two matrices.
 """
 
 import argparse

@@ -73,7 +73,10 @@ def dsc(a, b):
 
 
 def blobs(*found: tuple[int, float, float]) -> tuple[np.ndarray, Grid]:
-    """Probabilities with cubes of a place along x, a side in mm and a probability, on a grid of 4 mm whose middle is at x = 0."""
+    """Probabilities with cubes of a place along x, a side in mm and a probability.
+
+    The grid has voxels of 4 mm, and its middle is at x = 0.
+    """
     grid = Grid((60, 40, 60), np.array([[4.0, 0, 0, -118.0], [0, 4.0, 0, 0], [0, 0, 4.0, 0], [0, 0, 0, 1]]))
     probability = np.full(grid.shape, 0.01, np.float32)
     for number, (x_mm, side_mm, value) in enumerate(found):

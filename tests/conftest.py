@@ -45,7 +45,11 @@ def real_data(shared: Path) -> Path:
 
 @dataclass(frozen=True, repr=False)
 class Torso:
-    """A body of simple shapes, R-A-S, 6 mm: ``ct`` in HU and ``mr`` (60, 50, 30), ``labels`` 1 right kidney, 2 left kidney, 3 liver, 4 spleen."""
+    """A body of simple shapes, R-A-S, 6 mm.
+
+    It has ``ct`` in HU and ``mr``, (60, 50, 30) voxels each; ``labels`` are 1 right kidney, 2 left kidney, 3 liver and
+    4 spleen.
+    """
 
     ct: np.ndarray
     mr: np.ndarray

@@ -1,4 +1,7 @@
-"""Hundreds of bad inputs through every door: none gives a traceback, none gives a number without a warning beside it."""
+"""Hundreds of bad inputs through every door.
+
+None gives a traceback, and none gives a number without a warning beside it.
+"""
 
 import json
 import shutil

@@ -1,4 +1,7 @@
-"""What the tool says of a scan, with a network that thresholds brightness; the real ones are tried in tests/workflow/test_measure.py."""
+"""What the tool says of a scan, with a network that thresholds brightness.
+
+The real ones are tried in tests/workflow/test_measure.py.
+"""
 
 import json
 from pathlib import Path

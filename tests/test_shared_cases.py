@@ -1,4 +1,7 @@
-"""The reference cases beside the project, each after a public report: the right value, or a refusal that names the cure."""
+"""The reference cases beside the project, each after a public report.
+
+Each gives the right value, or a refusal that names the cure.
+"""
 
 import json
 import shutil

@@ -11,7 +11,9 @@ FILES = {
     "a/__init__": "def run():\n    import crossmod.b\n    return _half()\n\n\ndef _half():\n    return 0.5\n\n\n"
     "def run_check():\n    import crossmod.e\n",
     "b": "from crossmod.c.one import x\n",
-    "c/__init__": "from crossmod.f import z\n\n\ndef run():\n    import crossmod.d\n\n\ndef tool():\n    import crossmod.g\n",
+    "c/__init__": (
+        "from crossmod.f import z\n\n\ndef run():\n    import crossmod.d\n\n\ndef tool():\n    import crossmod.g\n"
+    ),
     "c/one": "x = 1\n",
     **{name: "y = 1\n" for name in "defgh"},
     "nets": "class Net:\n    pass\n",

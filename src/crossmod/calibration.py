@@ -79,7 +79,10 @@ def real_mr(data: str | Path) -> list[Subject]:
 
 
 def real_ct(data: str | Path) -> list[Subject]:
-    """A plain CT with a model's outlines (muscle: the psoas), and one with contrast and a drawn liver, where they are."""
+    """The real CT scans that are there.
+
+    One is plain with a model's outlines (muscle: the psoas), and one has contrast and a drawn liver.
+    """
     names = {1: "spleen", 2: "right kidney", 3: "left kidney", 5: "liver", 88: "muscle", 89: "muscle"}
     known = [("totalsegmentator/example_ct", "totalsegmentator/example_seg_fast_force_split", PLAIN, names)]
     known += [("chaos_ct/CT_SET_3_ct_1p45mm", "chaos_ct/CT_SET_3_liver_1p45mm", CONTRAST, {1: "liver"})]
@@ -92,7 +95,10 @@ def real_ct(data: str | Path) -> list[Subject]:
 
 
 def simulated(protocol: str, group: str, patients: int = 12, fixed: dict[str, Any] | None = None) -> list[Subject]:
-    """Patients without a tumour, scanned by a protocol; ``fixed`` overrides keys of its recipe. Refuses fewer than 1."""
+    """Patients without a tumour, scanned by a protocol; ``fixed`` overrides keys of its recipe.
+
+    Fewer than one patient is refused.
+    """
     names = {Tissue.LIVER: "liver", Tissue.LIVER_VESSEL: "liver", Tissue.SPLEEN: "spleen", Tissue.MUSCLE: "muscle"}
     found = []
     for seed in range(SEED, SEED + _count("patients", patients)):
@@ -106,7 +112,10 @@ def simulated(protocol: str, group: str, patients: int = 12, fixed: dict[str, An
 
 
 def intensities(subjects: Iterable[Subject]) -> pd.DataFrame:
-    """Group, origin, subject, measure and value of what is measured on scans, inside eroded outlines; no row where it cannot be."""
+    """Group, origin, subject, measure and value of what is measured on scans, inside eroded outlines.
+
+    What cannot be measured has no row.
+    """
     rows: list[tuple] = []
     for subject in subjects:
         found = _signals(subject) if subject.group[:2] == "MR" else _attenuations(subject)
@@ -115,7 +124,10 @@ def intensities(subjects: Iterable[Subject]) -> pd.DataFrame:
 
 
 def real_bodies(data: str | Path, maps: int = 80) -> pd.DataFrame:
-    """Volumes and poses of KiTS23's kidneys, of about as many maps as asked for; tumour volumes are those of all patients."""
+    """Volumes and poses of KiTS23's kidneys, of about as many maps as asked for.
+
+    Tumour volumes are those of all patients.
+    """
     paths = sorted((Path(data) / "kits23_3mm").glob("case_*.nii.gz"))
     rows: list[tuple] = []
     for place in np.unique(np.linspace(0, len(paths) - 1, min(_count("maps", maps), len(paths))).astype(int)):
@@ -341,8 +353,8 @@ def _poses(origin: str, name: str, kidneys: list[Unit], tissue: np.ndarray, scan
 
 
 def _verdict(row: dict[str, Any]) -> str:
-    # ASSUME: half and one standard deviation of normal values (shares of 0.36 and 0.24) are what agrees and what is close;
-    # where real patients are few, one of them may lie among the middle 68 or 95 %.
+    # ASSUME: half and one standard deviation of normal values (shares of 0.36 and 0.24) are what agrees and what is
+    # close; where real patients are few, one of them may lie among the middle 68 or 95 %.
     if np.isnan(row["higher"]):
         return "one side alone"
     agrees, close = (0.36, 0.24) if row["real_n"] >= FEW else (0.16, 0.025)

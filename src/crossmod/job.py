@@ -1,7 +1,7 @@
 """A job is one unit of work of one step: what it reads, what it writes, and its settings, as plain values.
 
-The same record travels through all three doors: the workflow writes it as a file and hands that to ``crossmod STEP``, the
-command saves it beside its outputs, and ``crossmod STEP path/to/job.json`` repeats that very job by hand.
+The same record travels through all three doors: the workflow writes it as a file and hands that to ``crossmod STEP``,
+the command saves it beside its outputs, and ``crossmod STEP path/to/job.json`` repeats that very job by hand.
 """
 
 import contextlib

@@ -49,7 +49,8 @@ def measure_scan(scan: Path, out: Path | None, model: Path | None, modality: str
         What the JSON holds: ``volumes_ml`` by side and ``total_ml`` (None: not found), warnings and provenance.
 
     Raises:
-        UserError: if the scan or the model cannot be used, or the results cannot be written; before anything is computed.
+        UserError: if the scan or the model cannot be used, or the results cannot be written; before anything is
+            computed.
     """
     asked = modality.upper() if modality != "auto" else modality
     if asked not in ("CT", "MR", "auto"):
@@ -81,7 +82,8 @@ class Segmented:
     Attributes:
         kidney: uint8, 1 right, 2 left.
         parenchyma: uint8, 1 right, 2 left.
-        agreement: side → mean DSC between the kidneys that any two trainings find alone; empty where there is one training.
+        agreement: side → mean DSC between the kidneys that any two trainings find alone; empty where there is one
+            training.
         sides_certain: whether the scan shows which kidney is the right one.
     """
 
@@ -92,7 +94,10 @@ class Segmented:
 
     @cached_property
     def box(self) -> Box:
-        """What holds both masks; the whole scan where there is nothing. To look for it in a large scan takes seconds."""
+        """The box that holds both masks; the whole scan where there is nothing.
+
+        To look for it in a large scan takes seconds.
+        """
         from crossmod.anatomy.kidneys import around, boxes_of
 
         found = [box for mask in (self.kidney, self.parenchyma) for box in boxes_of(mask) if box]
@@ -269,7 +274,10 @@ def _cut(side: str, image: AnyScan, voxels: Intensities, found: Segmented, modal
 
 
 def _overlay(image: AnyScan, found: Segmented, record: Plain) -> bytes:
-    """The slices with most parenchyma of each kidney, axial and coronal, with its outline, under volumes and warnings."""
+    """A picture of each kidney's outline, with volumes and warnings above it.
+
+    It shows the slices with most parenchyma, axial and coronal.
+    """
     from crossmod.report.pictures import measured_picture
 
     volumes = ", ".join(f"{side} {in_words(volume, 0)}" for side, volume in record["volumes_ml"].items())

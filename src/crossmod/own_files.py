@@ -69,7 +69,10 @@ class OwnFiles:
         return record
 
     def _own(self) -> dict[str, str]:
-        """Name → digest of what was written for this scan before; empty where the record says nothing, or was edited."""
+        """Name → digest of what was written for this scan before.
+
+        Empty where the record says nothing, or was edited.
+        """
         path = self.files["json"]
         record = unsealed(path)
         if record is None or record.get("scan_sha256") != self.scan_sha256:

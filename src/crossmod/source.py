@@ -1,9 +1,9 @@
 """The hash of the source a step uses, so that a change of code reruns what depends on it and nothing else.
 
-Snakemake does not see edits of imported modules. Imports are followed through the syntax tree, at any depth, inside this
-package only; comments, docstrings and layout do not count. A package's ``__init__`` holds what several steps use, so of
-it only this counts: what importing it runs, and the definitions that are asked for, with those of the same file that they
-name.
+Snakemake does not see edits of imported modules. Imports are followed through the syntax tree, at any depth, inside
+this package only; comments, docstrings and layout do not count. A package's ``__init__`` holds what several steps use,
+so of it only this counts: what importing it runs, and the definitions that are asked for, with those of the same file
+that they name.
 """
 
 import ast
@@ -61,7 +61,10 @@ def imports_of_notebook(path: str | Path) -> tuple[str, ...]:
 
 
 def targets_in(value: Any) -> tuple[str, ...]:
-    """Modules of this package that plain values name as a ``_target_``, at any depth: they are imported by name alone."""
+    """Modules of this package that plain values name as a ``_target_``, at any depth.
+
+    They are imported by name alone.
+    """
     if isinstance(value, dict):
         target = value.get("_target_")
         named = target if isinstance(target, str) and target.split(".")[0] == PACKAGE.name else ""

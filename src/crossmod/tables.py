@@ -47,8 +47,8 @@ def read_own(path: str | Path, text: Collection[str] | None = None) -> pd.DataFr
 
     Args:
         path: CSV file.
-        text: columns that stay text, so that only the others are read as numbers, empty where a cell is empty; by default
-            all columns stay text.
+        text: columns that stay text, so that only the others are read as numbers, empty where a cell is empty; by
+            default all columns stay text.
 
     Raises:
         UserError: if the file is missing or cannot be read.
@@ -69,11 +69,12 @@ def read_user(path: Path) -> pd.DataFrame:
 
     Returns:
         All cells as text without blanks around them. The index is the line of the file on which a row begins. Rows
-        without any entry and columns without a name are left out. ``attrs["separator"]`` is what stood between the cells.
+        without any entry and columns without a name are left out. ``attrs["separator"]`` is what stood between the
+        cells.
 
     Raises:
-        UserError: if the file is missing or is no such table, if a row has more or fewer cells than the header, or if two
-            columns have one name.
+        UserError: if the file is missing or is no such table, if a row has more or fewer cells than the header, or if
+            two columns have one name.
     """
     rows, separator = _cells(path, _text_of(path))
     (_, header), *body = rows
@@ -139,8 +140,9 @@ def refuse_shortened(path: Path, table: pd.DataFrame, columns: Iterable[str]) ->
         for line, text in table[column].items():
             if _SHORTENED.fullmatch(text):
                 raise UserError(
-                    f"{path}, line {line}: the cell of {column!r} is a number that a spreadsheet shortened (such as 1.2E+11), so "
-                    "several may have become one. Format the column as text, enter its numbers again, and save it anew."
+                    f"{path}, line {line}: the cell of {column!r} is a number that a spreadsheet shortened (such as "
+                    "1.2E+11), so several may have become one. Format the column as text, enter its numbers again, and "
+                    "save it anew."
                 )
 
 
@@ -183,8 +185,8 @@ def decimal_mark(path: Path, table: pd.DataFrame, columns: Iterable[str], row: C
     # ASSUME: between commas a point is a decimal point; no spreadsheet that groups by points separates cells by commas.
     if grouped and (mark == "," or table.attrs["separator"] == ";"):
         raise UserError(
-            f"{path}: {shown[mark]}, which may be a thousand or a number with decimals. Write numbers with a decimal point, "
-            "and no marks between thousands."
+            f"{path}: {shown[mark]}, which may be a thousand or a number with decimals. Write numbers with a decimal "
+            "point, and no marks between thousands."
         )
     return mark
 
@@ -218,8 +220,8 @@ def _text_of(path: Path) -> str:
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
         raise UserError(
-            f"{path}, line {line}: the byte 0x{data[error.start]:02X} is not {encoding.removesuffix('-sig').upper()}, so its "
-            f"letters cannot be known. {_CURE}."
+            f"{path}, line {line}: the byte 0x{data[error.start]:02X} is not {encoding.removesuffix('-sig').upper()}, "
+            f"so its letters cannot be known. {_CURE}."
         ) from error
     if "\0" in text:
         line = text[: text.index("\0")].count("\n") + 1
@@ -244,7 +246,8 @@ def _cells(path: Path, text: str) -> tuple[list[tuple[int, list[str]]], str]:
             wrong = wrong or error
     if not parsed:
         raise UserError(
-            f"{path}: cannot be read as CSV ({wrong}). Mend its quotes, and separate cells by one comma, semicolon or tab. {_CURE}."
+            f"{path}: cannot be read as CSV ({wrong}). Mend its quotes, and separate cells by one comma, semicolon or "
+            f"tab. {_CURE}."
         ) from wrong
     if not any(parsed.values()):
         raise UserError(f"{path} is empty: a table has a line with the names of its columns, then a line per row.")
@@ -294,8 +297,8 @@ def _fitted(path: Path, line: int, row: list[str], width: int, separator: str) -
     if len(row) < width or any(row[width:]):
         hint = "; a decimal comma between commas needs quotes" if separator == "," and len(row) > width else ""
         raise UserError(
-            f"{path}, line {line}: it has {len(row)} cells and the header has {width}, separated by {SEPARATORS[separator]}. "
-            f"Give every row as many cells as there are columns{hint}."
+            f"{path}, line {line}: it has {len(row)} cells and the header has {width}, separated by "
+            f"{SEPARATORS[separator]}. Give every row as many cells as there are columns{hint}."
         )
     return row[:width]
 

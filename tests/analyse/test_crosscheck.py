@@ -90,7 +90,10 @@ def agree(row: dict, **expected) -> None:
 
 
 def cr2(values: np.ndarray, patients: np.ndarray) -> tuple[float, float, float]:
-    """Mean, CR2 standard error and Satterthwaite degrees of freedom by explicit hat matrices (Bell & McCaffrey 2002)."""
+    """Mean, CR2 standard error and Satterthwaite degrees of freedom (Bell & McCaffrey 2002).
+
+    They are computed by explicit hat matrices.
+    """
     values, x = np.asarray(values), np.ones((len(values), 1))
     bread = linalg.inv(x.T @ x)
     left = np.eye(len(values)) - x @ bread @ x.T
@@ -249,7 +252,10 @@ def test_mixed_models(result, name):
 
 
 def by_matrices(x: pd.DataFrame, rows: pd.DataFrame, contrast: np.ndarray, thetas: dict) -> tuple[float, float, float]:
-    """Estimate, standard error and Satterthwaite's df by matrices of rows × rows; the variances must be those of REML."""
+    """Estimate, standard error and Satterthwaite's df by matrices of rows × rows.
+
+    The variances must be those of REML.
+    """
     x, y = x.to_numpy(), rows["dsc"].to_numpy()
     kinds = [np.equal.outer(rows[column].to_numpy(), rows[column].to_numpy()) * 1.0 for column in thetas]
     kinds[-1] = np.eye(len(y))
@@ -353,7 +359,10 @@ def test_volumes(result):
 
 
 def limits(x: np.ndarray, y: np.ndarray, patients: np.ndarray) -> dict:
-    """Limits of agreement, r, and their intervals; with clusters that of r from derivatives in the weights of the pairs."""
+    """Limits of agreement, r, and their intervals.
+
+    With clusters, the interval of r comes from derivatives in the weights of the pairs.
+    """
     d, n, step = y - x, len(x), 1e-5
     groups, z = [part.to_numpy() for _, part in pd.Series(d).groupby(patients)], stats.norm.ppf(0.975)
     sizes, excess = np.array([len(part) for part in groups]), 0.0

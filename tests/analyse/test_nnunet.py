@@ -98,7 +98,8 @@ def test_every_case_and_label_is_a_row(save):
     assert table.loc[4, ["dsc", "iou"]].isna().all() and table.loc[4, "voxels_reference"] == 0
     assert table[["dsc", "iou"]].isna().sum().tolist() == [1, 1]
     assert table.attrs["notes"] == [
-        "Dice undefined for label 2 in 1 of 2 cases of arm mixed, neither reference nor prediction having a voxel: case_002."
+        "Dice undefined for label 2 in 1 of 2 cases of arm mixed, neither reference nor prediction having a voxel: "
+        "case_002."
     ]
 
 
@@ -167,13 +168,14 @@ def test_what_arms_lack_is_told(save):
     assert len(table) == 6 + 4
     assert table.attrs["notes"] == [
         "1 of 3 cases missing in arm a: case_009.",
-        "Dice undefined for label 2 in 1 of 2 cases of arm a, neither reference nor prediction having a voxel: case_002.",
+        "Dice undefined for label 2 in 1 of 2 cases of arm a, neither reference nor prediction having a voxel: "
+        "case_002.",
         "1 of 3 cases missing in arm b: case_001.",
         "1 of 3 targets missing in arm b: labels 1+2.",
-        "The reference of label 1 differs between arms in 1 cases: case_002. Compare the arms only if these are different "
-        "scans of one case.",
-        "Dice of label 2 is undefined in some arms only in 1 cases: case_002. Paired tests leave these cases out, and with "
-        "them the false alarms of the other arms; report these beside the tests.",
+        "The reference of label 1 differs between arms in 1 cases: case_002. Compare the arms only if these are "
+        "different scans of one case.",
+        "Dice of label 2 is undefined in some arms only in 1 cases: case_002. Paired tests leave these cases out, and "
+        "with them the false alarms of the other arms; report these beside the tests.",
     ]
 
 

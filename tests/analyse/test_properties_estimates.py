@@ -343,7 +343,8 @@ def test_power_rises_with_n_and_the_margin_and_falls_with_sd(test, n, more, marg
     base, noise = power(n, 1, size), 1e-9  # the integral is good to 1e-11
     assert power(n, 1, size, unit) == pytest.approx(base, rel=1e-8, abs=1e-12)
     assert power(n, wider, size) <= base + noise and power(n, 1, larger) >= base - noise
-    # Below alpha, one pair more can lower the power of two one-sided tests: 0.0190 with 3, 0.0183 with 4 at margin sd/2.
+    # Below alpha, one pair more can lower the power of two one-sided tests: 0.0190 with 3, 0.0183 with 4 at margin
+    # sd/2.
     if test != "equivalence" or base >= 0.05:
         assert power(n + more, 1, size) >= base - noise
     widths = [power_paired(sd, test="width", n=k).ci_width for sd, k in ((1, n), (wider, n), (1, n + more))]

@@ -1,4 +1,4 @@
-"""Labels made of a reference and of what teachers predicted: composed in order, checked by volume, beside scans that stay in place."""
+"""Labels made of a reference and of what teachers predicted: composed in order, and checked by their volume."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,7 @@
-"""Arms are one level of every factor, with the trainings that they need; names, order and sharing follow from the config."""
+"""Arms are one level of every factor, with the trainings that they need.
+
+Names, order and sharing follow from the config.
+"""
 
 import pytest
 

@@ -191,7 +191,10 @@ def test_refuses_a_senseless_tolerance(tolerance_mm):
 
 
 def tilted(degrees, spacing_mm):
-    """The affine of slices that a tilted gantry shifts, and voxel centres (N, 3) mm of a grid that holds a ball of 40 mm."""
+    """The affine of slices that a tilted gantry shifts, and voxel centres (N, 3) in mm.
+
+    The voxels are those of a grid that holds a ball of 40 mm.
+    """
     affine = np.diag([*spacing_mm, 1.0])
     affine[1, 2] = spacing_mm[2] * np.tan(np.deg2rad(degrees))
     slices = int(np.ceil(42 / spacing_mm[2]))

@@ -130,7 +130,8 @@ def test_the_choice_can_be_read(network, monkeypatch):
     monkeypatch.setattr("crossmod.models.hardware._cpu_computes_bf16", lambda: True)
     machine = hardware_for(network, (24, 24, 24), "auto")
     assert machine.chosen(machine.lay_out(network)) == (
-        "cpu, bf16-mixed, channels last, 6 InstanceNorm3d computed another way (this processor has instructions for bf16)"
+        "cpu, bf16-mixed, channels last, 6 InstanceNorm3d computed another way (this processor has instructions for "
+        "bf16)"
     )
     assert hardware_for(network, (24, 24, 24), "32-true").why == "as asked for"
     monkeypatch.setattr("crossmod.models.hardware._cpu_computes_bf16", lambda: False)

@@ -133,7 +133,10 @@ def test_slices_differ_by_a_factor_alone(image, axis):
 
 
 def test_slices_differ_as_much_as_asked(grid):
-    """Half of the slices share one random step: 0.6 of the spread lies between any two, all of it between odd and even."""
+    """Half of the slices share one random step.
+
+    Of the spread, 0.6 lies between any two, all of it between odd and even.
+    """
     within, between = [], []
     for seed in range(60):
         image = np.ones(grid.shape, np.float32)

@@ -42,7 +42,8 @@ def test_fat_suppressed_t2_levels(mr_patients):
         assert kidney > level(patient, Tissue.LIVER) > level(patient, Tissue.VISCERAL_FAT)
         assert 0.1 < level(patient, Tissue.MUSCLE) / kidney < 0.7
         assert level(patient, Tissue.AIR) < 0.15 * kidney
-    # Nine real fat-suppressed T2 scans: back muscle over kidney 0.18 to 0.35, liver over kidney 0.16 to 0.55, median 0.44.
+    # Nine real fat-suppressed T2 scans: back muscle over kidney 0.18 to 0.35, liver over kidney 0.16 to 0.55, median
+    # 0.44.
     muscle, liver = (
         np.median([level(p, tissue) / level(p, Tissue.CORTEX, Tissue.MEDULLA) for p in mr_patients])
         for tissue in (Tissue.MUSCLE, Tissue.LIVER)

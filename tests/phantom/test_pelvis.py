@@ -1,4 +1,7 @@
-"""The pelvis: two hips that carry a sacrum, below the crests, with bladder and rectum; nothing of the kidneys changes."""
+"""The pelvis: two hips that carry a sacrum, below the crests, with bladder and rectum.
+
+Nothing of the kidneys changes.
+"""
 
 from dataclasses import replace
 
@@ -237,7 +240,10 @@ def test_a_part_of_the_field_of_view_shows_what_the_whole_does(bodies, part):
 
 
 def test_sizes_are_those_of_people(pelves):
-    """Fischer & Mitteroecker: the crests are 27 to 28 cm apart; they lie at the fourth lumbar vertebra, 10 cm below the kidneys."""
+    """Fischer & Mitteroecker: the crests are 27 to 28 cm apart.
+
+    They lie at the fourth lumbar vertebra, 10 cm below the kidneys.
+    """
     breadth = [2 * pelvis.bowl[0] + pelvis.wing for _, _, pelvis in pelves]
     assert 255 < np.mean(breadth) < 285
     assert 8 < np.std(breadth) < 25

@@ -182,7 +182,10 @@ def gradient_recipe(te_ms: float) -> Recipe:
 
 @pytest.fixture(scope="module")
 def borders():
-    """Mean levels along lines that leave a kidney: inside it, its outermost voxel, the first of fat, the next; in and opposed phase."""
+    """Mean levels along lines that leave a kidney: inside it, its outermost voxel, the first of fat, the next.
+
+    Levels are those in phase and in opposed phase.
+    """
     found = {}
     for name, te in (("in", 4.47), ("opposed", 2.24)):
         patient = simulate(4, gradient_recipe(te))

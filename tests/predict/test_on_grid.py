@@ -1,4 +1,7 @@
-"""A scan on the stages' grids: whole where a stage looks everywhere, box by box where it does not, and never more in memory."""
+"""A scan on the stages' grids.
+
+It is whole where a stage looks everywhere and comes box by box where it does not; no more is ever in memory.
+"""
 
 import tracemalloc
 

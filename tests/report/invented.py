@@ -1,4 +1,7 @@
-"""Results of an invented study that is nothing like kidneys: two treatments of scans, two classes, no dose, no replicate."""
+"""Results of an invented study that is nothing like kidneys.
+
+It has two treatments of scans and two classes, but neither dose nor replicate.
+"""
 
 from pathlib import Path
 
@@ -149,7 +152,8 @@ def _nothing() -> dict[str, pd.DataFrame]:
     volumes = (
         "arm treatment site target region n_units n n_dropped mean_difference ci_low ci_high mean_absolute_difference"
     )
-    volumes += " loa_low loa_high pearson_r r_ci_low r_ci_high margin_ml p_below_margin_corrected p_tost_corrected verdict note rows"
+    volumes += " loa_low loa_high pearson_r r_ci_low r_ci_high margin_ml p_below_margin_corrected p_tost_corrected"
+    volumes += " verdict note rows"
     columns = {
         "volumes": volumes,
         "reference_error": "site target reference_error_ml margin_ml n_kidneys source",

@@ -1,4 +1,7 @@
-"""The report holds for a study that shares nothing with kidneys: no dose, no replicate, two classes, tests of any name, or none."""
+"""The report holds for a study that shares nothing with kidneys.
+
+That study has neither dose nor replicate, two classes, and tests of any name or none.
+"""
 
 import json
 import re

@@ -31,7 +31,10 @@ def begun(jobid=1, message="train ct3, stage kidney, seed 0"):
 
 
 def ended(how, shell=SHELL):
-    text = f"RuleException:\nCalledProcessError in file \"train.smk\", line 25:\nCommand 'set -euo pipefail;  {shell}' {how}."
+    text = (
+        'RuleException:\nCalledProcessError in file "train.smk", line 25:\n'
+        f"Command 'set -euo pipefail;  {shell}' {how}."
+    )
     return record(LogEvent.ERROR, text, exception="RuleException")
 
 

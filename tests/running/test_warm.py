@@ -30,7 +30,10 @@ def work(arguments):
 
 serve(Path(sys.argv[1]), lambda: None, work)
 """
-COMMAND = "import sys; from crossmod.running.warm import elsewhere; code = elsewhere(sys.argv[1:]); sys.exit(99 if code is None else code)"
+COMMAND = (
+    "import sys; from crossmod.running.warm import elsewhere; "
+    "code = elsewhere(sys.argv[1:]); sys.exit(99 if code is None else code)"
+)
 
 
 @pytest.fixture
@@ -148,14 +151,17 @@ print(done.returncode, "no such job file" in done.stderr, "Traceback" in done.st
 
 
 def test_what_is_loaded_can_be_forked_and_tells_nobody():
-    """A thread of a library would not be there after a fork (Arrow's allocator starts its own anew); MLflow's telemetry is off before it is loaded."""
+    """A thread of a library would not be there after a fork (Arrow's allocator starts its own again).
+
+    MLflow's telemetry is off before it is loaded.
+    """
     code = """
 import os
 from pathlib import Path
 from crossmod.__main__ import load
 load()
-print(*{path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")} - {Path("/proc/self/comm").read_text().strip(), "jemalloc_bg_thd"})
-print(os.environ["MLFLOW_DISABLE_TELEMETRY"])
+print(*{path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")} -
+{Path("/proc/self/comm").read_text().strip(), "jemalloc_bg_thd"}) print(os.environ["MLFLOW_DISABLE_TELEMETRY"])
 """
     one = dict.fromkeys(warm.THREADS, "1")
     done = subprocess.run(

@@ -20,8 +20,8 @@ import sys
 from pathlib import Path
 from crossmod.runs.training import TrainingRun
 folder, number = Path(sys.argv[1]), sys.argv[2]
-settings = {"tags": {"study": "s", "scale": "smoke"}, "set": f"set{number}", "fold": 0, "stage": "k", "stages": {"k": {}},
-            "seed": 0, "model": {}, "training": {}}
+settings = {"tags": {"study": "s", "scale": "smoke"}, "set": f"set{number}", "fold": 0, "stage": "k",
+            "stages": {"k": {}}, "seed": 0, "model": {}, "training": {}}
 with TrainingRun(folder / "store.json", f"set{number}", settings, folder / f"run{number}") as run:
     for step in range(20):
         run.log({"step": step, "loss": step * 1.5})

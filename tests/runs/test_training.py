@@ -1,4 +1,7 @@
-"""MLflow watches a training, and whatever becomes of its store, the training ends with the same bytes and one warning."""
+"""MLflow watches a training.
+
+Whatever becomes of its store, the training ends with the same bytes and one warning.
+"""
 
 import json
 import os
@@ -45,7 +48,10 @@ def watched(folder: Path, between=lambda step: None) -> TrainingRun:
 
 
 def as_another_process() -> None:
-    """MLflow keeps its connections to files, whatever becomes of their names; what a test does next is another command."""
+    """MLflow keeps its connections to files, whatever becomes of their names.
+
+    What a test does next is another command.
+    """
     for engine in SqlAlchemyStore._engine_map.values():
         engine.dispose()
 

@@ -1,4 +1,7 @@
-"""The networks that come with crossmod: whole, small, told apart by their record, and of use on scans they never saw."""
+"""The networks that come with crossmod.
+
+They are whole and small, their record tells them apart, and they are of use on scans they never saw.
+"""
 
 import json
 import os

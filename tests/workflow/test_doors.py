@@ -1,4 +1,7 @@
-"""What is wrong stops Snakemake before anything runs and deletes nothing; what is right works from any folder and shell."""
+"""What is wrong stops Snakemake before anything runs and deletes nothing.
+
+What is right works from any folder and shell.
+"""
 
 import json
 import os
@@ -130,7 +133,10 @@ def test_a_study_that_adds_sites_does_not_change_what_another_report_rests_on(fi
 
 
 def test_a_failing_job_is_told_in_a_screen_and_repeated_by_hand(again):
-    """What failed, why, and where its log is; the job itself stays a file, and can as well be given on standard input."""
+    """What failed, why, and where its log is.
+
+    The job itself stays a file, and can as well be given on standard input.
+    """
     module = again.folder / "src/crossmod/cohort/simulated.py"
     sound = module.read_text()
     broken = sound.replace("def write_cohort(", "def write_cohort(*_):\n    raise OSError(28, 'no')\n\n\ndef _sound(")

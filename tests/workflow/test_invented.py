@@ -1,4 +1,7 @@
-"""Invented studies, each from `snakemake --config study=...` to a page: the grammar carries what no step knows by name."""
+"""Invented studies, each from `snakemake --config study=...` to a page.
+
+The grammar carries what no step knows by name.
+"""
 
 import json
 import shutil

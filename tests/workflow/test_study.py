@@ -86,8 +86,8 @@ def test_any_job_can_be_repeated_by_hand(study):
     study.snakemake("--config", "scale=smoke", "--touch")
 
 
-# Stands before the project's own package: a training that reaches its fifth step sends a signal to the whole workflow, as
-# a power failure (SIGKILL), the user's Ctrl-C (SIGINT) or the machine's shutdown (SIGTERM) would.
+# Stands before the project's own package: a training that reaches its fifth step sends a signal to the whole workflow,
+# as a power failure (SIGKILL), the user's Ctrl-C (SIGINT) or the machine's shutdown (SIGTERM) would.
 AT_STEP_5 = """
 import sys
 

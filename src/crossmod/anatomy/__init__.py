@@ -1,1 +1,1 @@
-"""Anatomy: which structures there are, which side they lie on, and whether a label map shows what a patient can have."""
+"""Anatomy: which structures there are, on which side they lie, and whether a label map is plausible."""

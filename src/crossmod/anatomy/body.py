@@ -12,7 +12,8 @@ from crossmod.scans.scan import AnyScan
 
 # ASSUME: a body's flank is seen where at least this much of the scan lies beyond it.
 _BEYOND_MM = 5.0
-# ASSUME: where 5 % of a sagittal plane is brighter than the body's level, the body is in it; noise and a table are less.
+# ASSUME: where 5 % of a sagittal plane is brighter than the body's level, the body is in it; noise and a table are
+# less.
 _LEAST_OF_PLANE = 0.05
 # ASSUME: at the kidneys no adult is narrower (28 real scans: 261 mm or more); what seems narrower was cut.
 TRUNK_MM = 200.0

@@ -62,7 +62,8 @@ def _around(box: Box, shape: tuple[int, ...], voxels: NDArray[np.integer]) -> Bo
 def reaches_padding(mask: NDArray[np.bool_], box: Box, scan: AnyScan, found: Intensities) -> bool:
     """Whether a structure in a CT borders on voxels that hold no image.
 
-    These have the lowest value of the scan, that of air or less. In MR the lowest value, zero, occurs within the body as well, and nothing can be said.
+    These have the lowest value of the scan, that of air or less. In MR the lowest value, zero, occurs within the body
+    as well, and nothing can be said.
 
     Args:
         mask: (X, Y, Z) of the structure, inside ``box``.

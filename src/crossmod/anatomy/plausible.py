@@ -14,9 +14,9 @@ from crossmod.scans.box import Box, box_of_all
 from crossmod.scans.intensities import Finding
 from crossmod.scans.voxels import edges_mm, voxel_mm3
 
-# ASSUME: usual volumes in ml, lowest and highest; a structure outside comes with a warning. Kidneys with their masses: 3
-# of KiTS23's 489 patients have more than 2000 ml in both together; below 30 ml lie dysplastic ones, and tumours called
-# kidney. Liver and spleen: from a small child's to a storage disease's.
+# ASSUME: usual volumes in ml, lowest and highest; a structure outside comes with a warning. Kidneys with their masses:
+# 3 of KiTS23's 489 patients have more than 2000 ml in both together; below 30 ml lie dysplastic ones, and tumours
+# called kidney. Liver and spleen: from a small child's to a storage disease's.
 USUAL_ML = {
     "kidney": (30.0, 2000.0),
     "liver": (300.0, 5000.0),
@@ -36,8 +36,8 @@ _ON_THE_RIGHT, _ON_THE_LEFT = ("liver", "gallbladder"), ("spleen",)
 # transplanted kidney.
 _APART_MM = 20.0
 _CURE_SIDES = (
-    "Swap the values, correct their names, or restore the label's header from the image; a patient whose organs do lie so "
-    "(situs inversus, crossed kidneys) must be left out."
+    "Swap the values, correct their names, or restore the label's header from the image; a patient whose organs do "
+    "lie so (situs inversus, crossed kidneys) must be left out."
 )
 
 

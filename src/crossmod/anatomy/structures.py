@@ -19,8 +19,8 @@ OTHERS = (
     "spleen",
     "stomach",
 )
-# ASSUME: KiTS' "kidney" leaves out tumours and cysts, so it stands for parenchyma; it includes most of the sinus, about a tenth
-# of its volume.
+# ASSUME: KiTS' "kidney" leaves out tumours and cysts, so it stands for parenchyma; it includes most of the sinus, about
+# a tenth of its volume.
 KITS = {1: "parenchyma", 2: "tumour", 3: "cyst"}
 _GRAMMAR = re.compile(r"(?:(right|left)_)?([a-z][a-z0-9]*(?:_[a-z0-9]+)*)")
 _SPELLINGS = {"r": "right", "l": "left", "tumor": "tumour", "kidneys": "kidney", "esophagus": "oesophagus"}

@@ -11,8 +11,9 @@ SOURCES = ("simulated", "folder", "kits23", "amos22", "chaos", "totalsegmentator
 def run(job: Job) -> None:
     """Write the folder of one cohort, whole or not at all, and look at every case in it.
 
-    inputs: none, but of a derived cohort ``cohort`` (folder) and ``predictions`` (teacher → folder). outputs: ``folder``. settings:
-    ``name``, ``source`` (one of ``SOURCES``), and those of the source (see ``write_cohort`` of its module).
+    inputs: none, but of a derived cohort ``cohort`` (folder) and ``predictions`` (teacher → folder).
+    outputs: ``folder``.
+    settings: ``name``, ``source`` (one of ``SOURCES``), and those of the source (see ``write_cohort`` of its module).
 
     Raises:
         UserError: if the source is unknown, or cannot be made into a table of cases.

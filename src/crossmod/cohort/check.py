@@ -129,14 +129,17 @@ def _same_patients(cohorts: list[Cohort], folders: list[Path]) -> Iterable[Fault
     for _, (cohort, case), image, others in _repeats(everyone):
         where = ", ".join(f"{name}/{other}" for (name, other), _ in others)
         cure = (
-            "A patient must stay in one cohort, or training and validation may share them: remove them from one. If they "
-            "are two people with one number, prefix the numbers with the hospital."
+            "A patient must stay in one cohort, or training and validation may share them: remove them from one. If "
+            "they are two people with one number, prefix the numbers with the hospital."
         )
         yield Fault(cohort, case, "error", image, "the patient is in two cohorts", f"the patient of {where}", cure)
 
 
 def _repeats(everyone: list[tuple]) -> Iterator[tuple]:
-    """(key, who, file, others) for every entry but the first of a key; others are the earlier (who, file) of that key."""
+    """(key, who, file, others) for every entry but the first of a key.
+
+    ``others`` are the earlier (who, file) of that key.
+    """
     seen: dict[Any, list[tuple]] = {}
     for key, who, file in everyone:
         earlier = seen.setdefault(key, [])

@@ -1,4 +1,7 @@
-"""A cohort whose labels are made of another cohort's reference and of what teachers predicted for patients they never saw."""
+"""A cohort whose labels come from another cohort's reference and from what teachers predicted.
+
+Teachers predict only patients that they never saw.
+"""
 
 from functools import partial
 from pathlib import Path
@@ -23,21 +26,23 @@ REFERENCE = "reference"
 def write_cohort(name: str, folder: Path, settings: dict[str, Any], threads: int = 1) -> None:
     """Compose a label map for every labelled case of another cohort; its scans stay where they are.
 
-    Structures are painted in the order of ``structures``: where two meet, the later one counts. Holes of a structure that a teacher
-    predicted are filled, where nothing else is painted. A case whose structure has another volume than ``volume_ml`` allows is left out;
-    ``cohort.json`` lists it under ``left_out``, and under ``made_of`` where each structure comes from.
+    Structures are painted in the order of ``structures``: where two meet, the later one counts. Holes of a structure
+    that a teacher predicted are filled, where nothing else is painted. A case whose structure has another volume than
+    ``volume_ml`` allows is left out; ``cohort.json`` lists it under ``left_out``, and under ``made_of`` where each
+    structure comes from.
 
     Args:
         name: of the cohort.
         folder: existing folder to write into.
-        settings: ``cohort`` (folder of the cohort that has the scans), ``structures`` (pairs of a structure and where it comes from:
-            ``reference``, or ``teacher``, ``stage`` and the ``values`` of its mask that are the structure), ``predictions`` (teacher → folder of its
-            predictions for that cohort), ``volume_ml`` (structure → least and most).
+        settings: ``cohort`` (folder of the cohort that has the scans), ``structures`` (pairs of a structure and where
+            it comes from: ``reference``, or ``teacher``, ``stage`` and the ``values`` of its mask that are the
+            structure), ``predictions`` (teacher → folder of its predictions for that cohort), ``volume_ml`` (structure
+            → least and most).
         threads: cases at a time.
 
     Raises:
-        UserError: if a teacher has no prediction of a case or one of another grid, the reference lacks a structure, or no
-            case is left.
+        UserError: if a teacher has no prediction of a case or one of another grid, the reference lacks a
+            structure, or no case is left.
     """
     origin = read_cohort(Path(settings["cohort"]))
     indices = {

@@ -1,8 +1,8 @@
 """The user's own scans: a CSV with one row per scan.
 
-Patients' numbers become pseudonyms in the order of the table (``<cohort>-P0001``, …), so no identifier reaches a result.
-A hash would not do: hospital numbers are few enough to be found by trying them all. To notice a patient who is in two
-tables, the joint check reads both tables again and compares the numbers in memory.
+Patients' numbers become pseudonyms in the order of the table (``<cohort>-P0001``, …), so no identifier reaches a
+result. A hash would not do: hospital numbers are few enough to be found by trying them all. To notice a patient who is
+in two tables, the joint check reads both tables again and compares the numbers in memory.
 """
 
 import difflib
@@ -27,10 +27,10 @@ def write_cohort(name: str, folder: Path, settings: dict[str, Any], threads: int
     Args:
         name: of the cohort.
         folder: existing folder to write into.
-        settings: ``table`` (CSV; columns case, patient, modality, image, label must be there, label may be empty; sequence,
-            site, tumour_side, sex, age are optional; further columns are left out, for they may name a patient), ``labels``
-            (value → structure) and optionally ``root`` (folder that paths are relative to; by default the table's own) and
-            ``modality`` (CT or MR: what every scan must be).
+        settings: ``table`` (CSV; columns case, patient, modality, image, label must be there, label may be empty;
+            sequence, site, tumour_side, sex, age are optional; further columns are left out, for they may name a
+            patient), ``labels`` (value → structure) and optionally ``root`` (folder that paths are relative to; by
+            default the table's own) and ``modality`` (CT or MR: what every scan must be).
         threads: unused, nothing is converted.
 
     Raises:
@@ -75,8 +75,8 @@ def read_user_table(path: Path) -> tuple[pd.DataFrame, list[str]]:
     """Read the user's CSV: the declared columns as text, and the names of the others, whose cells go nowhere.
 
     Raises:
-        UserError: if it cannot be read (see :func:`crossmod.tables.read_user`), or listing all faults of its columns and
-            empty patients.
+        UserError: if it cannot be read (see :func:`crossmod.tables.read_user`), or listing all faults of its columns
+            and empty patients.
     """
     cases = read_user(path)
     refuse(_column_problems(list(cases.columns)), str(path))
@@ -89,7 +89,10 @@ def read_user_table(path: Path) -> tuple[pd.DataFrame, list[str]]:
 
 
 def _in_own_words(cases: pd.DataFrame) -> pd.DataFrame:
-    """Columns that are no names as the later steps know them, however another program wrote them; others stay as they are."""
+    """A table in which columns of fixed words hold the words that the later steps know.
+
+    Other programs write them in other ways. All other columns stay as they are.
+    """
     cases = cases.copy()
     for column, words in _WORDS.items():
         if column in cases:

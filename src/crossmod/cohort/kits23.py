@@ -39,7 +39,8 @@ def write_cohort(name: str, folder: Path, settings: dict[str, Any], threads: int
     if not there:
         cure = "Download the images with the data set's own kits23_download_data."
         raise UserError(
-            f"Cohort '{name}': none of the {len(cases)} cases in {dataset} has imaging.nii.gz beside its segmentation. {cure}"
+            f"Cohort '{name}': none of the {len(cases)} cases in {dataset} has imaging.nii.gz beside its segmentation. "
+            f"{cure}"
         )
     clinical = _clinical(dataset / "kits23.json")
     sides = list(each(f"cohort {name}: tumour sides", partial(_side, dataset), there, threads))

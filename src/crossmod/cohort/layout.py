@@ -37,12 +37,18 @@ def dataset_folder(name: str, settings: dict[str, Any], marker: str, *inner: str
 
 
 def lacks(folder: Path, *parts: str) -> str:
-    """Which of its parts a case's folder lacks, or has empty, in words: ``no imaging.nii.gz``; empty if it has them all."""
+    """Which of its parts a case's folder lacks, or has empty, in words: ``no imaging.nii.gz``.
+
+    The text is empty if the folder has them all.
+    """
     return ", ".join(f"no {part}" for part in parts if not _holds(folder / part))
 
 
 def own_entries(folder: Path) -> list[Path]:
-    """What a folder holds but for what systems leave in it (``._x`` and ``.DS_Store`` of macOS, ``Thumbs.db``, ``__MACOSX``)."""
+    """What a folder holds, without the files that operating systems leave in it.
+
+    These are ``._x`` and ``.DS_Store`` of macOS, ``Thumbs.db`` and ``__MACOSX``.
+    """
     if not folder.is_dir():
         return []
     return [path for path in folder.iterdir() if not path.name.startswith((".", "__")) and path.name != "Thumbs.db"]

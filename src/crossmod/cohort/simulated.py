@@ -44,7 +44,8 @@ class CohortSettings(BaseModel):
     )
     protocols: dict[str, float] = Field(
         default_factory=dict,
-        description="share of patients scanned by each protocol of crossmod.phantom.protocols; what `recipe` says comes on top",
+        description="share of patients scanned by each protocol of crossmod.phantom.protocols; what `recipe` says "
+        "comes on top",
     )
 
     randomised: float = Field(

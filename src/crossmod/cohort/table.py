@@ -41,8 +41,10 @@ class Cohort:
         root: existing folder that the paths in ``cases`` are relative to, resolved.
         labels: label value → structure, ``[right_|left_]name``.
         cases: one row per case with ``COLUMNS`` and any further ones; text, but for ``age`` (years, NaN if unknown).
-            ``image`` is relative to ``root`` and ``label`` to ``label_root``; an empty ``label`` means that there is no reference.
-        label_root: existing folder that the paths of labels are relative to, resolved; ``root``, unless the cohort is derived.
+            ``image`` is relative to ``root`` and ``label`` to ``label_root``; an empty ``label`` means that there is no
+            reference.
+        label_root: existing folder that the paths of labels are relative to, resolved; ``root``, unless the cohort is
+            derived.
     """
 
     name: str
@@ -191,7 +193,8 @@ def _row_problems(row: dict[str, Any], root: Path, label_root: Path) -> list[str
     problems = []
     if not _NAME.fullmatch(row["case"]):
         problems.append(
-            f"case is '{row['case'][:120]}'; use up to 100 letters from a to z, digits, '_', '.' and '-', no '.' in front"
+            f"case is '{row['case'][:120]}'; use up to 100 letters from a to z, digits, '_', '.' and '-', no '.' in "
+            "front"
         )
     problems += [f"{column} is empty" for column in ("patient", "image") if not row[column]]
     for column, choices in CHOICES.items():
@@ -220,8 +223,8 @@ def _path_problem(root: Path, path: str) -> str:
     except (OSError, RuntimeError) as error:
         return f"which cannot be followed ({error})"
     return (
-        f"which leads out of {root}; move the file inside, or choose a root that holds all scans, and write the path relative "
-        "to it"
+        f"which leads out of {root}; move the file inside, or choose a root that holds all scans, and write the path "
+        "relative to it"
     )
 
 

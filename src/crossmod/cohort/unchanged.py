@@ -41,8 +41,8 @@ def _compare(cohort: Cohort, case: dict, path: Path) -> None:
     if now != then:
         raise UserError(
             f"cohort {cohort.name}, case {case['case']}: {case['image']} is not the scan that was checked (its voxels "
-            f"have SHA-256 {now[:12]}…, then {then[:12]}…). Put the old file back, or make the cohort and all that follows "
-            "from it anew."
+            f"have SHA-256 {now[:12]}…, then {then[:12]}…). Put the old file back, or make the cohort and all that "
+            "follows from it anew."
         )
 
 

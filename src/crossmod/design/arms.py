@@ -21,7 +21,8 @@ class Arm:
 
     Attributes:
         name: of its set and of the levels that do not show in it, e.g. ``ct116+mrA040``.
-        levels: factor → level, in the order of tables; ``amount`` (a number) and ``subset`` come last, where any pool is graded.
+        levels: factor → level, in the order of tables; ``amount`` (a number) and ``subset`` come last, where any pool
+            is graded.
         set: who its networks learn from; None for a program from outside.
         stages: of its cascade, in order.
         trainings: stage → its trainings, one per fold.
@@ -47,9 +48,9 @@ class Arm:
 def arms(study: Plain) -> list[Arm]:
     """The arms of a study in the order in which tables and figures show them.
 
-    A list or ``all`` inside a block of the section ``arms`` is crossed, blocks are united, a factor that is left out takes its
-    first level. Where a recipe trains on a graded pool, there is one arm for every subset and amount of it, or for those that
-    the block names.
+    A list or ``all`` inside a block of the section ``arms`` is crossed, blocks are united, a factor that is left out
+    takes its first level. Where a recipe trains on a graded pool, there is one arm for every subset and amount of it,
+    or for those that the block names.
 
     Raises:
         UserError: two levels of one arm say different things of one key, or two arms have one name.
@@ -61,8 +62,8 @@ def arms(study: Plain) -> list[Arm]:
                 continue
             if arm.name in found and found[arm.name] != arm:
                 raise UserError(
-                    f"arms: {found[arm.name].levels} and {arm.levels} would both be called '{arm.name}'; give levels of different "
-                    "factors different names"
+                    f"arms: {found[arm.name].levels} and {arm.levels} would both be called '{arm.name}'; give levels "
+                    "of different factors different names"
                 )
             found.setdefault(arm.name, arm)
     return list(found.values())
@@ -89,14 +90,17 @@ def trainings(study: Plain) -> dict[str, Training]:
     for node in (node for last in needed for node in last.chain()):
         if found.setdefault(node.name, node) != node:
             raise UserError(
-                f"factors: two trainings that differ would both be called '{node.name}'; give the levels that change training other "
-                "names, or let one factor alone change it"
+                f"factors: two trainings that differ would both be called '{node.name}'; give the levels that "
+                "change training other names, or let one factor alone change it"
             )
     return found
 
 
 def taught(study: Plain, teacher: str, structure: str) -> Plain:
-    """Where a structure stands in a teacher's predictions: ``teacher``, ``stage`` and the ``values`` of that stage's mask."""
+    """Where a structure stands in a teacher's predictions.
+
+    The place is ``teacher``, ``stage`` and the ``values`` of that stage's mask.
+    """
     for stage in reversed(_stages(study, study["teachers"][teacher])):
         for value, parts in enumerate(study["stages"][stage]["classes"].values(), start=1):
             if structure in parts:
@@ -126,7 +130,10 @@ def factors_of(compared: list[Arm]) -> list[Plain]:
 
 
 def deployed(study: Plain) -> list[Arm]:
-    """The arms a user would choose: level ``a`` of the contrast with the largest dose, every replicate, other factors at their first level.
+    """The arms that a user would choose.
+
+    They have level ``a`` of the contrast with the largest dose, in every replicate; all other factors are at their
+    first level.
 
     Without a contrast it is the first arm.
     """
@@ -186,7 +193,10 @@ def _arm(
 
 
 def _named(study: Plain, recipes: dict[str, Plain]) -> Plain:
-    """One recipe of the recipes of several levels, which may not contradict each other; changes of the training are put together."""
+    """One recipe made of the recipes of several levels, which may not contradict each other.
+
+    Their changes of the training are put together.
+    """
     merged: Plain = {"training": {}}
     said: dict[str, str] = {}
     for key, recipe in recipes.items():

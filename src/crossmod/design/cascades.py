@@ -42,7 +42,10 @@ def cascade_faults(arms: list[Arm], study: Plain) -> Iterator[str]:
             region = study["stages"][name]["region"]
             if region != "image" and region not in arm.stages[:place] and (name, region) not in told:
                 told.add((name, region))
-                yield f"arm '{arm.name}': stage '{name}' looks where '{region}' found something, which is no earlier stage of the arm"
+                yield (
+                    f"arm '{arm.name}': stage '{name}' looks where '{region}' found something, which is no earlier "
+                    "stage of the arm"
+                )
 
 
 def training_faults(trainings: dict[str, Training], study: Plain) -> Iterator[str]:
@@ -75,8 +78,8 @@ def _network(study: Plain, training: Training) -> Iterator[str]:
     thin = 1 in stage["patch"]
     if model.get("spatial_dims", 3) != (2 if thin else 3):
         yield (
-            f"stages.{training.stage}.patch: {stage['patch']} needs a network of {2 if thin else 3} dimensions, and {key} has "
-            f"{model.get('spatial_dims', 3)}"
+            f"stages.{training.stage}.patch: {stage['patch']} needs a network of {2 if thin else 3} dimensions, and "
+            f"{key} has {model.get('spatial_dims', 3)}"
         )
         return
     strides, channels = model.get("strides"), model.get("channels")
@@ -113,6 +116,8 @@ def stride_of(model: Plain) -> tuple[int, ...] | None:
 def _patch(key: str, patch: list[int], stride: tuple[int, ...]) -> Iterator[str]:
     fitting = [max(s, s * round(side / s)) for side, s in zip(patch, stride, strict=True)]
     if fitting != patch:
-        yield f"{key}: {patch} is no multiple of the network's stride {list(stride)}; the nearest that fits is {fitting}"
+        yield (
+            f"{key}: {patch} is no multiple of the network's stride {list(stride)}; the nearest that fits is {fitting}"
+        )
     elif fitting == list(stride):
         yield f"{key}: {patch} leaves one voxel at the network's bottom, which cannot be normalised; use a larger patch"

@@ -31,7 +31,8 @@ class Cohort(Closed):
     """Where a table of cases comes from."""
 
     source: Literal["simulated", "folder", "kits23", "amos22", "chaos", "totalsegmentator", "derived"] = Field(
-        description="simulated patients, a table of the user's, a public set as downloaded, or another cohort with new labels"
+        description="simulated patients, a table of the user's, a public set as downloaded, or another cohort with "
+        "new labels"
     )
     title: str = Field("", description="what the cohort is called in figures and text; folder: must be given")
     cases: Count | None = Field(None, le=100_000, description="simulated: how many patients to draw")

@@ -128,8 +128,9 @@ def validate(values: Plain) -> Plain:
 def _files(choices: Sequence[str]) -> Plain:
     """What the chosen files of ``conf/`` say, references unresolved.
 
-    Hydra merges what two files say of one key. Three things differ, as on the command line: a mapping whose keys are the user's own
-    (label values) is the last file's alone, so are the arguments of a ``_target_``, and what the last file leaves open (``???``) is open.
+    Hydra merges what two files say of one key. Three things differ, as on the command line: a mapping whose keys are
+    the user's own (label values) is the last file's alone, so are the arguments of a ``_target_``, and what the last
+    file leaves open (``???``) is open.
     """
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir

@@ -1,7 +1,7 @@
 """Every key of a closed schema in plain text: what it means, what it may be, and what it is where nothing is said.
 
-The types, bounds and defaults are those of pydantic's own JSON schema of the model. What a key means is its description,
-or what the docstring of its model (or of a model above it) says under ``Attributes:``.
+The types, bounds and defaults are those of pydantic's own JSON schema of the model. What a key means is its
+description, or what the docstring of its model (or of a model above it) says under ``Attributes:``.
 """
 
 import inspect

@@ -81,7 +81,10 @@ def _names(study: Plain) -> Iterator[str]:
             seen[name.casefold()] = name
     for name, cohort in study["cohorts"].items():
         if cohort["source"] == "derived" and name in study["sites"]:
-            yield f"sites.{name}: a derived cohort has this name, and its teachers' predictions would lie in the same place"
+            yield (
+                f"sites.{name}: a derived cohort has this name, and its teachers' predictions would lie in the same "
+                "place"
+            )
     for name in {"image", *study["stages"]} & set(study["units"]) - set(study["stages"]):
         yield f"units.{name}: this name stands for the whole case; choose another"
     titles = [site["title"] for site in study["sites"].values()]
@@ -100,7 +103,10 @@ def _labels(study: Plain) -> Iterator[str]:
         if labels is not None and not values_of(labels, asked):
             found = ", ".join(labels.values()) or "nothing"
             wanted = ", ".join(dict.fromkeys(asked))
-            yield f"cohorts.{name}.labels: they name {found}; stages and targets ask for {wanted}, and one at least is needed"
+            yield (
+                f"cohorts.{name}.labels: they name {found}; stages and targets ask for {wanted}, and one at least is "
+                "needed"
+            )
 
 
 def _simulated(study: Plain) -> Iterator[str]:

@@ -46,7 +46,8 @@ class Stage(Closed):
 
     learns: Literal["segmentation", "reconstruction", "presence"] = Field(
         "segmentation",
-        description="segmentation: the classes of voxels; reconstruction: the image behind a degraded one; presence: whether a "
+        description="segmentation: the classes of voxels; reconstruction: the image behind a degraded one; presence: "
+        "whether a "
         "patch holds any of the structures `of`",
     )
     classes: dict[Name, list[str]] | None = Field(
@@ -121,7 +122,8 @@ class Training(Closed):
     batch: Count = Field(description="patches per optimiser step")
     budget: Literal["steps", "passes"] = Field(
         "steps",
-        description="what every arm gets alike: steps (optimiser steps of the stage) or passes (how often each case is seen)",
+        description="what every arm gets alike: steps (optimiser steps of the stage) or passes (how often each case "
+        "is seen)",
     )
     loss: Plain = Field(description="the loss of a segmentation as a _target_ with its arguments")
     optimiser: Plain = Field(description="the optimiser as a _target_ with its arguments")

@@ -46,7 +46,7 @@ def sheets(study: Plain) -> list[Sheet]:
 
 
 def reasons(study: Plain) -> dict[str, list[str]]:
-    """Training → who needs it: ``arm NAME``, ``teacher NAME``, and ``start of NAME`` where another one starts from it."""
+    """Training → who needs it: ``arm NAME``, ``teacher NAME``, and ``start of NAME`` where another starts from it."""
     found: dict[str, dict[str, None]] = {name: {} for name in trainings(study)}
     for kind, members in (("arm", arms(study)), ("teacher", teachers(study))):
         for arm in members:

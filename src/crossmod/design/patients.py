@@ -37,8 +37,10 @@ def pool_faults(study: Plain, patients: dict[str, int]) -> list[str]:
 
 
 def part_faults(study: Plain) -> list[str]:
-    """Nobody trains and validates: pools share no patient, every site has the part that fits the pool it comes from, and no
-    teacher labels patients that it has seen.
+    """What lets a patient both train and validate, one sentence per fault.
+
+    Pools share no patient, every site has the part that fits the pool it comes from, and no teacher labels patients
+    that it has seen.
     """
     return [*_shared(study), *_sets(study), *_parts(study), *_teachers(study)]
 
@@ -53,8 +55,8 @@ def _too_few(name: str, pool: Plain, have: float) -> Iterator[str]:
         parts, most = len(pool["subsets"]), max(pool["amounts"])
         if most > have // parts:
             yield (
-                f"pools.{name}.amounts: {most}, but cohort '{cohort}' has {have} patients, {have // parts} in each of {parts} "
-                f"disjoint subsets; at most {have // parts}"
+                f"pools.{name}.amounts: {most}, but cohort '{cohort}' has {have} patients, {have // parts} in each of "
+                f"{parts} disjoint subsets; at most {have // parts}"
             )
 
 
@@ -64,7 +66,10 @@ def _shared(study: Plain) -> Iterator[str]:
         pools = recipe["train"] or list(study["pools"])
         cohorts = [origin(study, study["pools"][pool]["cohort"]) for pool in pools]
         for cohort in sorted({cohort for cohort in cohorts if cohorts.count(cohort) > 1}):
-            yield f"{key}.train: {', '.join(pools)} draw on the same patients, of cohort '{cohort}'; the pools of a set must differ"
+            yield (
+                f"{key}.train: {', '.join(pools)} draw on the same patients, of cohort '{cohort}'; the pools of a "
+                "set must differ"
+            )
 
 
 def _sets(study: Plain) -> Iterator[str]:
@@ -72,12 +77,18 @@ def _sets(study: Plain) -> Iterator[str]:
         pools = {name: study["pools"][name] for name in recipe["train"] or study["pools"]}
         graded = [name for name, pool in pools.items() if pool["subsets"]]
         if graded and key.startswith("teachers."):
-            yield f"{key}.train: pool '{graded[0]}' is graded and would make several teachers of one name; give it a pool without amounts"
+            yield (
+                f"{key}.train: pool '{graded[0]}' is graded and would make several teachers of one name; give it a "
+                "pool without amounts"
+            )
         if len(graded) > 1:
             yield f"{key}.train: {', '.join(graded)} are all graded; a set has one pool with amounts at most"
         folds = {pool["folds"] for pool in pools.values() if pool["folds"]}
         if len(folds) > 1:
-            yield f"{key}.train: its pools have {' and '.join(map(str, sorted(folds)))} folds; they must have equally many"
+            yield (
+                f"{key}.train: its pools have {' and '.join(map(str, sorted(folds)))} folds; they must have equally "
+                "many"
+            )
 
 
 def _parts(study: Plain) -> Iterator[str]:
@@ -86,9 +97,15 @@ def _parts(study: Plain) -> Iterator[str]:
         pools = {key: pool for key, pool in study["pools"].items() if origin(study, pool["cohort"]) == cohort}
         right = {_part(pool) for pool in pools.values()} or {"all"}
         if len(right) > 1:
-            yield f"sites.{name}: the pools {', '.join(pools)} divide cohort '{cohort}' in different ways, so nobody is left out of all"
+            yield (
+                f"sites.{name}: the pools {', '.join(pools)} divide cohort '{cohort}' in different ways, so nobody "
+                "is left out of all"
+            )
         elif site["part"] not in right:
-            yield f"sites.{name}.part: '{site['part']}' does not fit cohort '{site['cohort']}'; it must be '{right.pop()}'"
+            yield (
+                f"sites.{name}.part: '{site['part']}' does not fit cohort '{site['cohort']}'; it must be "
+                f"'{right.pop()}'"
+            )
         elif site["part"] == "other_half" and any(len(pool["subsets"]) < 2 for pool in pools.values()):
             yield f"sites.{name}.part: other_half needs two pools.{next(iter(pools))}.subsets or more; there is one"
 
@@ -103,7 +120,10 @@ def _part(pool: Plain) -> str:
 
 
 def _teachers(study: Plain) -> Iterator[str]:
-    """A teacher labels only patients that it has not learned from, and has seen none of the patients its pupils are tested on."""
+    """A teacher labels only patients that it has not learned from.
+
+    It has also seen none of the patients that its pupils are tested on.
+    """
     tested = {origin(study, site["cohort"]) for site in study["sites"].values() if site["part"] == "all"}
     for name, cohort in study["cohorts"].items():
         for structure, source in (cohort["structures"] or {}).items():
@@ -113,10 +133,16 @@ def _teachers(study: Plain) -> Iterator[str]:
             recipe = study["teachers"][teacher]
             learned = [study["pools"][pool] for pool in recipe["train"] or study["pools"]]
             if any(origin(study, pool["cohort"]) == cohort["of"] and not pool["folds"] for pool in learned):
-                yield f"{key}: '{teacher}' learns from cohort '{cohort['of']}' and would label patients that it has seen; give its pool folds"
+                yield (
+                    f"{key}: '{teacher}' learns from cohort '{cohort['of']}' and would label patients that it has "
+                    "seen; give its pool folds"
+                )
             for pool in learned:
                 if origin(study, pool["cohort"]) in tested:
-                    yield f"{key}: '{teacher}' learns from cohort '{pool['cohort']}', on which its pupils are validated; validate elsewhere"
+                    yield (
+                        f"{key}: '{teacher}' learns from cohort '{pool['cohort']}', on which its pupils are "
+                        "validated; validate elsewhere"
+                    )
             classes = [study["stages"][stage]["classes"] or {} for stage in recipe["stages"] or study["stages"]]
             if not any(structure in structures for each in classes for structures in each.values()):
                 yield f"{key}: no stage of '{teacher}' finds the structure '{structure}'"

@@ -22,8 +22,9 @@ Treatment = Annotated[list[Plain], Field(min_length=1), AfterValidator(_treatmen
 class Pool(Closed):
     """Patients of a cohort in drawn order, and how many of them train.
 
-    ``patients`` train together and the others are held out; ``subsets`` and ``amounts`` divide the pool into disjoint parts that are
-    used in growing, nested amounts; ``folds`` divide it into parts of which all but one train. Without any of these all patients train.
+    ``patients`` train together and the others are held out; ``subsets`` and ``amounts`` divide the pool into disjoint
+    parts that are used in growing, nested amounts; ``folds`` divide it into parts of which all but one train. Without
+    any of these all patients train.
     """
 
     cohort: Name = Field(description="where the patients come from")
@@ -101,6 +102,7 @@ class Site(Closed):
     cohort: Name = Field(description="where its cases come from")
     title: Text = Field(description="what it is called in figures and text")
     part: Literal["other_half", "held_out", "all", "out_of_fold"] = Field(
-        description="other_half: the parts of the pool that an arm did not draw from; held_out: patients outside the pool; "
+        description="other_half: the parts of the pool that an arm did not draw from; held_out: patients outside the "
+        "pool; "
         "out_of_fold: each patient of a pool by the training that left them out; all: every one"
     )

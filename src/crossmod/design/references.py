@@ -88,7 +88,10 @@ def _program(study: Plain, key: str, recipe: Plain) -> Iterator[str]:
     }
     found = [split_side(structure)[1] for structure in recipe["segmenter"]["labels"].values()]
     if not known & {*found, *recipe["segmenter"]["labels"].values()}:
-        yield f"{key}.segmenter.labels: none of {', '.join(found)} is a structure of any class; valid: {', '.join(sorted(known))}"
+        yield (
+            f"{key}.segmenter.labels: none of {', '.join(found)} is a structure of any class; valid: "
+            f"{', '.join(sorted(known))}"
+        )
 
 
 def _arms(study: Plain) -> Iterator[str]:
@@ -112,7 +115,10 @@ def _regions(study: Plain) -> Iterator[str]:
             continue
         key = f"stages.{name}.region"
         if stage["region"] in names[place:]:
-            yield f"{key}: '{stage['region']}' comes no earlier than '{name}'; the stage that finds the region stands above it"
+            yield (
+                f"{key}: '{stage['region']}' comes no earlier than '{name}'; the stage that finds the region stands "
+                "above it"
+            )
         else:
             yield from unknown(key, "image or earlier stage", stage["region"], [IMAGE, *earlier])
 
@@ -132,7 +138,10 @@ def _targets(study: Plain) -> Iterator[str]:
         for fact in target["where"]:
             yield from unknown(f"{key}.where", "fact of a unit", fact, _facts(study))
         if target["each_class"] and (target["classes"] or target["structures"] or target["title"] or len(stages) > 1):
-            yield f"{key}: each_class makes one target for each class of one stage, so classes, structures and title are left out"
+            yield (
+                f"{key}: each_class makes one target for each class of one stage, so classes, structures and title "
+                "are left out"
+            )
     for name, unit in study["units"].items():
         if unit["apart"] in ("side", "component"):
             for fact in unit["facts"]:

@@ -18,7 +18,10 @@ def drawn_cohorts(study: Plain) -> list[str]:
 
 
 def labelled_places(study: Plain) -> dict[str, Plain]:
-    """Derived cohort → the place where its teachers are predicted, as if it were a site: all cases of the cohort with the scans."""
+    """Derived cohort → the place where its teachers are predicted, as if it were a site.
+
+    The place holds all cases of the cohort with the scans.
+    """
     return {
         name: {"cohort": cohort["of"], "part": "all"}
         for name, cohort in study["cohorts"].items()
@@ -58,7 +61,10 @@ def site_settings(study: Plain, place: str) -> Plain:
 
 
 def audit_settings(study: Plain) -> Plain:
-    """Every arm and teacher with its set and with those who labelled what it learns from; see :func:`crossmod.split.audit.audit`."""
+    """Every arm and teacher with its set and with those who labelled what it learns from.
+
+    See :func:`crossmod.split.audit.audit`.
+    """
     derived = {name: origin(study, name) for name in labelled_places(study)}
     labelled_by = {name: [arm.set.name for arm in arms_on(study, name) if arm.set] for name in derived}
     return {

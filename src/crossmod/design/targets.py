@@ -6,8 +6,8 @@ from crossmod.job import Plain, UserError
 def targets_of(study: Plain) -> dict[str, Plain]:
     """Target → ``title``, ``stage``, ``classes``, ``structures``, ``unit`` and ``where``.
 
-    A target of each class of a stage becomes one target for each, named and titled by the class. What a target leaves unsaid of
-    classes and structures depends on the arm's stage, and stays unsaid.
+    A target of each class of a stage becomes one target for each, named and titled by the class. What a target leaves
+    unsaid of classes and structures depends on the arm's stage, and stays unsaid.
 
     Raises:
         UserError: if two targets have one name.

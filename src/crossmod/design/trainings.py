@@ -1,4 +1,4 @@
-"""The trainings of a study as nodes of their own: arms refer to them, and a training may start from another's weights."""
+"""The trainings of a study, to which arms refer; a training may start from another's weights."""
 
 from dataclasses import dataclass
 

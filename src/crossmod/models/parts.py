@@ -5,8 +5,8 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-# MONAI loads all of itself at once, and with it every optional package it finds. These are of no use to a network, a loss
-# or a window, and cost a job more than a second of its start.
+# MONAI loads all of itself at once, and with it every optional package it finds. These are of no use to a network, a
+# loss or a window, and cost a job more than a second of its start.
 UNUSED = ("matplotlib", "mlflow", "pydicom", "sklearn")
 
 

@@ -8,9 +8,9 @@ from torch import nn
 class UnfoldingUNet(UNet):
     """MONAI's ``UNet`` whose last layer is a pointwise convolution and a pixel shuffle (Shi et al., CVPR 2016).
 
-    Every voxel of the half grid writes the logits of its own 2 × 2 × 2 voxels, or 2 × 2 in two dimensions. It stands for
-    the transposed convolution to two channels, which took a quarter of a training step and two fifths of an inference
-    on two cores with AVX512-BF16.
+    Every voxel of the half grid writes the logits of its own 2 × 2 × 2 voxels, or 2 × 2 in two dimensions. It stands
+    for the transposed convolution to two channels, which took a quarter of a training step and two fifths of an
+    inference on two cores with AVX512-BF16.
     Arguments are MONAI's.
     """
 

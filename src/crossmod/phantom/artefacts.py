@@ -27,8 +27,8 @@ def truncate(image: np.ndarray, axis: int, share: float) -> None:
 def ghost(image: np.ndarray, grid: Grid, axis: int, strength: float, rng: np.random.Generator) -> None:
     """Add displaced copies of the front of the body along the phase-encoding axis, in place.
 
-    ASSUME: breathing is periodic over the acquisition, so that ghosts lie evenly apart, at two to six to a field of view
-    (Wood & Henkelman, Med Phys 1985;12:143), and what moves most is the front wall.
+    ASSUME: breathing is periodic over the acquisition, so that ghosts lie evenly apart, at two to six to a field of
+    view (Wood & Henkelman, Med Phys 1985;12:143), and what moves most is the front wall.
     """
     if strength == 0:
         return

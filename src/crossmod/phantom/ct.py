@@ -15,8 +15,8 @@ FWHM = 2.3548  # full width at half maximum over standard deviation of a Gaussia
 
 # Tissue: HU without contrast, uptake in HU at 100 s, spread between patients (HU), texture (HU).
 # Sources: textbook attenuation ranges (Prokop & Galanski, Spiral and Multislice CT of the Body, 2003); uptake of
-# carcinomas by subtype in the nephrographic phase: Young et al., Radiology 2013;267:444 (clear cell ~ 120, papillary ~ 70,
-# chromophobe ~ 80 HU after contrast).
+# carcinomas by subtype in the nephrographic phase: Young et al., Radiology 2013;267:444 (clear cell ~ 120, papillary ~
+# 70, chromophobe ~ 80 HU after contrast).
 HU = {
     Tissue.AIR: (-1000, 0, 0, 0),
     Tissue.SKIN: (30, 10, 8, 5),
@@ -53,8 +53,8 @@ HU = {
     Tissue.MYOCARDIUM: (45, 60, 6, 6),
     Tissue.CARTILAGE: (90, 10, 15, 8),
     # Liver over carcinoma 1.21 in the delayed phase (median; AJR 2013, PMID 23255745), so about 1.15 at 100 s.
-    # ASSUME: metastases take up half of what the liver does, vertebral ones are lytic soft tissue, tumours within the dura are as
-    # dense as cord and, having no barrier, take up more.
+    # ASSUME: metastases take up half of what the liver does, vertebral ones are lytic soft tissue, tumours within the
+    # dura are as dense as cord and, having no barrier, take up more.
     Tissue.LIVER_TUMOUR: (48, 47, 6, 10),
     Tissue.LIVER_METASTASIS: (41, 27, 6, 8),
     Tissue.BONE_METASTASIS: (65, 35, 25, 30),
@@ -116,7 +116,8 @@ def lag(phase: float) -> np.ndarray:
     share[Tissue.ARTERY] += 0.9 * lead
     share[Tissue.CORTEX] += 0.25 * lead
     share[[Tissue.VEIN, Tissue.LIVER_VESSEL, Tissue.LIVER]] -= 0.45 * lead
-    # Carcinoma of the liver is fed by arteries and washes out (Furlan et al., Br J Radiol 2011;84:403); metastases fill slowly.
+    # Carcinoma of the liver is fed by arteries and washes out (Furlan et al., Br J Radiol 2011;84:403); metastases fill
+    # slowly.
     share[Tissue.LIVER_TUMOUR] += 0.3 * lead
     share[[Tissue.LIVER_METASTASIS, Tissue.BONE_METASTASIS, Tissue.INTRADURAL_TUMOUR]] -= 0.35 * lead
     return share

@@ -86,7 +86,8 @@ def draw_kidneys(
 
 def _draw_shape(rng: np.random.Generator, side: str, torso: Torso, height_mm: float, fat_mm: float) -> Kidney:
     sign = 1 if side == "right" else -1
-    # Lower poles lie lateral and in front (the psoas' slope): principal axes of KiTS23 kidneys, 11 +- 9 and 21 +- 11 degrees.
+    # Lower poles lie lateral and in front (the psoas' slope): principal axes of KiTS23 kidneys, 11 +- 9 and 21 +- 11
+    # degrees.
     lateral, forward, hilum = rng.normal([0.22, 0.42, 0.6], [0.16, 0.2, 0.22])
     up = np.array([-sign * np.sin(lateral), -np.sin(forward), np.cos(lateral)])
     up /= np.linalg.norm(up)

@@ -14,13 +14,15 @@ from crossmod.phantom.tissue import FATS, Tissue
 
 # Tissue: T1 and T2 (ms) at 1.5 T, T1 and T2 at 3 T, proton density (share of water's), spread of texture.
 # Sources: [1] de Bazelaire et al., Radiology 2004;230:652 (kidney, liver, spleen, pancreas, muscle, marrow, fat);
-# [2] Stanisz et al., Magn Reson Med 2005;54:507 (blood, cord, muscle); [3] Rooney et al., Magn Reson Med 2007;57:308 (CSF T1).
+# [2] Stanisz et al., Magn Reson Med 2005;54:507 (blood, cord, muscle); [3] Rooney et al., Magn Reson Med 2007;57:308
+# (CSF T1).
 # ASSUME: T2 of the kidney is a tenth longer than [1] says, so that the liver has 0.44 of the kidney's signal, as
 # in the nine real scans.
-# ASSUME: fluids move, which costs signal: CSF and bile have 0.85 of their protons, bowel fluid holds mucus and food. The brightest
-# point of the nine real scans is 1.1 times the kidney.
-# ASSUME: where these give no value (disc, bile, bowel, cysts, carcinomas), it lies between those of its main components;
-# proton densities are 0.7 to 1, and lower where protons are scarce (lung, bone) or move (flowing blood loses its echo).
+# ASSUME: fluids move, which costs signal: CSF and bile have 0.85 of their protons, bowel fluid holds mucus and food.
+# The brightest point of the nine real scans is 1.1 times the kidney.
+# ASSUME: where these give no value (disc, bile, bowel, cysts, carcinomas), it lies between those of its main
+# components; proton densities are 0.7 to 1, and lower where protons are scarce (lung, bone) or move (flowing blood
+# loses its echo).
 RELAXATION = {
     Tissue.AIR: (1000, 50, 1000, 50, 0.0, 0.0),
     Tissue.SKIN: (900, 30, 1000, 30, 0.6, 0.1),
@@ -56,23 +58,27 @@ RELAXATION = {
     Tissue.HAEMORRHAGE: (700, 45, 800, 40, 0.9, 0.2),
     Tissue.MYOCARDIUM: (1030, 40, 1471, 47, 0.8, 0.1),  # [2] heart
     Tissue.CARTILAGE: (1024, 30, 1168, 27, 0.7, 0.1),  # [2]
-    # T1 of carcinoma 1056 +- 292 ms and of metastases with their dead cores 1757 +- 723 (Eur J Radiol Open 2021;8:100312); T2 of
-    # malignant lesions at 1.5 T 76 +- 11 (Radiology 1994;193:43) and 85 +- 17 (Eur Radiol 2002;12:2273).
-    # ASSUME: T1 is a quarter shorter at 1.5 T; viable metastasis lies below that mean; tumours within the dura are brighter than cord
-    # on T2 (Liu et al., Eur Radiol 2009;19:2707); vertebral metastases are as other ones, darker on T2.
+    # T1 of carcinoma 1056 +- 292 ms and of metastases with their dead cores 1757 +- 723 (Eur J Radiol Open
+    # 2021;8:100312); T2 of malignant lesions at 1.5 T 76 +- 11 (Radiology 1994;193:43) and 85 +- 17 (Eur Radiol
+    # 2002;12:2273).
+    # ASSUME: T1 is a quarter shorter at 1.5 T; viable metastasis lies below that mean; tumours within the dura are
+    # brighter than cord on T2 (Liu et al., Eur Radiol 2009;19:2707); vertebral metastases are as other ones, darker on
+    # T2.
     Tissue.LIVER_TUMOUR: (820, 73, 1050, 62, 0.88, 0.15),
     Tissue.LIVER_METASTASIS: (1150, 85, 1450, 72, 0.9, 0.15),
     Tissue.BONE_METASTASIS: (1150, 65, 1450, 55, 0.85, 0.15),
     Tissue.INTRADURAL_TUMOUR: (1050, 105, 1350, 90, 0.92, 0.12),
 }
-# Relaxation of carcinomas relative to the row above: T2 factor and texture. Clear-cell carcinomas are bright and uneven on
-# T2, papillary ones dark and even (haemosiderin), chromophobe ones between: Oliva et al., AJR 2009;192:1524.
+# Relaxation of carcinomas relative to the row above: T2 factor and texture. Clear-cell carcinomas are bright and uneven
+# on T2, papillary ones dark and even (haemosiderin), chromophobe ones between: Oliva et al., AJR 2009;192:1524.
 SUBTYPE_T2 = {"clear_cell": (1.25, 0.24), "papillary": (0.55, 0.1), "chromophobe": (0.85, 0.12)}
 
 
-# ASSUME: half of the marrow's signal is fat, and a fifth of the sinus fat's signal is that of small vessels and calyces.
+# ASSUME: half of the marrow's signal is fat, and a fifth of the sinus fat's signal is that of small vessels and
+# calyces.
 FAT_SHARE = dict.fromkeys(FATS, 1.0) | {Tissue.BONE_MARROW: 0.5, Tissue.SINUS_FAT: 0.8}
-# ASSUME: T1-weighted contrast varies half as much within a tissue as T2-weighted one: T1 does, and vessels are no longer dark.
+# ASSUME: T1-weighted contrast varies half as much within a tissue as T2-weighted one: T1 does, and vessels are no
+# longer dark.
 EVEN_T1 = 0.5
 # Spread (log scale) of every tissue's signal under full domain randomisation.
 RANDOM_LOG = 0.6

@@ -116,8 +116,8 @@ def _liver(rng: np.random.Generator, half: float, front: float) -> tuple[Blob, .
 
 
 def _spleen(rng: np.random.Generator, half: float) -> tuple[Blob, ...]:
-    # ASSUME: spleen volume log-normal about 200 ml once cut by the wall and the lung; a tenth are large (portal hypertension, lymphoma).
-    # Two in three have a medial lobe, which may lie on the left kidney's upper pole.
+    # ASSUME: spleen volume log-normal about 200 ml once cut by the wall and the lung; a tenth are large (portal
+    # hypertension, lymphoma). Two in three have a medial lobe, which may lie on the left kidney's upper pole.
     volume = np.exp(rng.normal(np.log(280.0), 0.4)) * (2.2 if rng.random() < 0.1 else 1.0)
     size = np.cbrt(volume / 200.0)
     centre = np.array([-0.76 * half, rng.normal(-12.0, 12.0), 52.0 + rng.normal(0, 15) - 10 * (size - 1)])

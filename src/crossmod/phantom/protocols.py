@@ -7,11 +7,11 @@ import numpy as np
 from crossmod.job import UserError
 from crossmod.phantom.recipe import Recipe, parse_recipe
 
-# A pair is a range (uniform), a list a choice; any other value is fixed. Keys are those of a recipe, dotted; `plane`, `inplane_mm`,
-# `across_mm` (spacing within and across slices), `width_mm`, `depth_mm`, `height_mm` (extent along R, A, S) and `middle_mm` (height of
-# the field of view's centre above the kidneys') stand for its geometry.
-# ASSUME: ranges of abdominal protocols in use (ACR practice parameters for abdominal CT and MR; ESUR guidelines), with voxels no
-# finer than a study at 2 to 4 mm can use.
+# A pair is a range (uniform), a list a choice; any other value is fixed. Keys are those of a recipe, dotted; `plane`,
+# `inplane_mm`, `across_mm` (spacing within and across slices), `width_mm`, `depth_mm`, `height_mm` (extent along R, A,
+# S) and `middle_mm` (height of the field of view's centre above the kidneys') stand for its geometry.
+# ASSUME: ranges of abdominal protocols in use (ACR practice parameters for abdominal CT and MR; ESUR guidelines), with
+# voxels no finer than a study at 2 to 4 mm can use.
 _CT = {
     "modality": "CT",
     "plane": "axial",
@@ -144,7 +144,8 @@ def _geometry(drawn: dict[str, Any], rng: np.random.Generator) -> dict[str, Any]
         "orientation": orientation,
         "spacing_mm": [drawn["inplane_mm"], drawn["inplane_mm"], drawn["across_mm"]],
         "field_of_view_mm": [extent[world.get(letter, letter)] for letter in orientation],
-        # ASSUME: a coronal slab is centred on the kidneys, which lie beside the vertebral bodies, other fields of view on the trunk.
+        # ASSUME: a coronal slab is centred on the kidneys, which lie beside the vertebral bodies, other fields of view
+        # on the trunk.
         "centre_mm": [0.0, 0.0 if drawn["depth_mm"] < 150 else 20.0, drawn["middle_mm"]],
     }
 

@@ -133,7 +133,8 @@ class Recipe(_Closed):
         0.0,
         ge=0.0,
         le=1.0,
-        description="domain randomisation: 0 contrast by physics alone, 1 every tissue also brighter or darker by chance",
+        description="domain randomisation: 0 contrast by physics alone, 1 every tissue also brighter or darker by "
+        "chance",
     )
     ct: CTSettings = Field(default_factory=CTSettings, description="used when modality is CT")
     mr: MRSettings = Field(default_factory=MRSettings, description="used when modality is MR")
@@ -182,7 +183,8 @@ class Population(_Closed):
     hydronephrosis: float = Field(0.0, ge=0.0, le=1.0, description="share of kidneys with a widened collecting system")
     shapes: str | None = Field(
         None,
-        description="folder of KiTS23 label maps, whose kidneys, tumours and cysts are planted; empty: invented ones alone",
+        description="folder of KiTS23 label maps, whose kidneys, tumours and cysts are planted; empty: invented ones "
+        "alone",
     )
     shapes_share: float = Field(
         1.0, ge=0.0, le=1.0, description="share of patients with planted kidneys, where there are shapes"

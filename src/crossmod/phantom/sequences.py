@@ -13,14 +13,14 @@ R1_PER_MM, R2_PER_MM = {1.5: 4.1, 3.0: 3.7}, {1.5: 4.6, 3.0: 5.2}
 MM_PER_HU = 0.01
 # Fat resonates 3.5 ppm below water (water 42.58 MHz/T).
 FAT_HZ_PER_T = 149.0
-# ASSUME: rates (1/s at 1.5 T, in proportion to the field) by which a gradient echo decays beyond T2, from uneven fields:
-# air is near lung and bowel gas, bone holds trabeculae.
+# ASSUME: rates (1/s at 1.5 T, in proportion to the field) by which a gradient echo decays beyond T2, from uneven
+# fields: air is near lung and bowel gas, bone holds trabeculae.
 UNEVEN = {Tissue.LUNG: 500.0, Tissue.BONE_CORTEX: 200.0, Tissue.BONE_MARROW: 50.0, Tissue.BOWEL_GAS: 300.0}
 UNEVEN_ELSEWHERE = 15.0
 # Liver iron: T2* of a normal liver at 1.5 T is about 30 ms: Wood et al., Blood 2005;106:1460.
 UNEVEN |= {Tissue.LIVER: 12.0, Tissue.SPLEEN: 8.0}
-# In trains of refocusing pulses, as every T2-weighted protocol has, fat decays more slowly than its T2 says, as J-coupling is
-# suppressed (Henkelman et al., J Magn Reson Imaging 1992;2:533). ASSUME: by this factor.
+# In trains of refocusing pulses, as every T2-weighted protocol has, fat decays more slowly than its T2 says, as
+# J-coupling is suppressed (Henkelman et al., J Magn Reson Imaging 1992;2:533). ASSUME: by this factor.
 FAT_TRAIN = 2.0
 FLOWING = (Tissue.ARTERY, Tissue.VEIN, Tissue.LIVER_VESSEL)
 

@@ -69,7 +69,8 @@ class Torso:
 def draw_person(rng: np.random.Generator, population: Population) -> Person:
     """Draw sex, age, body mass index and stature.
 
-    ASSUME: 60 % men, as in kidney-cancer cohorts (KiTS23); so are the population's defaults (median age 61, BMI about 28 +- 5).
+    ASSUME: 60 % men, as in kidney-cancer cohorts (KiTS23); so are the population's defaults (median age 61, BMI about
+    28 +- 5).
     """
     sex = "male" if rng.random() < 0.6 else "female"
     age = int(np.clip(np.round(rng.normal(population.age, population.age_sd)), 20, 89))
@@ -132,8 +133,8 @@ def paint_torso(canvas: Canvas, torso: Torso, promontory_mm: float) -> None:
 
 def _layers(torso: Torso, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
     """Tissue from skin to cavity for body coordinates of one slab."""
-    # ASSUME: cross-sections are superellipses of order 2 to 3; the waist is narrowest just below the kidneys, the hips are
-    # widest 20 cm below them, and the chest narrows upwards.
+    # ASSUME: cross-sections are superellipses of order 2 to 3; the waist is narrowest just below the kidneys, the hips
+    # are widest 20 cm below them, and the chest narrows upwards.
     narrow = 1 - np.float32(torso.waist) * np.exp(-((z + 40) ** 2) * np.float32(1 / 3600))
     narrow += np.float32(torso.hips) / (1 + np.exp(np.minimum((z + 140) * np.float32(0.05), 20)))
     narrow -= np.float32(torso.chest) / (1 + np.exp(np.minimum((110 - z) * np.float32(0.04), 20)))

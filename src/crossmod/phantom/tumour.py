@@ -75,7 +75,9 @@ def draw_tumour(
 def _draw_centre(
     rng: np.random.Generator, kidney: Kidney, torso: Torso, radius_mm: float, lift: tuple[float, float]
 ) -> np.ndarray:
-    """Place a mass on the kidney's surface, lifted along the normal by a share of its radius, in the roomiest of ten tries.
+    """Place a mass on the kidney's surface, in the roomiest of ten tries.
+
+    The mass is lifted along the normal by a share of its radius.
 
     ASSUME: masses seldom grow from the hilum, and large ones grow forwards and sideways, where there is room.
     """

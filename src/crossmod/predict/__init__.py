@@ -8,11 +8,11 @@ def run(job: Job) -> None:
 
     inputs: ``weights`` (stage → one file per fold), ``site`` (JSON: arm → cohort → case → folds that have not seen it),
     ``cohorts`` and ``prepared`` (folders; a command needs no weights and nothing prepared).
-    settings: ``arm`` and ``site`` (names), ``cascade`` (stages in order), ``stages``, ``models`` (stage → network), ``precision``,
-    ``normalisation``, ``threads``; ``treat`` (operations before all else, or null), ``normalise_as`` (``CT``, ``MR`` or
-    null), ``segmenter`` (an outside command as in :mod:`crossmod.predict.command`, or null).
-    outputs: ``folder``, with ``index.csv``, a mask per case and stage, and ``known.json`` (stage → classes) where a command
-    knows only some.
+    settings: ``arm`` and ``site`` (names), ``cascade`` (stages in order), ``stages``, ``models`` (stage → network),
+    ``precision``, ``normalisation``, ``threads``; ``treat`` (operations before all else, or null), ``normalise_as``
+    (``CT``, ``MR`` or null), ``segmenter`` (an outside command as in :mod:`crossmod.predict.command`, or null).
+    outputs: ``folder``, with ``index.csv``, a mask per case and stage, and ``known.json`` (stage → classes) where a
+    command knows only some.
     """
     from crossmod.predict.site import predict_site
 

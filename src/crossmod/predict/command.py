@@ -68,8 +68,9 @@ class Command:
         command = cls(words, names, ignored, ignore == OTHERS, limit_s, stages)
         if not command.known:
             raise UserError(
-                f"segmenter.labels: {', '.join(names.values()) or 'nothing'} is no structure of any class of the stages "
-                f"{', '.join(stages)}; name the structures that the command outlines, or leave it out of this arm."
+                f"segmenter.labels: {', '.join(names.values()) or 'nothing'} is no structure of any class of the "
+                f"stages {', '.join(stages)}; name the structures that the command outlines, or leave it out of this "
+                "arm."
             )
         return command
 
@@ -83,7 +84,9 @@ class Command:
         return {stage: classes for stage, classes in known.items() if classes}
 
     def masks(self, scan: Scan) -> dict[str, NDArray[np.uint8]]:
-        """Stage → mask in the scan's own space, encoded as that of a network; see :func:`crossmod.predict.cascade.segment`.
+        """Stage → mask in the scan's own space.
+
+        Masks are encoded as those of networks; see :func:`crossmod.predict.cascade.segment`.
 
         Raises:
             UserError: if the command fails, takes too long, or does not write a label map of the scan.
@@ -175,8 +178,8 @@ def run(words: list[str], limit_s: float, said: Path) -> None:
             )
         except (OSError, ValueError) as error:
             raise UserError(
-                f"segmenter.command: {words[0]} cannot be started ({getattr(error, 'strerror', None) or error}); install "
-                "it, or give its full path."
+                f"segmenter.command: {words[0]} cannot be started ({getattr(error, 'strerror', None) or error}); "
+                "install it, or give its full path."
             ) from error
         code: int | None = None
         try:

@@ -25,8 +25,8 @@ def reference_boxes(
         grid: of the stage.
 
     Returns:
-        ``right`` and ``left``, or ``all``, → low and high corner, high exclusive; nothing for a stage that looks at whole
-        images, and for labels without a voxel of the region's structures.
+        ``right`` and ``left``, or ``all``, → low and high corner, high exclusive; nothing for a stage that looks at
+        whole images, and for labels without a voxel of the region's structures.
     """
     region = stages[name]["region"]
     if region == "image":

@@ -13,6 +13,7 @@ from crossmod.report import claim, provenance, tables
 from crossmod.report.findings import findings
 from crossmod.report.methods import methods
 from crossmod.report.results import Results
+from crossmod.report.rows import rows_of
 from crossmod.report.sections import sections
 from crossmod.tables import read_own
 
@@ -133,9 +134,9 @@ def _taught(results: Results) -> list[str]:
         return []
     known = audit[audit["taught_patients"].astype(int) > 0]
     return [
-        f"Labels of a teacher: {row.arm} learned from labels whose teacher had learned from {row.taught_patients} of the patients "
-        f"of {results.site_title(row.site)}."
-        for row in known.itertuples()
+        f"Labels of a teacher: {row.arm} learned from labels whose teacher had learned from {row.taught_patients} of "
+        f"the patients of {results.site_title(row.site)}."
+        for row in rows_of(known)
         if row.site in results.sites
     ]
 

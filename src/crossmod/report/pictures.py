@@ -99,7 +99,8 @@ def _field_mm(views: list[View]) -> tuple[float, float]:
 def _draw_plain(axis: Axes, image: AnyScan, modality: str, direction: int) -> None:
     """The middle of a scan in which nothing was found."""
     middle = np.zeros(image.array.shape, dtype=bool)
-    middle[tuple(slice(n // 2, n // 2 + 1) for n in middle.shape)] = True
+    x, y, z = (slice(n // 2, n // 2 + 1) for n in image.array.shape)
+    middle[x, y, z] = True
     view = cut(image, modality, middle, np.zeros_like(middle), direction)
     size = (view.image.shape[0] * view.spacing_mm[0], view.image.shape[1] * view.spacing_mm[1])
     draw(axis, replace(view, reference=np.zeros_like(view.reference)), size)

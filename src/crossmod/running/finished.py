@@ -8,8 +8,8 @@ from typing import Any
 from crossmod.job import Plain, digest, whole
 from crossmod.schema import leaves
 
-# What a study that adds sites to another one may have otherwise: masks and scores do not depend on it, and seeds are trained beside
-# each other.
+# What a study that adds sites to another one may have otherwise: masks and scores do not depend on it, and seeds are
+# trained beside each other.
 APART = ("study", "adds_to", "scale", "title", "titles", "source", "seeds", "analyse", "report")
 MOST = 12  # differences that are named one by one
 

@@ -3,8 +3,9 @@
 Importing torch, Lightning, MONAI and MLflow takes seconds, and a study has over a hundred jobs. The workflow starts one
 such process (:func:`start`); every ``crossmod STEP`` that it runs hands its command over (:func:`elsewhere`) and waits
 for the exit code. Each job therefore runs in its own process, forked with everything loaded. It has the folder,
-environment, input and output of the command, and it dies if the command is killed. Where there is no such process (a command by
-hand, another node, another Python, a job of several threads), nothing is different: the command does the work itself.
+environment, input and output of the command, and it dies if the command is killed. Where there is no such process (a
+command by hand, another node, another Python, a job of several threads), nothing is different: the command does the
+work itself.
 """
 
 import atexit

@@ -188,7 +188,10 @@ def _slabs(grid: Grid, source: Grid, axis: int) -> Iterator[tuple[Box, Grid]]:
 
 
 def _blur_voxels(source: Grid, grid: Grid) -> np.ndarray:
-    """Standard deviation of the low-pass along each axis of the source, in its voxels; 0 where the grid is not coarser."""
+    """Standard deviation of the low-pass along each axis of the source, in its voxels.
+
+    It is 0 where the grid is not coarser.
+    """
     old = source.spacing_mm
     cosines = np.abs((source.affine[:3, :3] / old).T @ (grid.affine[:3, :3] / grid.spacing_mm))
     new = cosines @ grid.spacing_mm / cosines.sum(axis=1)

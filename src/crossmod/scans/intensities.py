@@ -15,10 +15,11 @@ SAMPLE_VOXELS = 1_000_000
 PADDING_HU = -1100.0
 # ASSUME: below this lies air: lung, bowel gas and what surrounds a body. No MR of magnitudes reaches it.
 AIR_HU = -500.0
-# ASSUME: calibrated scanners show air within 60 HU of -1000 (real and simulated: -1030 to -1000); further off by another
-# 100 HU, or less than lung is, it is no longer air in HU.
+# ASSUME: calibrated scanners show air within 60 HU of -1000 (real and simulated: -1030 to -1000); further off by
+# another 100 HU, or less than lung is, it is no longer air in HU.
 _AIR_PEAK_HU, _AIR_LIMITS_HU = (-1060.0, -940.0), (-1150.0, -830.0)
-# ASSUME: fat, organs and blood with contrast lie here; in real CT 32 % of the voxels or more do, in simulated ones 20 %.
+# ASSUME: fat, organs and blood with contrast lie here; in real CT 32 % of the voxels or more do, in simulated ones
+# 20 %.
 _TISSUE_HU, _LEAST_TISSUE = (-200.0, 300.0), 0.05
 # ASSUME: only bone, metal and dense contrast lie above this; 1.6 % of the body at most, in a crop of one vertebra.
 _DENSE_HU, _MOST_DENSE = 700.0, 0.2
@@ -37,10 +38,11 @@ _LEAST_AIR = 1e-3
 # may be air.
 _LEAST_PADDING = 0.2
 # ASSUME: tissues of a CT with air around it, whatever its scale, lie within a fifth of the way from air (what is darker
-# than the mean) of one another: 82 % or more of what is brighter than the mean; of an MR 69 % at most. A CT that was cut
-# to a window, or inside the body, is not told from an MR by this.
+# than the mean) of one another: 82 % or more of what is brighter than the mean; of an MR 69 % at most. A CT that was
+# cut to a window, or inside the body, is not told from an MR by this.
 _TISSUES_APART, _LEAST_TISSUES = 0.2, 0.8
-# ASSUME: in an MR, what is darker than the mean is about zero, even where interpolation or noise made some of it negative.
+# ASSUME: in an MR, what is darker than the mean is about zero, even where interpolation or noise made some of it
+# negative.
 _ZERO = 0.1
 # ASSUME: no voxel of an MR is brighter than this many times the brightest thousandth (twice in 18 real ones).
 _MOST_TIMES = 100.0

@@ -27,8 +27,8 @@ class GridMatch:
     """How a label's grid relates to its image's.
 
     Attributes:
-        grade: ``same``; ``rounding`` (voxels correspond, headers differ a little); ``fixable`` (another grid over the same
-            space); ``fatal`` (another space).
+        grade: ``same``; ``rounding`` (voxels correspond, headers differ a little); ``fixable`` (another grid over the
+            same space); ``fatal`` (another space).
         value: the difference in words, empty if same.
     """
 

@@ -3,15 +3,17 @@
 import numpy as np
 from numpy.typing import NDArray
 
-# ASSUME: cosines between array axes up to this are rounding of a header; they change no volume by more than a millionth.
+# ASSUME: cosines between array axes up to this are rounding of a header; they change no volume by more than a
+# millionth.
 UPRIGHT = 1e-3
 
 
 def edges_mm(affine: NDArray) -> NDArray[np.float64]:
-    """(3, 3) upper triangular: how steps of a voxel along the array axes turn into millimetres, up to a rotation of the patient.
+    """(3, 3) upper triangular: how steps of a voxel along the array axes turn into millimetres.
 
-    Its diagonal multiplies to a voxel's volume. Where the axes stand upright on each other, it holds the spacing on its diagonal, exactly;
-    on a sheared grid (tilted gantry) distances and volumes are those of the slanted voxels.
+    The patient may be rotated. The diagonal multiplies to a voxel's volume. Where the axes stand upright on each other,
+    it holds the spacing on its diagonal, exactly; on a sheared grid (tilted gantry) distances and volumes are those of
+    the slanted voxels.
     """
     columns = np.asarray(affine, dtype=float)[:3, :3]
     spacing_mm = np.linalg.norm(columns, axis=0)

@@ -8,7 +8,8 @@ from crossmod.job import Job, read_json, write_json
 def run(job: Job) -> None:
     """Draw the training cases of every set and fold.
 
-    inputs: ``cohorts`` (folders). settings: ``pools``, ``sets``, ``seed``; see :func:`crossmod.split.draw.draw_training`.
+    inputs: ``cohorts`` (folders).
+    settings: ``pools``, ``sets``, ``seed``; see :func:`crossmod.split.draw.draw_training`.
     outputs: ``training`` (JSON).
     """
     from crossmod.cohort.table import read_cohort

@@ -19,8 +19,8 @@ def audit(
 ) -> pd.DataFrame:
     """Count what every arm shares with every site.
 
-    Patients are compared by pseudonym and images by the SHA-256 of their decoded voxels, across cohorts. A case of a site is
-    compared with the trainings that it goes to.
+    Patients are compared by pseudonym and images by the SHA-256 of their decoded voxels, across cohorts. A case of a
+    site is compared with the trainings that it goes to.
 
     Args:
         training: what :func:`crossmod.split.draw.draw_training` returned.
@@ -31,8 +31,9 @@ def audit(
         derived: derived cohort → the cohort that its scans come from.
 
     Returns:
-        One row per arm and site: ``arm, site, training_cases, site_cases, shared_patients, shared_images``, and where any arm has
-        teachers ``taught_patients``: how many of the site's patients a teacher of its labels has learned from.
+        One row per arm and site: ``arm, site, training_cases, site_cases, shared_patients, shared_images``, and where
+        any arm has teachers ``taught_patients``: how many of the site's patients a teacher of its labels has learned
+        from.
 
     Raises:
         UserError: if a case has no recorded patient or image hash; nothing is then assumed to be clean.
@@ -140,7 +141,10 @@ def _cases(training: Plain, name: str | None) -> set[Case]:
 
 
 def _identities(cohorts: dict[str, Cohort], folders: list[Path]) -> dict[Case, Identity]:
-    """(cohort, case) → (patient, image hash). Simulated patients of two cohorts are different people by construction."""
+    """(cohort, case) → (patient, image hash).
+
+    Simulated patients of two cohorts are different people by construction.
+    """
     found: dict[Case, Identity] = {}
     for cohort, folder in zip(cohorts.values(), folders, strict=True):
         facts = read_own(folder / "facts.csv")

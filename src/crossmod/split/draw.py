@@ -17,15 +17,15 @@ def draw_training(pools: Plain, sets: Plain, cohorts: dict[str, Cohort], seed: i
     Smaller amounts are the beginning of larger ones, so 40 ⊂ 80 ⊂ 120, and parts share no patient.
 
     Args:
-        pools: pool → ``cohort`` (whose arrays train), ``patients_of`` (the cohort whose patients it draws; the same unless the cohort
-            is derived), ``patients``, ``subsets``, ``amounts``, ``folds``.
+        pools: pool → ``cohort`` (whose arrays train), ``patients_of`` (the cohort whose patients it draws; the same
+            unless the cohort is derived), ``patients``, ``subsets``, ``amounts``, ``folds``.
         sets: set → pool → ``subset``, ``amount``.
         cohorts: name → cohort, those that patients are drawn from.
         seed: of the shuffling; each cohort has its own stream, so one never changes another.
 
     Returns:
-        ``{"seed", "sets": {set: [{cohort: cases} of each fold]}, "parts": {pool: {part: cases}}}``; cases are names, and a set without
-        folds has one entry.
+        ``{"seed", "sets": {set: [{cohort: cases} of each fold]}, "parts": {pool: {part: cases}}}``; cases are names,
+        and a set without folds has one entry.
 
     Raises:
         UserError: if a cohort has too few patients, naming the numbers.
@@ -95,8 +95,8 @@ def gather(training: Plain, arms: list[Plain], sites: dict[str, Plain]) -> Plain
         sites: site → what :func:`draw_site` returned.
 
     Returns:
-        ``{"seed", "parts": {pool: {part: cases}}, "arms": {arm: {"training": {cohort: cases}, "sites": {site: {cohort: cases}}}}}``.
-        The training cases of an arm with folds are those of all its folds together.
+        ``{"seed", "parts": {pool: {part: cases}}, "arms": {arm: {"training": {cohort: cases}, "sites": {site: {cohort:
+        cases}}}}}``. The training cases of an arm with folds are those of all its folds together.
     """
     return {
         "seed": training["seed"],

@@ -14,8 +14,8 @@ def run(job: Job) -> None:
     inputs: ``training`` (JSON), ``prepared`` (folders), ``store`` (MLflow), ``start`` (weights to start from, or null).
     settings: ``set``, ``fold`` (or null), ``stage`` (name), ``stages`` (config of that stage), ``seed``, ``model``,
     ``training``, ``normalisation``, ``derived`` (cohorts that may lack cases of the set), ``tags`` (for MLflow),
-    ``title`` (of the run). outputs: ``weights``, ``history``, ``run``; ``resume`` (a folder that is no declared output of
-    the workflow).
+    ``title`` (of the run). outputs: ``weights``, ``history``, ``run``; ``resume`` (a folder that is no declared output
+    of the workflow).
     """
     from crossmod.train.loop import train
 

@@ -120,8 +120,9 @@ class Presence(Task):
 
 
 def task_of(stage: Plain, training: Plain) -> Task:
-    """What a stage learns, with the loss that the training's config names; where that one is of no use to the task, with
-    the task's own.
+    """What a stage learns, with the loss that the training's config names.
+
+    Where that loss is of no use to the task, the task's own takes its place.
 
     Raises:
         UserError: if the loss cannot be built.

@@ -1,4 +1,4 @@
-"""The networks that come with crossmod: trained on simulated patients alone, used by `crossmod measure` out of the box."""
+"""The networks that come with crossmod, trained on simulated patients alone; `crossmod measure` uses them."""
 
 from pathlib import Path
 

@@ -98,7 +98,10 @@ def _cohorts(study: Plain, arm: Arm) -> list[str]:
 
 
 def _shipped_earlier(folder: Path) -> list[Path]:
-    """The networks in a folder that an earlier `crossmod ship` wrote; nothing else may lie where networks are written."""
+    """The networks in a folder that an earlier `crossmod ship` wrote.
+
+    Nothing else may lie where networks are written.
+    """
     try:
         shipped = set(shipped_files(folder))
     except UserError as error:

@@ -71,7 +71,8 @@ def test_exact_tost_agrees_with_toster(delta, n):
 @pytest.mark.parametrize("margin", [1.5, 2.5])
 @pytest.mark.parametrize("difference", [0.0, 0.5])
 def test_exact_tost_agrees_with_the_other_order_of_integration(n, margin, difference):
-    # Over the estimate instead of its standard deviation: equivalence where s is below (margin - |estimate|) sqrt(n) / t.
+    # Over the estimate instead of its standard deviation: equivalence where s is below (margin - |estimate|) sqrt(n) /
+    # t.
     se, df = 4.7 / np.sqrt(n), n - 1
     critical = stats.t.isf(0.05, df)
 

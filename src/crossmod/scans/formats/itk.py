@@ -1,8 +1,8 @@
 """NRRD and MetaImage files: voxels through SimpleITK, geometry as the header itself states it.
 
-ITK takes a default in silence where a header states no voxel size or no axes. It reads whatever file a header names, and
-passes over the checksum of compressed voxels. So the header is read here first, and compressed voxels are unpacked by
-:mod:`crossmod.scans.formats.packed`.
+ITK takes a default in silence where a header states no voxel size or no axes. It reads whatever file a header names,
+and passes over the checksum of compressed voxels. So the header is read here first, and compressed voxels are unpacked
+by :mod:`crossmod.scans.formats.packed`.
 """
 
 from pathlib import Path

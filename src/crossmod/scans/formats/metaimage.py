@@ -45,7 +45,8 @@ def _fields(path: Path, file: IO[bytes]) -> dict[str, str]:
     fields: dict[str, str] = {}
     for line in filter(None, lines(path, file)):
         key, _, value = (part.strip() for part in line.replace(":", "=", "=" not in line).partition("="))
-        # A DICOM tag may be empty, as SimpleITK writes those of an anonymised series; for other keys ITK would take the next line.
+        # A DICOM tag may be empty, as SimpleITK writes those of an anonymised series; for other keys ITK would take the
+        # next line.
         if not value and not _DICOM_TAG.fullmatch(key):
             raise unreadable(path, f"a line of its header is not 'Key = Value': {line[:40]}")
         if key in fields and key != "Comment":
@@ -83,7 +84,10 @@ def _spacing(path: Path, fields: dict[str, str], dims: int) -> tuple[float, ...]
 
 
 def _matrix(path: Path, fields: dict[str, str], dims: int) -> NDArray[np.float64]:
-    """(dims, dims) whose rows are the directions of the grid's axes, LPS+; for ITK the patient's own are the default."""
+    """(dims, dims) whose rows are the directions of the grid's axes, LPS+.
+
+    ITK would take the patient's own where none are stated.
+    """
     key = next((key for key in _AXES if key in fields), None)
     letters = fields.get("AnatomicalOrientation", "").upper()
     coded = len(letters) == 3 and {_FROM[letter][0] for letter in letters if letter in _FROM} == {0, 1, 2}

@@ -80,8 +80,8 @@ def refuse_colour(path: Path, colour: bool, kind: str) -> None:
     """
     if colour:
         cure = (
-            "Of an image, give the grey-level volume itself, not a screenshot or a fused picture. A label map in several "
-            "layers (overlapping segments) is to be exported as one label map, with one whole number per voxel."
+            "Of an image, give the grey-level volume itself, not a screenshot or a fused picture. A label map in "
+            "several layers (overlapping segments) is to be exported as one label map, with one whole number per voxel."
         )
         raise ScanError(path, "not a grey-level image, and not a single label map", kind, cure)
 
