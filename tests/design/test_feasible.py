@@ -51,7 +51,10 @@ from crossmod.job import UserError
         ("factors.strategy.pure.start={train: [x]}", "factors.strategy.pure.start.train: no pool 'x'"),
         ("factors.strategy.pure.start={}", "says neither stage nor train, so the training would start from itself"),
         ("factors.strategy.pure.start={train: [mr]}", "the training 'mrA040/kidney' would start from itself"),
-        ("factors.strategy.pure.training={batch: 0}", "training of .*batch: .*greater than or equal to 1"),
+        (
+            "factors.strategy.pure.training={batch: 0}",
+            "factors.strategy.pure.training.batch: .*greater than or equal to 1",
+        ),
         ("factors.strategy.pure.training={optimiser: {_target_: os.system}}", "'os.system' is not an optimiser"),
         ("training.loss={_target_: builtins.eval}", "'builtins.eval' is not a loss"),
         ("arms=[{strategy: mixt}]", r"arms\[0\].strategy: no level 'mixt'; did you mean 'mixed'"),

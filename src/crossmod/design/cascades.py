@@ -7,7 +7,8 @@ from pydantic import ValidationError
 
 from crossmod.design.arms import Arm
 from crossmod.design.networks import Training as Settings
-from crossmod.design.trainings import Training
+from crossmod.design.references import recipes
+from crossmod.design.trainings import Training, changed
 from crossmod.job import Plain
 from crossmod.models.allowed import LOSSES, OPTIMISERS, SCHEDULES, target_problem
 from crossmod.schema import faults_of
@@ -48,21 +49,27 @@ def cascade_faults(arms: list[Arm], study: Plain) -> Iterator[str]:
                 )
 
 
+def change_faults(study: Plain) -> Iterator[str]:
+    """What a level or teacher changes of the training, and may not."""
+    for key, recipe in recipes(study):
+        try:
+            Settings.model_validate(changed(study["training"], recipe["training"] or {}))
+        except ValidationError as error:
+            yield from (f"{key}.training.{fault}" for fault in faults_of(Settings, error, "training"))
+
+
 def training_faults(trainings: dict[str, Training], study: Plain) -> Iterator[str]:
     """Networks that may not be named or do not fit their patches, and settings out of range; each told once."""
     told: set[str] = set()
     for training in trainings.values():
-        for fault in [*_settings(training), *_network(study, training)]:
+        for fault in [*_builders(training), *_network(study, training)]:
             if fault not in told:
                 told.add(fault)
                 yield fault
 
 
-def _settings(training: Training) -> list[str]:
-    try:
-        Settings.model_validate(training.settings)
-    except ValidationError as error:
-        return [f"training of '{training.name}': {fault}" for fault in faults_of(Settings, error, "training")]
+def _builders(training: Training) -> list[str]:
+    """What is wrong with loss, optimiser and schedule."""
     parts = (("loss", LOSSES), ("optimiser", OPTIMISERS), ("schedule", SCHEDULES))
     return [problem for key, allowed in parts if (problem := target_problem(training.settings[key], allowed))]
 

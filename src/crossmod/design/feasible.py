@@ -7,7 +7,7 @@ from crossmod.analyse.declared import faults_of_hypotheses
 from crossmod.analyse.factors import Factors
 from crossmod.anatomy.structures import values_of
 from crossmod.design.arms import arms, factors_of, teachers, trainings
-from crossmod.design.cascades import cascade_faults, stage_faults, training_faults
+from crossmod.design.cascades import cascade_faults, change_faults, stage_faults, training_faults
 from crossmod.design.patients import part_faults, pool_faults
 from crossmod.design.references import reference_faults
 from crossmod.design.targets import targets_of
@@ -25,7 +25,14 @@ def faults(study: Plain) -> list[str]:
     if unknown:
         return unknown
     simulated = {name: c["cases"] for name, c in study["cohorts"].items() if c["source"] == "simulated"}
-    found = [*_names(study), *_labels(study), *part_faults(study), *pool_faults(study, simulated), *stage_faults(study)]
+    found = [
+        *_names(study),
+        *_labels(study),
+        *part_faults(study),
+        *pool_faults(study, simulated),
+        *stage_faults(study),
+        *change_faults(study),
+    ]
     if not found:
         found += _networks(study)
     return [*found, *_simulated(study)]
