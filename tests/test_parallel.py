@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from crossmod.job import UserError
+from crossmod.job import Job, UserError
 from crossmod.parallel import THREADS, each
 
 
@@ -109,22 +109,20 @@ def test_no_process_outlives_its_parent(tmp_path, how, what):
 @pytest.mark.parametrize("step", ["cohort", "prepare"])
 def test_a_killed_job_leaves_no_process(tiny, tmp_path, step):
     """The jobs themselves, killed at work; what they had half written is cleared by the next one."""
-    import json
-
     recipe = {"modality": "CT", "spacing_mm": [2.0, 2.0, 2.0]}
     settings = {"name": "c", "source": "simulated", "cases": 8, "seed": 0, "site": "a", "recipe": recipe}
     stages = {"kidney": {"structures": ["parenchyma"], "spacing_mm": [1.0, 1.0, 1.0]}}
+    inputs = {}
     if step == "prepare":
+        inputs = {"cohort": str(tiny / "cohort/ct")}
         settings = {"stages": stages, "normalisation": {"ct_window_hu": [-200, 300], "mr_percentiles": [0.5, 99.5]}}
-    job = {
-        "step": step,
-        "inputs": {"cohort": str(tiny / "cohort/ct")},
-        "outputs": {"folder": "out"},
-        "settings": settings,
-    }
-    command = [sys.executable, "-m", "crossmod.cli", step, json.dumps(job), "--threads", "2"]
-    parent = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL)
-    _until(lambda: len(psutil.Process(parent.pid).children()) >= 3)
+    Job(step, inputs, {"folder": "out"}, settings).save(tmp_path / "job.json")
+    command = [sys.executable, "-m", "crossmod.cli", step, "job.json", "--threads", "2"]
+    log = tmp_path / "log"
+    with log.open("w") as said:
+        parent = subprocess.Popen(command, cwd=tmp_path, stderr=said)
+    _until(lambda: parent.poll() is not None or len(psutil.Process(parent.pid).children()) >= 3)
+    assert parent.poll() is None, log.read_text()
     time.sleep(1)
     children = psutil.Process(parent.pid).children(recursive=True)
     parent.kill()

@@ -123,7 +123,7 @@ def test_networks_and_optimisers_that_settings_name_are_found():
 def test_every_notebook_sees_the_modules_it_draws_with(root):
     for path in sorted((root / "notebooks").glob("*.ipynb")):
         assert source.source_digest(*source.imports_of_notebook(path))
-    third = source.imports_of_notebook(root / "notebooks/03_learning_curves.ipynb")
+    third = source.imports_of_notebook(root / "notebooks/03_comparison.ipynb")
     assert "crossmod.report.forest:*" in third
 
 

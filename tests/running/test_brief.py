@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -97,11 +98,28 @@ def test_other_errors_are_snakemake_s_own_words(brief):
 
 @pytest.mark.parametrize("how", ["returned non-zero exit status 130", "died with <Signals.SIGTERM: 15>"])
 def test_what_was_interrupted_is_no_failure(brief, how):
-    brief.ending = True
+    brief._end(lambda: None)
     assert brief.format(ended(how)) == brief.format(failed()) == ""
     assert brief.format(record(message="Shutting down, this might take some time.")) == ""
     stopped = record(LogEvent.ERROR, "WorkflowError:\nAt least one job did not complete successfully.")
     assert "The same command continues" in brief.format(stopped)
+
+
+@pytest.mark.parametrize("heard", [True, False])
+def test_a_job_may_end_before_the_workflow_hears_the_same_signal(brief, capsys, monkeypatch, heard):
+    """It is named among what was interrupted; where no signal comes to the workflow, it was ended by itself."""
+    monkeypatch.setattr("crossmod.running.brief.PATIENCE_S", 5.0 if heard else 0.1)
+    brief.format(ended("died with <Signals.SIGTERM: 15>"))
+    timer = threading.Timer(0.3, brief._end, (lambda: None,))
+    if heard:
+        timer.start()
+    said = brief.format(failed("none.log"))
+    if heard:
+        timer.join()
+        assert said == ""
+        assert "── interrupted at: train ct3, stage kidney, seed 0." in capsys.readouterr().err
+    else:
+        assert said.startswith("── failed: train ct3, stage kidney, seed 0 (ended by SIGTERM)")
 
 
 def test_a_job_that_fails_by_itself_while_all_ends_is_told(brief):

@@ -160,8 +160,9 @@ import os
 from pathlib import Path
 from crossmod.__main__ import load
 load()
-print(*{path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")} -
-{Path("/proc/self/comm").read_text().strip(), "jemalloc_bg_thd"}) print(os.environ["MLFLOW_DISABLE_TELEMETRY"])
+threads = {path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")}
+print(*threads - {Path("/proc/self/comm").read_text().strip(), "jemalloc_bg_thd"})
+print(os.environ["MLFLOW_DISABLE_TELEMETRY"])
 """
     one = dict.fromkeys(warm.THREADS, "1")
     done = subprocess.run(

@@ -25,6 +25,7 @@ STOPPED = "At least one job did not complete successfully."
 CHATTER = ("Will exit after finishing", "Shutting down", "Complete log(s)", "Elapsed time")
 BY_SIGNAL = 128  # and its number: the exit code of what a signal ended, as a shell reports it
 INTERRUPTED = {BY_SIGNAL + signal.SIGINT, BY_SIGNAL + signal.SIGTERM}
+PATIENCE_S = 2.0  # for the workflow to hear the signal that ended one of its jobs
 
 
 def speak_briefly(logger: logging.Logger) -> "Brief | None":
@@ -57,6 +58,7 @@ class Brief(logging.Formatter):
         self.running: dict[int, str] = {}  # number of a job → what it does
         self.codes: dict[str, int] = {}  # command → its exit code
         self.ending = False
+        self.told = threading.Event()  # that the workflow ends
 
     def end_calmly(self) -> None:
         """Let Ctrl-C do what SIGTERM does: start no further job, wait for those that run, and say so in two lines.
@@ -76,6 +78,7 @@ class Brief(logging.Formatter):
             self.ending = True
             what = "; ".join(self.running.values()) or "no job"
             print(f"── interrupted at: {what}. Waiting for what runs to end.", file=sys.stderr, flush=True)
+            self.told.set()
         graceful()
 
     def format(self, record: logging.LogRecord) -> str:
@@ -104,9 +107,12 @@ class Brief(logging.Formatter):
         return found is not None
 
     def _failure(self, said: Plain) -> str:
-        what = self.running.pop(said["jobid"], said["rule_name"])
         shell = said["shellcmd"] or ""
         code = next((code for command, code in self.codes.items() if shell and command.endswith(shell)), None)
+        if code in INTERRUPTED:
+            # A signal to the whole group may end a job before the workflow's own thread gets its turn.
+            self.told.wait(PATIENCE_S)
+        what = self.running.pop(said["jobid"], said["rule_name"])
         if self.ending and code in INTERRUPTED:
             return ""
         again = shell.partition(" 2>&1 |")[0]
