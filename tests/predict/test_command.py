@@ -96,7 +96,7 @@ def test_paths_are_filled_in_as_whole_arguments_and_inside_one(tmp_path, monkeyp
         "import nibabel as nib, numpy as np\ns = nib.load(sys.argv[2])\n"
         "nib.save(nib.Nifti1Image((np.asarray(s.dataobj) > 150).astype(np.uint8), s.affine), sys.argv[3][6:])\n"
     )
-    text = f"{sys.executable} {file} -i {{image}} --out={{labels}} {{x}} $HOME 'a b'"
+    text = f"'{sys.executable}' '{file}' -i {{image}} --out={{labels}} {{x}} $HOME 'a b'"
     scan, _ = patient()
     assert Command.of({"command": text, "labels": {"1": "kidney"}}, {"kidney": KIDNEY}).masks(scan)["kidney"].any()
     assert not list(folder.iterdir())

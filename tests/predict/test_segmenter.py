@@ -1,6 +1,7 @@
 """From a site to masks and an index: folds that have not seen a case, treated scans, and outside commands."""
 
 import json
+import shlex
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -187,7 +188,8 @@ nib.save(nib.Nifti1Image((np.asarray(scan.dataobj) > 100).astype(np.uint8), scan
 def outside(tmp_path: Path, **labels: str) -> dict:
     (tmp_path / "tool.py").write_text(PROGRAM)
     names = {key.strip("_"): value for key, value in labels.items()}
-    return {"command": f"{sys.executable} {tmp_path / 'tool.py'} {{image}} {{labels}}", "labels": names}
+    command = shlex.join([sys.executable, str(tmp_path / "tool.py"), "{image}", "{labels}"])
+    return {"command": command, "labels": names}
 
 
 def test_a_command_needs_no_weights_and_says_what_it_knows(run, cases, tmp_path):
