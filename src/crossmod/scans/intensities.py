@@ -28,6 +28,8 @@ _FAT_HU, _LEAST_FAT = -30.0, 0.01
 # ASSUME: fat lies here, and is more of a body (what is above -200 HU) than this; in real CT 18 % or more, in simulated
 # ones 25 %.
 _FAT_PEAK_HU, _LEAST_FAT_OF_BODY = (-150.0, -30.0), 0.03
+# ASSUME: muscle and organs lie here, and are more of a body than this; in real and simulated CT 36 % or more.
+_ORGANS_HU, _LEAST_ORGANS_OF_BODY = (0.0, 150.0), 0.1
 # ASSUME: a CT in HU spans more than this even where it was cut to a window of soft tissue (the narrowest seen: 400 HU).
 _LEAST_SPAN_HU = 200.0
 # ASSUME: metal stays below 40000 HU even on an extended scale.
@@ -203,7 +205,7 @@ def _of_ct(found: Intensities, stated: str = "") -> list[Finding]:
         cure = "Apply the rescale slope and intercept, or correct the modality."
         problem = "called CT, but the values are not Hounsfield units"
         return [Finding("error", problem, f"{found.span}; {value}", cure)]
-    return [*_doubts_about_fat(found), *_doubts_about_air(found)]
+    return [*_doubts_about_tissue(found), *_doubts_about_air(found)]
 
 
 def _unlike_hu(found: Intensities) -> str:
@@ -226,13 +228,18 @@ def _unlike_hu(found: Intensities) -> str:
     return ""
 
 
-def _doubts_about_fat(found: Intensities) -> list[Finding]:
-    share = found.share(*_FAT_PEAK_HU) / found.share(_TISSUE_HU[0])
-    if share >= _LEAST_FAT_OF_BODY:
-        return []
+def _doubts_about_tissue(found: Intensities) -> list[Finding]:
     cure = "Compare with the scan on the console: a slope, an intercept or a calibration may be missing."
-    value = f"{share:.1%} of the body is at {_FAT_PEAK_HU[0]:g} to {_FAT_PEAK_HU[1]:g} HU"
-    return [Finding("warning", "a CT with hardly any fat where fat is in HU", value, cure)]
+    body, doubts = found.share(_TISSUE_HU[0]), []
+    for tissue, where, least in (
+        ("fat", _FAT_PEAK_HU, _LEAST_FAT_OF_BODY),
+        ("soft tissue", _ORGANS_HU, _LEAST_ORGANS_OF_BODY),
+    ):
+        share = found.share(*where) / body
+        if share < least:
+            value = f"{share:.1%} of the body is at {where[0]:g} to {where[1]:g} HU"
+            doubts.append(Finding("warning", f"a CT with hardly any {tissue} where {tissue} is in HU", value, cure))
+    return doubts
 
 
 def _doubts_about_air(found: Intensities) -> list[Finding]:
