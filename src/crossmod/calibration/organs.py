@@ -43,11 +43,12 @@ class Published:
     source: str
 
 
-# Where men and women are given apart, the mean is that of 60 % men, as simulated. Masses became volumes at 1.02 (adrenal)
-# to 1.06 (heart) g/ml.
+# Where men and women are given apart, the mean is that of 60 % men, as simulated. Masses became volumes at 1.02
+# (adrenal) to 1.06 (heart) g/ml.
 # ASSUME: an adrenal gland holds 4.8 ml: the smallest mean of the four is 4.4 ml there, 6.9 ml by mass.
 # ASSUME: a fasting gallbladder holds 30 ml (15 to 50 on ultrasound); 61 ml by mass.
-# ASSUME: small bowel is what the source gives for all of it less 75 ml of duodenum. Gas of stomach and bowel has no mass.
+# ASSUME: small bowel is what the source gives for all of it less 75 ml of duodenum. Gas of stomach and bowel has no
+# mass, and so no part in these.
 PUBLISHED = {
     "spleen": Published(198.0, 88.0, "Caglar et al., Folia Morphol 2014;73:331"),
     "gallbladder": Published(30.0, None, "assumed"),

@@ -203,8 +203,8 @@ class Population(_Closed):
     organs: bool = Field(
         False,
         strict=True,
-        description="whether label maps hold the organs of the trunk too, from spleen to iliopsoas muscle; their anatomy is "
-        "then drawn in more detail, so that images differ from those without",
+        description="whether label maps hold the organs of the trunk too, from spleen to iliopsoas muscle; their "
+        "anatomy is then drawn in more detail, so that images differ from those without",
     )
 
     @model_validator(mode="after")

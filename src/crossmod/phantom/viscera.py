@@ -6,6 +6,7 @@ oesophagus, a duodenum around the pancreas, the splenic and the portal vein from
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 from scipy import ndimage
@@ -51,6 +52,7 @@ class Viscera:
         spleen, liver, gallbladder: solid organs.
         underside: below it there is no liver.
         vessels: before organs, which grow around them.
+        liver_vessels: within the liver, a part of it.
         pancreas: the gland.
         tubes: hollow organs.
         adrenals: organ → points of its limbs (n, 3).
@@ -63,6 +65,7 @@ class Viscera:
     gallbladder: tuple[Blob, ...]
     underside: Underside
     vessels: tuple[Branch, ...]
+    liver_vessels: tuple[Branch, ...]
     pancreas: Branch
     tubes: tuple[Tube, ...]
     adrenals: dict[str, np.ndarray]
@@ -76,36 +79,38 @@ def draw_viscera(
     """Draw the labelled organs of a body from the organs that it has anyway."""
     half = torso.cavity[0]
     solids = {tissue: tuple(blob for blob in organs.solids if blob.tissue == tissue) for tissue in Tissue}
-    liver = tuple(_sized(blob, LIVER) for blob in solids[Tissue.LIVER])
+    # ASSUME: liver and spleen follow the diaphragm by three quarters of the way.
+    right, left = (
+        float(np.clip(0.75 * (base + dome - usual), -35.0, 20.0))
+        for base, dome, usual in zip(torso.lung_base, torso.lung_dome, (116.0, 106.0), strict=True)
+    )
+    liver = tuple(_placed(blob, LIVER, right) for blob in solids[Tissue.LIVER])
+    vessels = tuple(
+        replace(branch, points_mm=branch.points_mm + _mm(0.0, 0.0, right)) for branch in organs.liver_vessels
+    )
     # ASSUME: the liver's lower face lies 6 cm below its right lobe's centre, a quarter of the way to the flank.
     underside = Underside(float(liver[0].centre_mm[2] - 62.0 + rng.normal(0, 5)), half)
-    spleen = tuple(_sized(blob, SPLEEN) for blob in solids[Tissue.SPLEEN])
+    spleen = tuple(_placed(blob, SPLEEN, left) for blob in solids[Tissue.SPLEEN])
     named = {branch.organ: branch for branch in organs.branches if branch.organ}
     pancreas = _pancreas(named["pancreas"])
-    tubes = {name: [tube for tube in organs.tubes if tube.organ == name] for name in ("stomach", "small_bowel", "colon")}
-    stomach = replace(tubes["stomach"][0], radius_mm=tubes["stomach"][0].radius_mm * STOMACH)
+    stomach, *others = organs.tubes
+    stomach = replace(stomach, radius_mm=stomach.radius_mm * STOMACH)
     duodenum = _duodenum(rng, stomach, pancreas, kidneys)
-    colon = _settled(joined(tubes["colon"]), underside, kidneys)
-    start = replace(duodenum, points_mm=duodenum.points_mm[-1:], radius_mm=duodenum.radius_mm[-1:])
-    bowel = joined([start, *tubes["small_bowel"][:BOWEL_LOOPS]])
+    colon = _settled(joined([tube for tube in others if tube.organ == "colon"]), underside, kidneys)
+    bowel = joined([_end(duodenum), *(tube for tube in others if tube.organ == "small_bowel")][: BOWEL_LOOPS + 1])
     return Viscera(
         spleen=spleen,
         liver=liver,
-        gallbladder=tuple(_hung(_sized(blob, GALLBLADDER), underside) for blob in solids[Tissue.GALLBLADDER]),
+        gallbladder=tuple(_hung(_placed(blob, GALLBLADDER), underside) for blob in solids[Tissue.GALLBLADDER]),
         underside=underside,
         vessels=(
             *(_great_vessel(named[name], thorax) for name in ("aorta", "inferior_vena_cava")),
-            *_portal(pancreas, spleen[0], organs.liver_vessels[0].points_mm[0]),
+            *_portal(pancreas, spleen[0], vessels[0].points_mm[0]),
             *(branch for branch in organs.branches if not branch.organ and branch.radius_mm[0] > 2.5),
         ),
+        liver_vessels=vessels,
         pancreas=pancreas,
-        tubes=(
-            _oesophagus(rng, stomach),
-            duodenum,
-            stomach,
-            colon,
-            replace(bowel, organ="small_bowel"),
-        ),
+        tubes=(_oesophagus(rng, stomach), duodenum, stomach, colon, bowel),
         adrenals={f"{side}_adrenal_gland": _adrenal(kidney) for side, kidney in kidneys.items()},
         mesentery=tuple(branch for branch in organs.branches if not branch.organ and branch.radius_mm[0] <= 2.5),
         plaques_mm=organs.plaques_mm,
@@ -120,8 +125,7 @@ def grown_heart(thorax: Thorax) -> Thorax:
 def joined(tubes: Sequence[Tube]) -> Tube:
     """Several tubes as one: between the end of each and the start of the next it runs straight."""
     points, radius, contents = [tubes[0].points_mm], [tubes[0].radius_mm], list(tubes[0].content)
-    contents = contents[: len(points[0])]
-    for last, tube in zip(tubes[:-1], tubes[1:], strict=True):
+    for last, tube in pairwise(tubes):
         a, b = last.points_mm[-1], tube.points_mm[0]
         share = np.linspace(0, 1, int(np.linalg.norm(b - a) / _STEP_MM) + 2)[1:-1]
         points += [a + (b - a) * share[:, None], tube.points_mm]
@@ -130,6 +134,11 @@ def joined(tubes: Sequence[Tube]) -> Tube:
     return replace(
         tubes[-1], points_mm=np.concatenate(points), radius_mm=np.concatenate(radius), content=tuple(contents)
     )
+
+
+def _end(tube: Tube) -> Tube:
+    """The last ball of a tube."""
+    return replace(tube, points_mm=tube.points_mm[-1:], radius_mm=tube.radius_mm[-1:], content=tube.content[-1:])
 
 
 def before_kidneys(points_mm: np.ndarray, radius_mm: np.ndarray, kidneys: dict[str, Kidney]) -> np.ndarray:
@@ -144,15 +153,18 @@ def before_kidneys(points_mm: np.ndarray, radius_mm: np.ndarray, kidneys: dict[s
     return points_mm + np.outer(ndimage.gaussian_filter1d(forward, 1.0, mode="nearest"), [0.0, 1.0, 0.0])
 
 
-def _sized(blob: Blob, size: float) -> Blob:
-    return replace(blob, semi_mm=blob.semi_mm * size)
+def _mm(x: float, y: float, z: float) -> np.ndarray:
+    return np.array([x, y, z], dtype=float)
+
+
+def _placed(blob: Blob, size: float, higher_mm: float = 0.0) -> Blob:
+    return replace(blob, semi_mm=blob.semi_mm * size, centre_mm=blob.centre_mm + _mm(0.0, 0.0, higher_mm))
 
 
 def _hung(blob: Blob, underside: Underside) -> Blob:
     """A gallbladder under the liver: half of it below the liver's lower face."""
     x, y, _ = blob.centre_mm
-    height = float(underside.height(np.float32(x), np.float32(y)))
-    return replace(blob, centre_mm=np.array([x, y, height]))
+    return replace(blob, centre_mm=_mm(x, y, underside.height(np.array([x]), np.array([y]))[0]))
 
 
 def _settled(colon: Tube, underside: Underside, kidneys: dict[str, Kidney]) -> Tube:
@@ -167,7 +179,7 @@ def _settled(colon: Tube, underside: Underside, kidneys: dict[str, Kidney]) -> T
 def _pancreas(gland: Branch) -> Branch:
     """The gland with an uncinate process below its head."""
     gland = replace(gland, radius_mm=gland.radius_mm * PANCREAS)
-    hook = curve([gland.points_mm[0] + [-4.0, -2.0, -16.0], gland.points_mm[0]], 5.0)[:-1]
+    hook = curve([gland.points_mm[0] + _mm(-4.0, -2.0, -16.0), gland.points_mm[0]], 5.0)[:-1]
     points = np.concatenate([hook, gland.points_mm])
     radius = np.concatenate([np.full(len(hook), gland.radius_mm[0] * 0.85), gland.radius_mm])
     return replace(gland, points_mm=points, radius_mm=radius, over=FREE)
@@ -177,14 +189,14 @@ def _duodenum(rng: np.random.Generator, stomach: Tube, pancreas: Branch, kidneys
     """A loop around the head of the pancreas: from the pylorus, down on its right, and below it to the left."""
     wide = rng.uniform(10.0, 13.0)
     low = pancreas.points_mm[0]
-    head = low + [4.0, 2.0, 16.0]
+    head = low + _mm(4.0, 2.0, 16.0)
     gap = float(pancreas.radius_mm.max()) + 0.75 * wide
     front = 24.0 + 11.0 + wide  # of the great vessels
     knots = [
         stomach.points_mm[-1],
-        head + [0.6 * gap, -2.0, 0.85 * gap],
-        head + [gap, -6.0, 0.0],
-        low + [gap, -6.0, -8.0],
+        head + _mm(0.6 * gap, -2.0, 0.85 * gap),
+        head + _mm(gap, -6.0, 0.0),
+        low + _mm(gap, -6.0, -8.0),
         [low[0] + 4.0, max(low[1] - 4.0, front), low[2] - gap],
         [-10.0, front, low[2] - gap + rng.normal(4, 3)],
         [-30.0 + rng.normal(0, 4), front - 2.0, low[2] - gap + rng.normal(24, 5)],
@@ -192,7 +204,8 @@ def _duodenum(rng: np.random.Generator, stomach: Tube, pancreas: Branch, kidneys
     points = curve(knots, _STEP_MM)
     radius = wide * rng.uniform(0.9, 1.1, len(points))
     points = before_kidneys(points, radius, kidneys)
-    return Tube(points, radius, 2.5, content(rng, len(points), (0.6, 0.3, 0.1)), "duodenum")
+    loop = Tube(points, radius, 2.5, content(rng, len(points), (0.6, 0.3, 0.1)), "duodenum")
+    return joined([_end(stomach), loop])
 
 
 def _oesophagus(rng: np.random.Generator, stomach: Tube) -> Tube:
@@ -216,7 +229,7 @@ def _great_vessel(vessel: Branch, thorax: Thorax) -> Branch:
         knots = [[-22.0, 8.0, 280.0], [-19.0, 12.0, 180.0], [-13.0, 19.0, 110.0], first]
     else:
         gate = thorax.heart + np.array([0.42, -0.2, -0.55]) * thorax.size
-        knots = [gate, gate + [8.0, -8.0, -14.0], first + [3.0, 3.0, 24.0], first]
+        knots = [gate, gate + _mm(8.0, -8.0, -14.0), first + _mm(3.0, 3.0, 24.0), first]
     above = curve(knots, 6.0)[:-1]
     points = np.concatenate([above, vessel.points_mm[below]])
     radius = np.concatenate([np.full(len(above), vessel.radius_mm[below][0]), vessel.radius_mm[below]])
@@ -236,9 +249,9 @@ def _portal(pancreas: Branch, spleen: Blob, hilum: np.ndarray) -> tuple[Branch, 
         curve([gate, gate + step, gate + 2.0 * step], 4.0)
         for step in (np.array([17.0, -4.0, 3.0]), np.array([-14.0, 10.0, 6.0]))
     ]
-    splenic = curve([meeting, *behind[1:], spleen.centre_mm + [0.75 * spleen.semi_mm[0], 4.0, 4.0]], 4.0)
-    portal = curve([meeting, meeting + [8.0, 1.0, 14.0], 0.4 * meeting + 0.6 * gate + [0.0, 3.0, 0.0], gate], 4.0)
-    below = curve([meeting, meeting + [0.0, 6.0, -25.0], [4.0, 50.0, -70.0]], 4.0)
+    splenic = curve([meeting, *behind[1:], spleen.centre_mm + _mm(0.75 * spleen.semi_mm[0], 4.0, 4.0)], 4.0)
+    portal = curve([meeting, meeting + _mm(8.0, 1.0, 14.0), 0.4 * meeting + 0.6 * gate + _mm(0.0, 3.0, 0.0), gate], 4.0)
+    below = curve([meeting, meeting + _mm(0.0, 6.0, -25.0), [4.0, 50.0, -70.0]], 4.0)
     over, name = (*FREE, Tissue.MUSCLE), "portal_and_splenic_vein"
     return (
         Branch(portal, np.linspace(8.5, 7.2, len(portal)), Tissue.VEIN, over, name),
@@ -251,12 +264,12 @@ def _portal(pancreas: Branch, spleen: Blob, hilum: np.ndarray) -> tuple[Branch, 
 def _adrenal(kidney: Kidney) -> np.ndarray:
     """Points (n, 3) of a gland above a kidney: two thin limbs that part backwards from a ridge in front."""
     top = kidney.centre_mm + kidney.turn[0] * kidney.semi_mm[0] * 0.98 + kidney.turn[1] * kidney.semi_mm[1] * 0.5
-    ridge = top + [-2.0 * kidney.sign, 11.0, 6.0]
+    ridge = top + _mm(-2.0 * kidney.sign, 11.0, 6.0)
     points = []
     for limb in (np.array([-0.25 * kidney.sign, -1.0, 0.0]), np.array([0.65 * kidney.sign, -0.8, 0.0])):
         for height in np.arange(-10.0, 18.1, 3.5):
             length = 19.0 - 0.3 * (height + 10.0)
-            points += [ridge + limb * along + [0.0, 0.0, height] for along in np.arange(0.0, length, 3.5)]
+            points += [ridge + limb * along + _mm(0.0, 0.0, height) for along in np.arange(0.0, length, 3.5)]
     return np.array(points)
 
 
@@ -278,11 +291,14 @@ def paint_viscera(canvas: Canvas, viscera: Viscera) -> None:
 
 
 def paint_adrenal_limbs(canvas: Canvas, viscera: Viscera, side: str) -> None:
-    """Paint the adrenal gland of one side into the fat."""
+    """Paint the adrenal gland of one side.
+
+    ASSUME: where lung or muscle reaches as low as it lies, it has the room.
+    """
     name = f"{side}_adrenal_gland"
     with canvas.painting(name):
         points = viscera.adrenals[name]
-        canvas.ball_chain(points, np.full(len(points), 3.2), Tissue.ADRENAL, FREE)
+        canvas.ball_chain(points, np.full(len(points), 3.2), Tissue.ADRENAL, (*FREE, Tissue.LUNG, Tissue.MUSCLE))
 
 
 def paint_back(canvas: Canvas, torso: Torso) -> None:
@@ -293,7 +309,8 @@ def paint_back(canvas: Canvas, torso: Torso) -> None:
     """
     front, back = torso.vertebra[1] + 11.0, torso.back - torso.fat_back - 1.5
     for side, name in ((1, "right"), (-1, "left")):
-        box = canvas.box(np.array([side * 28.0, -(front + back) / 2, 40.0]), np.array([34.0, 34.0, 240.0]))
+        reach = np.array([30.0, (back - front) / 2 + 2.0, 240.0])
+        box = canvas.box(np.array([side * 28.0, -(front + back) / 2, 40.0]), reach)
         if box is None:
             continue
         x, y, z = (value[box] for value in canvas.xyz)
@@ -301,13 +318,14 @@ def paint_back(canvas: Canvas, torso: Torso) -> None:
         u = (np.float32(side) * x - 28 * wide) / (27 * wide)
         rear = np.float32(back) - np.float32(torso.groove) * np.exp(x * x * np.float32(-1 / 700))
         v = (-y - (front + rear) / 2) / ((rear - front) / 2)
-        level = u**4 + v**4
-        with canvas.sparing(f"{name}_iliopsoas_muscle"):
-            # A fascia of fat parts them from the other muscles of the trunk.
-            canvas.paint(box, level < 1.35, Tissue.VISCERAL_FAT, table((Tissue.MUSCLE,)))
-            with canvas.painting(f"{name}_autochthonous_muscle"):
-                mask = (level < 1) & (np.float32(side) * x > 2.5)
-                canvas.paint(box, mask, Tissue.MUSCLE, table((Tissue.MUSCLE, Tissue.VISCERAL_FAT)))
+        u, v = u * u, v * v
+        level = u * u + v * v
+        free = ~canvas.belongs(box, f"{name}_iliopsoas_muscle")
+        # A fascia of fat parts them from the other muscles of the trunk.
+        canvas.paint(box, free & (level < 1.35), Tissue.VISCERAL_FAT, table((Tissue.MUSCLE,)))
+        with canvas.painting(f"{name}_autochthonous_muscle"):
+            mask = free & (level < 1) & (np.float32(side) * x > 2.5)
+            canvas.paint(box, mask, Tissue.MUSCLE, table((Tissue.MUSCLE, Tissue.VISCERAL_FAT)))
 
 
 def paint_lower_psoas(canvas: Canvas, torso: Torso, hip: np.ndarray) -> None:
@@ -315,7 +333,10 @@ def paint_lower_psoas(canvas: Canvas, torso: Torso, hip: np.ndarray) -> None:
     for side, name in ((1, "right"), (-1, "left")):
         mirror = np.array([side, 1.0, 1.0])
         brim = np.array([torso.vertebra[0] + 18.0, 0.0, -146.0])
-        points = curve(np.array([brim, hip + [-28.0, 20.0, 40.0], hip + [-14.0, 26.0, -8.0], hip + [4, 8, -50]]) * mirror, 6)
+        points = curve(
+            np.array([brim, hip + _mm(-28.0, 20.0, 40.0), hip + _mm(-14.0, 26.0, -8.0), hip + _mm(4, 8, -50)]) * mirror,
+            6,
+        )
         with canvas.painting(f"{name}_iliopsoas_muscle"):
             radius = np.linspace(torso.psoas, 11.0, len(points))
             canvas.ball_chain(points, radius, Tissue.MUSCLE, (Tissue.MUSCLE, Tissue.VISCERAL_FAT))
@@ -331,11 +352,15 @@ def _paint_liver(canvas: Canvas, viscera: Viscera) -> None:
     """Paint the liver, and take away what hangs below its lower face."""
     _paint_blobs(canvas, viscera.liver, "liver", FREE)
     for blob in viscera.liver:
-        box = canvas.box(blob.centre_mm, float(np.max(blob.semi_mm)))
+        box = canvas.box(blob.centre_mm, np.sqrt((blob.turn.T**2) @ np.square(blob.semi_mm)))
         if box is not None:
-            x, y, z = (value[box] for value in canvas.xyz)
-            below = z < viscera.underside.height(x, y)
-            canvas.paint(box, below, Tissue.VISCERAL_FAT, table((Tissue.LIVER,)))
+            below = canvas.belongs(box, "liver")
+            x, y, z = (value[box][below] for value in canvas.xyz)
+            below[below] = z < viscera.underside.height(x, y)
+            canvas.paint(box, below, Tissue.VISCERAL_FAT)
+    with canvas.painting(None):
+        for branch in viscera.liver_vessels:
+            canvas.ball_chain(branch.points_mm, branch.radius_mm, branch.tissue, branch.over)
 
 
 def _paint_branch(canvas: Canvas, branch: Branch) -> None:
@@ -345,9 +370,12 @@ def _paint_branch(canvas: Canvas, branch: Branch) -> None:
 
 def _paint_tube(canvas: Canvas, tube: Tube) -> None:
     """Paint the wall of a hollow organ, then what it holds into its own wall alone."""
-    over = _CHEST if tube.organ == "oesophagus" else FREE
     wall = table((Tissue.BOWEL_WALL,))
-    with canvas.sparing("aorta", "inferior_vena_cava"), canvas.painting(tube.organ):
-        canvas.ball_chain(tube.points_mm, tube.radius_mm, Tissue.BOWEL_WALL, over)
+    with canvas.painting(tube.organ):
+        if tube.organ == "oesophagus":
+            with canvas.sparing("aorta", "inferior_vena_cava"):
+                canvas.ball_chain(tube.points_mm, tube.radius_mm, Tissue.BOWEL_WALL, _CHEST)
+        else:
+            canvas.ball_chain(tube.points_mm, tube.radius_mm, Tissue.BOWEL_WALL, FREE)
         for i, box, mask in canvas.balls(tube.points_mm, tube.radius_mm - tube.wall_mm):
             canvas.paint(box, mask & canvas.belongs(box, tube.organ), tube.content[i], wall)
