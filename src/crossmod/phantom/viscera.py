@@ -1,7 +1,7 @@
 """Organs of patients whose organs are labelled: each in its place beside the others, none over another.
 
 They begin with the organs that every simulated patient has, and move, join and resize them; what those lack is added:
-oesophagus, a duodenum around the pancreas, the splenic and the portal vein from hilum to hilum, adrenals in their shape.
+oesophagus, a duodenum around the pancreas, splenic and portal vein from hilum to hilum, adrenals in their shape.
 """
 
 from collections.abc import Sequence
@@ -92,9 +92,9 @@ def draw_viscera(
     underside = Underside(float(liver[0].centre_mm[2] - 62.0 + rng.normal(0, 5)), half)
     spleen = tuple(_placed(blob, SPLEEN, left) for blob in solids[Tissue.SPLEEN])
     named = {branch.organ: branch for branch in organs.branches if branch.organ}
-    pancreas = _pancreas(named["pancreas"])
+    pancreas = _pancreas(named["pancreas"], kidneys)
     stomach, *others = organs.tubes
-    stomach = replace(stomach, radius_mm=stomach.radius_mm * STOMACH)
+    stomach = _before_gland(_below_lung(replace(stomach, radius_mm=stomach.radius_mm * STOMACH), torso), pancreas)
     duodenum = _duodenum(rng, stomach, pancreas, kidneys)
     colon = _settled(joined([tube for tube in others if tube.organ == "colon"]), underside, kidneys)
     bowel = joined([_end(duodenum), *(tube for tube in others if tube.organ == "small_bowel")][: BOWEL_LOOPS + 1])
@@ -105,7 +105,7 @@ def draw_viscera(
         underside=underside,
         vessels=(
             *(_great_vessel(named[name], thorax) for name in ("aorta", "inferior_vena_cava")),
-            *_portal(pancreas, spleen[0], vessels[0].points_mm[0]),
+            *_portal(pancreas, spleen[0], vessels[0].points_mm[0], kidneys),
             *(branch for branch in organs.branches if not branch.organ and branch.radius_mm[0] > 2.5),
         ),
         liver_vessels=vessels,
@@ -153,6 +153,25 @@ def before_kidneys(points_mm: np.ndarray, radius_mm: np.ndarray, kidneys: dict[s
     return points_mm + np.outer(ndimage.gaussian_filter1d(forward, 1.0, mode="nearest"), [0.0, 1.0, 0.0])
 
 
+def _below_lung(stomach: Tube, torso: Torso) -> Tube:
+    """A stomach whose fundus stays below the left lung and the heart."""
+    points = stomach.points_mm.copy()
+    top = torso.lung_base[1] + 0.75 * torso.lung_dome[1] - 0.6 * stomach.radius_mm
+    points[:, 2] -= 0.75 * np.maximum(points[:, 2] - top, 0.0)
+    return replace(stomach, points_mm=points)
+
+
+def _before_gland(stomach: Tube, gland: Branch) -> Tube:
+    """A stomach that is pushed forwards where the pancreas is in its way."""
+    apart = stomach.points_mm[:, None] - gland.points_mm
+    reach = 0.85 * (stomach.radius_mm[:, None] + gland.radius_mm)
+    level = (apart[..., 0] ** 2 + apart[..., 2] ** 2) / reach**2
+    front = np.sqrt(np.maximum(1 - level, 0)) * reach - apart[..., 1]
+    forward = np.clip(np.where(level < 1, front, 0.0).max(axis=1), 0.0, 25.0)
+    forward = np.maximum(forward, ndimage.gaussian_filter1d(forward, 1.5, mode="nearest"))
+    return replace(stomach, points_mm=stomach.points_mm + np.outer(forward, [0.0, 1.0, 0.0]))
+
+
 def _mm(x: float, y: float, z: float) -> np.ndarray:
     return np.array([x, y, z], dtype=float)
 
@@ -176,13 +195,13 @@ def _settled(colon: Tube, underside: Underside, kidneys: dict[str, Kidney]) -> T
     return replace(colon, points_mm=points)
 
 
-def _pancreas(gland: Branch) -> Branch:
-    """The gland with an uncinate process below its head."""
+def _pancreas(gland: Branch, kidneys: dict[str, Kidney]) -> Branch:
+    """The gland before the kidneys, with an uncinate process below its head."""
     gland = replace(gland, radius_mm=gland.radius_mm * PANCREAS)
     hook = curve([gland.points_mm[0] + _mm(-4.0, -2.0, -16.0), gland.points_mm[0]], 5.0)[:-1]
     points = np.concatenate([hook, gland.points_mm])
     radius = np.concatenate([np.full(len(hook), gland.radius_mm[0] * 0.85), gland.radius_mm])
-    return replace(gland, points_mm=points, radius_mm=radius, over=FREE)
+    return replace(gland, points_mm=before_kidneys(points, radius, kidneys), radius_mm=radius, over=FREE)
 
 
 def _duodenum(rng: np.random.Generator, stomach: Tube, pancreas: Branch, kidneys: dict[str, Kidney]) -> Tube:
@@ -211,7 +230,7 @@ def _duodenum(rng: np.random.Generator, stomach: Tube, pancreas: Branch, kidneys
 def _oesophagus(rng: np.random.Generator, stomach: Tube) -> Tube:
     """Down before the spine, crossing to the left before the aorta, through the hiatus and into the cardia."""
     fundus, wide = stomach.points_mm[0], stomach.radius_mm[0]
-    cardia = fundus + wide * np.array([0.72, 0.45, 0.1])
+    cardia = fundus + wide * np.array([0.5, 0.35, 0.0])
     knots = [[4.0, 27.0, 280.0], [3.0, 30.0, 190.0], [-2.0, 40.0, cardia[2] + 42], [-8.0, 46.0, cardia[2] + 20], cardia]
     points = curve(knots, 5.0)
     # ASSUME: it is empty but for a little air, and 13 to 17 mm wide with its wall.
@@ -236,7 +255,7 @@ def _great_vessel(vessel: Branch, thorax: Thorax) -> Branch:
     return replace(vessel, points_mm=points, radius_mm=radius, over=(*_CHEST, Tissue.ARTERY))
 
 
-def _portal(pancreas: Branch, spleen: Blob, hilum: np.ndarray) -> tuple[Branch, ...]:
+def _portal(pancreas: Branch, spleen: Blob, hilum: np.ndarray, kidneys: dict[str, Kidney]) -> tuple[Branch, ...]:
     """The splenic vein behind the pancreas, the portal vein up to the liver, and the mesenteric vein from below."""
     gland, thick = pancreas.points_mm, pancreas.radius_mm
     place = np.linspace(0.42, 0.95, 4)
@@ -249,7 +268,9 @@ def _portal(pancreas: Branch, spleen: Blob, hilum: np.ndarray) -> tuple[Branch, 
         curve([gate, gate + step, gate + 2.0 * step], 4.0)
         for step in (np.array([17.0, -4.0, 3.0]), np.array([-14.0, 10.0, 6.0]))
     ]
-    splenic = curve([meeting, *behind[1:], spleen.centre_mm + _mm(0.75 * spleen.semi_mm[0], 4.0, 4.0)], 4.0)
+    entry = spleen.centre_mm + spleen.semi_mm * _mm(0.5, 0.35, 0.05)
+    splenic = curve([meeting, *behind[1:], entry], 4.0)
+    splenic = before_kidneys(splenic, np.full(len(splenic), 6.0), kidneys)
     portal = curve([meeting, meeting + _mm(8.0, 1.0, 14.0), 0.4 * meeting + 0.6 * gate + _mm(0.0, 3.0, 0.0), gate], 4.0)
     below = curve([meeting, meeting + _mm(0.0, 6.0, -25.0), [4.0, 50.0, -70.0]], 4.0)
     over, name = (*FREE, Tissue.MUSCLE), "portal_and_splenic_vein"
