@@ -50,7 +50,7 @@ class Published:
 # ASSUME: small bowel is what the source gives for all of it less 75 ml of duodenum. Gas of stomach and bowel has no
 # mass, and so no part in these.
 PUBLISHED = {
-    "spleen": Published(198.0, 88.0, "Caglar et al., Folia Morphol 2014;73:331"),
+    "spleen": Published(198.0, 88.0, "Caglar et al., Folia Morphol 2014, doi 10.5603/FM.2014.0038"),
     "gallbladder": Published(30.0, None, "assumed"),
     "liver": Published(1590.0, None, GERAGHTY),
     "stomach": Published(373.0, None, ICRP),

@@ -19,7 +19,7 @@ from crossmod.phantom.tissue import Tissue, table
 from crossmod.phantom.torso import Torso
 
 # How much larger than in patients without labels, chosen so that medians of volumes come close to published ones.
-LIVER, SPLEEN, GALLBLADDER, PANCREAS, STOMACH, HEART = 1.35, 1.2, 1.55, 1.28, 1.12, 1.36
+LIVER, SPLEEN, GALLBLADDER, PANCREAS, STOMACH, HEART = 1.4, 1.1, 1.55, 1.28, 1.24, 1.33
 BOWEL_LOOPS = 24  # of those drawn, joined to one bowel
 _CHEST = (*FREE, Tissue.LUNG, Tissue.MYOCARDIUM, Tissue.VEIN, Tissue.MUSCLE)
 _STEP_MM = 7.0
@@ -88,8 +88,8 @@ def draw_viscera(
     vessels = tuple(
         replace(branch, points_mm=branch.points_mm + _mm(0.0, 0.0, right)) for branch in organs.liver_vessels
     )
-    # ASSUME: the liver's lower face lies 6 cm below its right lobe's centre, a quarter of the way to the flank.
-    underside = Underside(float(liver[0].centre_mm[2] - 62.0 + rng.normal(0, 5)), half)
+    # ASSUME: the liver's lower face lies 67 mm below its right lobe's centre, a quarter of the way to the flank.
+    underside = Underside(float(liver[0].centre_mm[2] - 67.0 + rng.normal(0, 5)), half)
     spleen = tuple(_placed(blob, SPLEEN, left) for blob in solids[Tissue.SPLEEN])
     named = {branch.organ: branch for branch in organs.branches if branch.organ}
     pancreas = _pancreas(named["pancreas"], kidneys)
