@@ -19,7 +19,7 @@ from crossmod.phantom.tissue import Tissue, table
 from crossmod.phantom.torso import Torso
 
 # How much larger than in patients without labels, chosen so that medians of volumes come close to published ones.
-LIVER, SPLEEN, GALLBLADDER, PANCREAS, STOMACH, HEART = 1.4, 1.1, 1.55, 1.28, 1.24, 1.33
+LIVER, SPLEEN, GALLBLADDER, PANCREAS, STOMACH, HEART = 1.4, 1.1, 1.55, 1.28, 1.19, 1.33
 BOWEL_LOOPS = 24  # of those drawn, joined to one bowel
 _CHEST = (*FREE, Tissue.LUNG, Tissue.MYOCARDIUM, Tissue.VEIN, Tissue.MUSCLE)
 _STEP_MM = 7.0
