@@ -3,6 +3,8 @@
 import pytest
 
 from crossmod.anatomy.structures import split_side, structure_problem
+from crossmod.design.fields import unknown_structure
+from crossmod.phantom import ORGANS
 
 
 @pytest.mark.parametrize(
@@ -10,6 +12,11 @@ from crossmod.anatomy.structures import split_side, structure_problem
 )
 def test_good_names(name):
     assert structure_problem(name) is None
+
+
+def test_organs_of_simulated_patients_are_known():
+    for name in ORGANS.values():
+        assert structure_problem(name) is None and unknown_structure(name) is None
 
 
 @pytest.mark.parametrize(
@@ -22,6 +29,10 @@ def test_good_names(name):
         ("left_tumor", "left_tumour"),
         ("parenchima", "parenchyma"),
         ("esophagus", "oesophagus"),
+        ("small_bowl", "small_bowel"),
+        ("portal_and_splenic_vain", "portal_and_splenic_vein"),
+        ("left_psoas_muscle", "left_iliopsoas_muscle"),
+        ("lung_left", "left_lung"),
     ],
 )
 def test_slips_are_named(name, meant):

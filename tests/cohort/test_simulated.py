@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 
 from crossmod.cohort.simulated import case_seed, write_cohort
+from crossmod.cohort.table import read_cohort
 from crossmod.job import UserError
-from crossmod.phantom import parse_recipe, simulate
+from crossmod.phantom import LABELS, ORGANS, parse_recipe, simulate
 
 RECIPE = {"modality": "MR", "spacing_mm": [5, 5, 8], "field_of_view_mm": [420, 330, 240], "orientation": "LPS"}
 COLUMNS = ["case", "patient", "modality", "sequence", "site", "image", "label", "tumour_side", "sex", "age"]
@@ -252,3 +253,19 @@ def test_a_missing_folder_of_shapes_is_told_by_name(tmp_path):
     population = {"shapes": str(tmp_path / "nowhere")}
     with pytest.raises(UserError, match="shapes = .*nowhere.*is no folder"):
         write_cohort("mixed", tmp_path / "mixed", mixed(1, population=population), threads=1)
+
+
+def test_a_cohort_with_organs_declares_them(tmp_path):
+    plan = mixed(2, protocols={"ct-nephrographic": 1}, population={"organs": True, "tumour": 0.0})
+    write_cohort("organs", tmp_path / "organs", plan, threads=1)
+    cohort = read_cohort(tmp_path / "organs")
+    assert cohort.labels == LABELS | ORGANS
+    first = nib.load(tmp_path / "organs" / cohort.cases["label"][0])
+    values = np.unique(np.asarray(first.dataobj))
+    assert {9, 11, 26} <= set(values.tolist()) and values.max() <= max(ORGANS)
+    assert float(cohort.cases["liver_ml"][0]) > 300
+
+
+def test_a_cohort_without_organs_declares_renal_structures_alone(many):
+    assert read_cohort(many).labels == LABELS
+    assert "liver_ml" not in pd.read_csv(many / "cases.csv").columns

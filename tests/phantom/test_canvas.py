@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from crossmod.phantom.canvas import Canvas, Pose, Push
-from crossmod.phantom.tissue import Tissue
+from crossmod.phantom.tissue import VALUES, Tissue
 
 AXES = (np.arange(-110.0, 111, 4), np.arange(-90.0, 91, 4), np.arange(-90.0, 91, 5))
 
@@ -58,3 +58,44 @@ def test_mass_effect_displaces_but_keeps_volume():
         middles.append(np.argwhere(canvas.tissue)[:, 0].mean())
     assert volumes[1] == pytest.approx(volumes[0], rel=0.06)
     assert middles[1] < middles[0] - 0.2  # away from the growth, towards smaller x
+
+
+@pytest.fixture
+def labelled():
+    return Canvas.blank(AXES, Pose.draw(np.random.default_rng(0)), organs=True)
+
+
+def organ_values(canvas):
+    return set(np.unique(canvas.organ).tolist())
+
+
+def test_what_is_painted_belongs_to_the_organ_in_hand_and_else_to_none(labelled):
+    with labelled.painting("liver"):
+        labelled.ellipsoid(np.zeros(3), np.full(3, 60.0), Tissue.LIVER)
+    assert organ_values(labelled) == {0, VALUES["liver"]}
+    np.testing.assert_array_equal(labelled.organ > 0, labelled.tissue == Tissue.LIVER)
+    labelled.ellipsoid(np.zeros(3), np.full(3, 30.0), Tissue.VISCERAL_FAT)
+    np.testing.assert_array_equal(labelled.organ > 0, labelled.tissue == Tissue.LIVER)
+    with labelled.painting(None):
+        labelled.ellipsoid(np.zeros(3), np.full(3, 50.0), Tissue.LIVER_TUMOUR, (Tissue.LIVER,))
+    np.testing.assert_array_equal(labelled.organ > 0, np.isin(labelled.tissue, (Tissue.LIVER, Tissue.LIVER_TUMOUR)))
+
+
+def test_a_spared_organ_keeps_tissue_and_label(labelled):
+    with labelled.painting("spleen"):
+        labelled.ellipsoid(np.zeros(3), np.full(3, 40.0), Tissue.SPLEEN)
+    before = labelled.organ.copy()
+    with labelled.painting("liver"), labelled.sparing("spleen"):
+        labelled.ellipsoid(np.zeros(3), np.full(3, 60.0), Tissue.LIVER)
+    np.testing.assert_array_equal(labelled.organ == VALUES["spleen"], before > 0)
+    np.testing.assert_array_equal(labelled.tissue == Tissue.SPLEEN, before > 0)
+    with labelled.painting("liver"):
+        labelled.ellipsoid(np.zeros(3), np.full(3, 60.0), Tissue.LIVER)
+    assert organ_values(labelled) == {0, VALUES["liver"]}, "spared within the block alone"
+
+
+def test_without_a_map_of_organs_nothing_of_it_shows():
+    canvas = Canvas.blank(AXES, Pose.draw(np.random.default_rng(0)))
+    with canvas.painting("liver"), canvas.sparing("spleen"):
+        canvas.ellipsoid(np.zeros(3), np.full(3, 60.0), Tissue.LIVER)
+    assert canvas.organ is None and (canvas.tissue == Tissue.LIVER).any()

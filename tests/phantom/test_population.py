@@ -133,6 +133,34 @@ def test_carcinomas_are_as_large_as_asked(median):
     assert np.median(4 / 3 * np.pi * np.array(found) ** 3 / 1000) == pytest.approx(median, rel=0.35)
 
 
+def test_carcinomas_spread_as_widely_as_asked():
+    """The inversion study: median 29 ml, 0.7 to 1971 ml."""
+    wide = {"tumour_ml": 29.0, "tumour_spread": 1.6, "tumour_range_ml": (0.7, 1971.0)}
+    volumes = [volume_ml(seed, **wide) for seed in range(200)]
+    assert 22 < np.median(volumes) < 38
+    assert min(volumes) >= 0.7 and max(volumes) <= 1971
+    assert np.percentile(volumes, 5) < 4 and np.percentile(volumes, 95) > 250
+    narrow = [volume_ml(seed, tumour_spread=0.2) for seed in range(60)]
+    assert np.std(np.log(narrow)) == pytest.approx(0.2, abs=0.06)
+    assert volume_ml(3, tumour_spread=0.0) == pytest.approx(35.0)
+
+
+def volume_ml(seed: int, **settings) -> float:
+    who = Population(**settings)
+    rng = np.random.default_rng(seed)
+    person = draw_person(rng, who)
+    torso = draw_torso(rng, person)
+    kidneys = draw_kidneys(rng, person, torso)
+    found = draw_tumour(rng, kidneys, torso, 1.0, who.tumour_ml, who.tumour_spread, who.tumour_range_ml)
+    return 4 / 3 * np.pi * found.radius_mm**3 / 1000
+
+
+def test_a_carcinoma_of_two_litres_can_be_scanned():
+    huge = Population(tumour_ml=190.0, tumour_spread=3.0, tumour_range_ml=(150.0, 1971.0), organs=True)
+    volumes = [simulate(seed, COARSE, huge).facts["tumour_volume_ml"] for seed in range(5)]
+    assert max(volumes) > 500
+
+
 def test_blocked_kidneys_hold_more_urine(well):
     blocked = [simulate(seed, COARSE, Population(tumour=0.0, hydronephrosis=1.0)) for seed in SEEDS[:8]]
     for open_, wide in zip(well, blocked, strict=False):
@@ -161,6 +189,12 @@ def test_lesions_of_liver_and_spine_come_with_their_share(well, settings, lesion
         ({"tumour": -0.1}, ["population.tumour = -0.1", "at least 0"]),
         ({"tumour": "many"}, ["population.tumour = 'many'", "number"]),
         ({"tumour_ml": 1}, ["population.tumour_ml = 1", "at least 2", "at most 200"]),
+        ({"tumour_spread": 5}, ["population.tumour_spread = 5", "at least 0", "at most 3"]),
+        ({"tumour_range_ml": [90, 2]}, ["population.tumour_range_ml = [90, 2]", "rising", "0.1 to 2500 ml"]),
+        ({"tumour_range_ml": [1, 3000]}, ["population.tumour_range_ml = [1, 3000]", "0.1 to 2500 ml"]),
+        ({"tumour_range_ml": [40, 90]}, ["population.tumour_range_ml", "must hold the median, tumour_ml = 35"]),
+        ({"organs": "some"}, ["population.organs = 'some'", "boolean"]),
+        ({"organ": True}, ["population.organ: no such key", "did you mean organs"]),
         ({"bmi": 50}, ["population.bmi = 50", "at least 19", "at most 38"]),
         ({"bmi_sd": -1}, ["population.bmi_sd = -1", "at least 0", "at most 8"]),
         ({"age": 12}, ["population.age = 12", "at least 20", "at most 85"]),

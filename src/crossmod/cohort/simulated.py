@@ -14,11 +14,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from crossmod.job import UserError, write_json
 from crossmod.parallel import each
 from crossmod.phantom import (
-    LABELS,
     PROTOCOLS,
     Population,
     Recipe,
     draw_recipe,
+    labelled,
     parse_population,
     parse_recipe,
     simulate,
@@ -96,7 +96,7 @@ def write_cohort(name: str, folder: Path, settings: dict[str, Any], threads: int
             "source": "simulated",
             "simulated": True,
             "root": ".",
-            "labels": {str(value): label for value, label in LABELS.items()},
+            "labels": {str(value): label for value, label in labelled(population).items()},
         },
     )
 

@@ -1,7 +1,6 @@
 """What each value of a study allows but all of them together do not: every fault, before any job starts."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from crossmod.analyse.declared import faults_of_hypotheses
 from crossmod.analyse.factors import Factors
@@ -10,6 +9,7 @@ from crossmod.design.arms import arms, factors_of, teachers, trainings
 from crossmod.design.cascades import cascade_faults, change_faults, stage_faults, training_faults
 from crossmod.design.patients import part_faults, pool_faults
 from crossmod.design.references import reference_faults
+from crossmod.design.simulated import organ_faults, plan_faults
 from crossmod.design.targets import targets_of
 from crossmod.evaluate.declared import Declared
 from crossmod.job import Plain, UserError
@@ -35,7 +35,7 @@ def faults(study: Plain) -> list[str]:
     ]
     if not found:
         found += _networks(study)
-    return [*found, *_simulated(study)]
+    return [*found, *plan_faults(study)]
 
 
 def _networks(study: Plain) -> Iterator[str]:
@@ -46,6 +46,7 @@ def _networks(study: Plain) -> Iterator[str]:
         return
     yield from cascade_faults(compared, study)
     yield from training_faults(nodes, study)
+    yield from organ_faults(study, nodes)
     yield from _scored(study)
     yield from _tests(study, factors_of(arms(study)))
 
@@ -114,22 +115,3 @@ def _labels(study: Plain) -> Iterator[str]:
                 f"cohorts.{name}.labels: they name {found}; stages and targets ask for {wanted}, and one at least is "
                 "needed"
             )
-
-
-def _simulated(study: Plain) -> Iterator[str]:
-    """Recipes, populations and protocols, read by the simulator itself."""
-    from crossmod.cohort.simulated import planned
-
-    for name, cohort in study["cohorts"].items():
-        if cohort["source"] != "simulated":
-            continue
-        try:
-            planned(
-                name,
-                {key: value for key, value in cohort.items() if value is not None and key not in ("source", "title")},
-            )
-        except UserError as error:
-            yield f"cohorts.{name}: {error}"
-        shapes = (cohort["population"] or {}).get("shapes")
-        if shapes and not Path(str(shapes)).is_dir():
-            yield f"cohorts.{name}.population.shapes: '{shapes}' is no folder"

@@ -1,12 +1,13 @@
 """Simulated patients with renal-cell carcinoma: bodies in millimetres, scanned by CT or MR."""
 
-from crossmod.phantom.patient import Anatomy, Patient, draw_anatomy, simulate
+from crossmod.phantom.patient import Anatomy, Patient, draw_anatomy, labelled, simulate
 from crossmod.phantom.protocols import PROTOCOLS, draw_recipe
 from crossmod.phantom.recipe import CTSettings, MRSettings, Population, Recipe, parse_population, parse_recipe
-from crossmod.phantom.tissue import LABELS, Tissue
+from crossmod.phantom.tissue import LABELS, ORGANS, Tissue
 
 __all__ = [
     "LABELS",
+    "ORGANS",
     "PROTOCOLS",
     "Anatomy",
     "CTSettings",
@@ -17,6 +18,7 @@ __all__ = [
     "Tissue",
     "draw_anatomy",
     "draw_recipe",
+    "labelled",
     "parse_population",
     "parse_recipe",
     "simulate",

@@ -1,13 +1,14 @@
 """A volume being painted with tissues, in warped millimetres, each shape only inside its own box."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
 from scipy import ndimage
 
 from crossmod.phantom.field import Axes, random_field
-from crossmod.phantom.tissue import Tissue, table
+from crossmod.phantom.tissue import VALUES, Tissue, table
 from crossmod.scans.box import Box, three
 
 # The warp is also kept at these nodes, to bound it locally; between nodes it can exceed them by the slack.
@@ -81,7 +82,10 @@ def _node(points_mm: np.ndarray) -> np.ndarray:
 
 @dataclass
 class Canvas:
-    """Body coordinates (mm) of a grid, and what has been painted there so far."""
+    """Body coordinates (mm) of a grid, and what has been painted there so far.
+
+    organ: value of the organ that every point belongs to, 0 for none; None where organs are not labelled.
+    """
 
     axes: Axes
     pose: Pose
@@ -89,12 +93,45 @@ class Canvas:
     tissue: np.ndarray
     label: np.ndarray
     push: "Push | None" = field(default=None)
+    organ: np.ndarray | None = None
+    _brush: int | None = 0
+    _spared: np.ndarray | None = None
 
     @classmethod
-    def blank(cls, axes: Axes, pose: Pose) -> "Canvas":
-        """Air everywhere."""
+    def blank(cls, axes: Axes, pose: Pose, organs: bool = False) -> "Canvas":
+        """Air everywhere; with or without a map of the organs."""
         xyz = pose.coordinates(axes)
-        return cls(axes, pose, xyz, np.zeros(xyz[0].shape, np.uint8), np.zeros(xyz[0].shape, np.uint8))
+        shape = xyz[0].shape
+        organ = np.zeros(shape, np.uint8) if organs else None
+        return cls(axes, pose, xyz, np.zeros(shape, np.uint8), np.zeros(shape, np.uint8), organ=organ)
+
+    @contextmanager
+    def painting(self, organ: str | None) -> Iterator[None]:
+        """Whatever is painted meanwhile belongs to this organ; None: every point stays with the organ it belonged to.
+
+        Outside of any such block, what is painted belongs to no organ.
+        """
+        before, self._brush = self._brush, None if organ is None else VALUES[organ]
+        try:
+            yield
+        finally:
+            self._brush = before
+
+    @contextmanager
+    def sparing(self, *organs: str) -> Iterator["Canvas"]:
+        """Nothing that is painted meanwhile covers these organs."""
+        before = self._spared
+        spared = np.zeros(max(VALUES.values()) + 1, bool) if before is None else before.copy()
+        spared[[VALUES[name] for name in organs]] = True
+        self._spared = spared
+        try:
+            yield self
+        finally:
+            self._spared = before
+
+    def belongs(self, box: Box, organ: str) -> np.ndarray:
+        """Which points of a box belong to an organ; all of them where organs are not labelled."""
+        return np.ones(self.tissue[box].shape, bool) if self.organ is None else self.organ[box] == VALUES[organ]
 
     def box(self, centre_mm: np.ndarray, radius_mm: float | np.ndarray) -> Box | None:
         """Index box that surely holds every grid point within `radius_mm` of a body point; None if outside."""
@@ -135,7 +172,11 @@ class Canvas:
         here = self.tissue[box]
         if over is not None:
             mask = mask & over[here]
+        if self.organ is not None and self._spared is not None:
+            mask = mask & ~self._spared[self.organ[box]]
         here[mask] = tissue
+        if self.organ is not None and self._brush is not None:
+            self.organ[box][mask] = self._brush
         if label is not None:
             self.label[box][mask] = label
         return mask

@@ -6,7 +6,7 @@ import numpy as np
 
 from crossmod.phantom.canvas import Canvas
 from crossmod.phantom.organs import curve
-from crossmod.phantom.tissue import BONES, SHELL, VALUES, Tissue, table
+from crossmod.phantom.tissue import BONES, ORGANS, SHELL, VALUES, Tissue, table
 from crossmod.phantom.torso import Person, Torso
 from crossmod.scans.box import Box
 
@@ -277,8 +277,9 @@ def paint_vessels(canvas: Canvas, kidney: Kidney) -> None:
         ),
         (curve([gate, deep - spread], 4.0), 3.0, Tissue.VEIN),
     ]
-    for points, radius, tissue in paths:
-        canvas.ball_chain(points, np.full(len(points), radius), tissue, allowed)
+    with canvas.sparing(*ORGANS.values()):  # where organs are labelled, the vessels lie behind them
+        for points, radius, tissue in paths:
+            canvas.ball_chain(points, np.full(len(points), radius), tissue, allowed)
     drop = gate + np.array([-kidney.sign * 10.0, 2.0, -45.0])
     ureter = curve([gate, gate - np.array([0, 0, 14]), drop, [kidney.sign * 34.0, 20.0, -150.0]], 4.0)
     canvas.ball_chain(ureter, np.full(len(ureter), 2.4), Tissue.URINE, (Tissue.VISCERAL_FAT,))

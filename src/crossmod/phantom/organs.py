@@ -10,8 +10,8 @@ from crossmod.phantom.canvas import Canvas
 from crossmod.phantom.tissue import Tissue, table
 from crossmod.phantom.torso import Person, Torso
 
-_FREE = (Tissue.VISCERAL_FAT,)
-_CONTENTS = (Tissue.BOWEL_FLUID, Tissue.BOWEL_STOOL, Tissue.BOWEL_GAS, Tissue.BOWEL_WALL)
+FREE = (Tissue.VISCERAL_FAT,)
+CONTENTS = (Tissue.BOWEL_FLUID, Tissue.BOWEL_STOOL, Tissue.BOWEL_GAS, Tissue.BOWEL_WALL)
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,7 @@ class Tube:
     radius_mm: np.ndarray
     wall_mm: float
     content: tuple[Tissue, ...]
+    organ: str
 
 
 @dataclass(frozen=True)
@@ -36,12 +37,13 @@ class Blob:
 
 @dataclass(frozen=True)
 class Branch:
-    """A vessel or other solid tube."""
+    """A vessel or other solid tube; `organ` is empty for what no label names."""
 
     points_mm: np.ndarray
     radius_mm: np.ndarray
     tissue: Tissue
     over: tuple[Tissue, ...]
+    organ: str = ""
 
 
 @dataclass(frozen=True)
@@ -134,7 +136,7 @@ def _gallbladder(rng: np.random.Generator, half: float, front: float) -> tuple[B
     return (Blob(centre, rng.uniform([9, 9, 20], [16, 16, 36]), rotation(rng, 0.5), Tissue.GALLBLADDER),)
 
 
-def _content(rng: np.random.Generator, count: int, weights: tuple[float, float, float]) -> tuple[Tissue, ...]:
+def content(rng: np.random.Generator, count: int, weights: tuple[float, float, float]) -> tuple[Tissue, ...]:
     """Contents along a tube (fluid, stool, gas), in runs of a few balls."""
     kinds = rng.choice(3, size=max(1, count // 4) + 1, p=weights)
     run = (Tissue.BOWEL_FLUID, Tissue.BOWEL_STOOL, Tissue.BOWEL_GAS)
@@ -157,7 +159,7 @@ def _stomach(rng: np.random.Generator, half: float, front: float) -> Tube:
     fluid = Tissue.BOWEL_FLUID if rng.random() < 0.6 else Tissue.BOWEL_STOOL
     top = np.quantile(points[:, 1], 0.75)
     content = tuple(Tissue.BOWEL_GAS if p[1] > top and rng.random() < 0.5 else fluid for p in points)
-    return Tube(points, radius, rng.uniform(3.0, 6.0), content)
+    return Tube(points, radius, rng.uniform(3.0, 6.0), content, "stomach")
 
 
 def _small_bowel(rng: np.random.Generator, half: float, front: float) -> list[Tube]:
@@ -178,7 +180,8 @@ def _small_bowel(rng: np.random.Generator, half: float, front: float) -> list[Tu
             points.append(point)
         radius = rng.uniform(8.0, 14.0) * rng.uniform(0.88, 1.12, len(points))
         weights = (wet, 0.85 * (1 - wet), 0.15 * (1 - wet))
-        loops.append(Tube(np.array(points), radius, rng.uniform(2.0, 4.5), _content(rng, len(points), weights)))
+        wall = rng.uniform(2.0, 4.5)
+        loops.append(Tube(np.array(points), radius, wall, content(rng, len(points), weights), "small_bowel"))
     return loops
 
 
@@ -205,14 +208,14 @@ def _colon(rng: np.random.Generator, half: float, front: float) -> list[Tube]:
         haustra = 1 + 0.16 * np.sin(np.arange(len(points)) * 1.9 + rng.uniform(0, 6))
         radius = size * rng.uniform(0.65, 1.2) * haustra
         weights = ((0.1, 0.5, 0.4), (0.25, 0.4, 0.35))[int(rng.random() < 0.3)]
-        tubes.append(Tube(points, radius, rng.uniform(2.0, 3.5), _content(rng, len(points), weights)))
+        tubes.append(Tube(points, radius, rng.uniform(2.0, 3.5), content(rng, len(points), weights), "colon"))
     return tubes
 
 
 def _duodenum(rng: np.random.Generator) -> Tube:
     points = curve([[30, 48, 22], [44, 36, 5], [42, 34, -22], [20, 42, -38], [-20, 44, -34]], 7.0) + rng.normal(0, 3, 3)
     radius = rng.uniform(9, 13) * rng.uniform(0.9, 1.1, len(points))
-    return Tube(points, radius, 2.5, _content(rng, len(points), (0.6, 0.3, 0.1)))
+    return Tube(points, radius, 2.5, content(rng, len(points), (0.6, 0.3, 0.1)), "duodenum")
 
 
 def _liver_vessels(rng: np.random.Generator, half: float, front: float) -> tuple[Branch, ...]:
@@ -234,7 +237,7 @@ def _liver_vessels(rng: np.random.Generator, half: float, front: float) -> tuple
 
 def _vessels(rng: np.random.Generator) -> tuple[Branch, ...]:
     """Aorta, vena cava, mesenteric and splenic vessels, pancreas and adrenals."""
-    soft = (*_FREE, *_CONTENTS, Tissue.LIVER, Tissue.PANCREAS, Tissue.MUSCLE)
+    soft = (*FREE, *CONTENTS, Tissue.LIVER, Tissue.PANCREAS, Tissue.MUSCLE)
     bend = rng.normal(0, 4, 3)
     aorta = curve([[-7, 23, 170], [-7 + bend[0], 25, 60], [-7 + bend[1], 26, -40], [-5 + bend[2], 25, -110]], 6.0)
     cava = curve([[18, 22, 170], [17, 24, 60], [15 + bend[0] / 2, 23, -40], [12, 22, -110]], 6.0)
@@ -252,12 +255,12 @@ def _vessels(rng: np.random.Generator) -> tuple[Branch, ...]:
     return (
         *_mesentery(rng),
         *iliac,
-        Branch(gland, thick * rng.uniform(0.85, 1.15, len(gland)), Tissue.PANCREAS, (*_FREE, *_CONTENTS)),
-        Branch(splenic, np.full(len(splenic), 4.0), Tissue.VEIN, soft),
-        Branch(portal, np.full(len(portal), 6.0), Tissue.VEIN, soft),
+        Branch(gland, thick * rng.uniform(0.85, 1.15, len(gland)), Tissue.PANCREAS, (*FREE, *CONTENTS), "pancreas"),
+        Branch(splenic, np.full(len(splenic), 4.0), Tissue.VEIN, soft, "portal_and_splenic_vein"),
+        Branch(portal, np.full(len(portal), 6.0), Tissue.VEIN, soft, "portal_and_splenic_vein"),
         Branch(mesenteric, np.full(len(mesenteric), 3.6), Tissue.ARTERY, soft),
-        Branch(cava, rng.uniform(8, 12) * rng.uniform(0.92, 1.08, len(cava)), Tissue.VEIN, soft),
-        Branch(aorta, wide * np.linspace(1.1, 0.85, len(aorta)), Tissue.ARTERY, soft),
+        Branch(cava, rng.uniform(8, 12) * rng.uniform(0.92, 1.08, len(cava)), Tissue.VEIN, soft, "inferior_vena_cava"),
+        Branch(aorta, wide * np.linspace(1.1, 0.85, len(aorta)), Tissue.ARTERY, soft, "aorta"),
     )
 
 
@@ -268,19 +271,19 @@ def _mesentery(rng: np.random.Generator) -> list[Branch]:
     for _ in range(int(rng.integers(18, 34))):
         end = root + rng.normal(size=3) * [55, 16, 50]
         points = curve([root, 0.5 * (root + end) + rng.normal(0, 10, 3), end], 3.0)
-        branches.append(Branch(points, np.linspace(2.2, 1.2, len(points)), Tissue.VEIN, _FREE))
+        branches.append(Branch(points, np.linspace(2.2, 1.2, len(points)), Tissue.VEIN, FREE))
     return branches
 
 
 def paint_organs(canvas: Canvas, organs: Organs) -> None:
     """Paint solid organs into visceral fat, then hollow ones, then vessels."""
     for blob in organs.solids:
-        over = _FREE if blob.tissue != Tissue.GALLBLADDER else (*_FREE, Tissue.LIVER)
+        over = FREE if blob.tissue != Tissue.GALLBLADDER else (*FREE, Tissue.LIVER)
         canvas.ellipsoid(blob.centre_mm, blob.semi_mm, blob.tissue, over, blob.turn)
     for branch in organs.liver_vessels:
         canvas.ball_chain(branch.points_mm, branch.radius_mm, branch.tissue, branch.over)
     for tube in organs.tubes:
-        canvas.ball_chain(tube.points_mm, tube.radius_mm, Tissue.BOWEL_WALL, _FREE)
+        canvas.ball_chain(tube.points_mm, tube.radius_mm, Tissue.BOWEL_WALL, FREE)
     for tube in organs.tubes:
         _fill(canvas, tube)
     for branch in organs.branches:

@@ -20,9 +20,19 @@ from crossmod.phantom.recipe import Population, Recipe
 from crossmod.phantom.shapes import RealKidney, draw_shapes, paint_real_kidney, read_shapes, shape_facts
 from crossmod.phantom.spine_lesions import SpineLesion, draw_spine_lesions, paint_spine_lesions, spine_facts
 from crossmod.phantom.thorax import Thorax, draw_thorax, paint_arms, paint_thorax
-from crossmod.phantom.tissue import LABELS, VALUES
+from crossmod.phantom.tissue import LABELS, ORGANS, VALUES
 from crossmod.phantom.torso import Person, Torso, draw_person, draw_torso, paint_muscles, paint_torso
 from crossmod.phantom.tumour import Tumour, draw_tumour, paint_tumour, push_of
+from crossmod.phantom.viscera import (
+    SPARED,
+    Viscera,
+    draw_viscera,
+    grown_heart,
+    paint_adrenal_limbs,
+    paint_back,
+    paint_lower_psoas,
+    paint_viscera,
+)
 
 # One stream of random numbers per part: a part that draws more leaves the others as they were. Order is for ever.
 _STREAMS = (
@@ -39,6 +49,7 @@ _STREAMS = (
     "liver",
     "spine",
     "shapes",
+    "viscera",
 )
 
 
@@ -57,6 +68,7 @@ class Anatomy:
     tumour: Tumour | None
     liver_lesions: tuple[LiverLesion, ...] = ()
     spine_lesions: tuple[SpineLesion, ...] = ()
+    viscera: Viscera | None = None
 
 
 @dataclass(frozen=True)
@@ -64,7 +76,7 @@ class Patient:
     """A scanned patient.
 
     image: int16, CT in HU or MR in arbitrary units, native axes.
-    labels: uint8 of the same shape, values in `crossmod.phantom.LABELS`, 0 elsewhere.
+    labels: uint8 of the same shape, values of `labelled` for the population, 0 elsewhere.
     tissues: uint8 of the same shape, values of `crossmod.phantom.Tissue`.
     affine: 4x4 float64, voxel indices to world RAS+ mm.
     facts: plain values: sex, age, tumour side and histology, volumes in ml measured on the labels.
@@ -84,7 +96,9 @@ def draw_anatomy(seed: int, population: Population | None = None) -> Anatomy:
     torso = draw_torso(_stream(seed, "torso"), person)
     kidneys = draw_kidneys(_stream(seed, "kidneys"), person, torso, who.hydronephrosis)
     planted = _plant(_stream(seed, "shapes"), who, kidneys)
-    tumour = draw_tumour(_stream(seed, "tumour"), kidneys, torso, who.tumour, who.tumour_ml)
+    tumour = draw_tumour(
+        _stream(seed, "tumour"), kidneys, torso, who.tumour, who.tumour_ml, who.tumour_spread, who.tumour_range_ml
+    )
     body = Anatomy(
         person=person,
         pose=Pose.draw(_stream(seed, "pose")),
@@ -97,6 +111,8 @@ def draw_anatomy(seed: int, population: Population | None = None) -> Anatomy:
         # Real kidneys bring their own tumours.
         tumour=None if any(real.tumour for real in planted.values()) else tumour,
     )
+    if who.organs:
+        body = _with_viscera(body, _stream(seed, "viscera"))
     return replace(
         body,
         liver_lesions=draw_liver_lesions(
@@ -104,6 +120,11 @@ def draw_anatomy(seed: int, population: Population | None = None) -> Anatomy:
         ),
         spine_lesions=draw_spine_lesions(_stream(seed, "spine"), torso, who.spine_lesions),
     )
+
+
+def labelled(population: Population) -> dict[int, str]:
+    """The label values of a population's patients and the structures that they stand for."""
+    return LABELS | ORGANS if population.organs else dict(LABELS)
 
 
 def simulate(seed: int, recipe: Recipe, population: Population | None = None) -> Patient:
@@ -134,14 +155,17 @@ def paint(anatomy: Anatomy, grid: Grid, arms: str = "up") -> tuple[np.ndarray, n
     """Tissues and labels (uint8) of a body on the fine grid, R-A-S order."""
     canvas = _healthy(anatomy, grid.fine_axes, arms)
     # Last, over what is there: they change no label.
-    paint_liver_lesions(canvas, anatomy.liver_lesions)
-    paint_spine_lesions(canvas, anatomy.torso, anatomy.spine_lesions)
-    return canvas.tissue, canvas.label
+    with canvas.painting(None):
+        paint_liver_lesions(canvas, anatomy.liver_lesions)
+        paint_spine_lesions(canvas, anatomy.torso, anatomy.spine_lesions)
+    if canvas.organ is None:
+        return canvas.tissue, canvas.label
+    return canvas.tissue, np.where(canvas.label > 0, canvas.label, canvas.organ)
 
 
 def _healthy(anatomy: Anatomy, axes: Axes, arms: str) -> Canvas:
     """All of a body but the lesions of liver and spine."""
-    canvas = Canvas.blank(axes, anatomy.pose)
+    canvas = Canvas.blank(axes, anatomy.pose, organs=anatomy.viscera is not None)
     paint_torso(canvas, anatomy.torso, anatomy.pelvis.promontory)
     if arms == "down":
         paint_arms(canvas, anatomy.torso, anatomy.thorax)
@@ -153,19 +177,36 @@ def _healthy(anatomy: Anatomy, axes: Axes, arms: str) -> Canvas:
     if pushes:
         max(pushes, key=lambda push: push.radius_mm).apply(canvas)
     paint_muscles(canvas, anatomy.torso)
-    paint_organs(canvas, anatomy.organs)
+    if anatomy.viscera is None:
+        paint_organs(canvas, anatomy.organs)
+    else:
+        paint_back(canvas, anatomy.torso)
+        paint_lower_psoas(canvas, anatomy.torso, anatomy.pelvis.hip)
+        for side in anatomy.kidneys:
+            paint_adrenal_limbs(straight if side in anatomy.planted else canvas, anatomy.viscera, side)
+        paint_viscera(canvas, anatomy.viscera)
     # A real kidney was measured with what its tumour had pushed aside: it lies in straight coordinates.
     for side, kidney in anatomy.kidneys.items():
-        paint_fat(straight if side in anatomy.planted else canvas, kidney)
+        with (straight if side in anatomy.planted else canvas).sparing(*SPARED) as place:
+            paint_fat(place, kidney)
     for side, kidney in anatomy.kidneys.items():
         if side in anatomy.planted:
             paint_real_kidney(straight, anatomy.planted[side])
         else:
             paint_kidney(canvas, kidney)
-        paint_adrenal(straight if side in anatomy.planted else canvas, kidney)
+        if anatomy.viscera is None:
+            paint_adrenal(straight if side in anatomy.planted else canvas, kidney)
     if anatomy.tumour:
         paint_tumour(canvas, anatomy.tumour, straight.xyz)
     return canvas
+
+
+def _with_viscera(body: Anatomy, rng: np.random.Generator) -> Anatomy:
+    """The same body with organs that can be told apart."""
+    thorax = grown_heart(body.thorax)
+    viscera = draw_viscera(rng, body.torso, body.organs, thorax, body.kidneys)
+    solids = (*viscera.liver, *viscera.spleen, *viscera.gallbladder)
+    return replace(body, thorax=thorax, viscera=viscera, organs=replace(body.organs, solids=solids))
 
 
 def _plant(rng: np.random.Generator, who: Population, kidneys: dict[str, Kidney]) -> dict[str, RealKidney]:
@@ -181,7 +222,7 @@ def _stream(seed: int, name: str) -> np.random.Generator:
 
 def _facts(anatomy: Anatomy, labels: np.ndarray, voxel_ml: float) -> dict[str, Any]:
     """What is true of this patient; volumes are those of the label map."""
-    counts = np.bincount(labels.ravel(), minlength=len(LABELS) + 1)
+    counts = np.bincount(labels.ravel(), minlength=max(VALUES.values()) + 1)
     tumour, real = anatomy.tumour, shape_facts(anatomy.planted)
     # What the label map shows: a mass outside the field of view is none of this case's.
     shown = [side for side in ("right", "left") if counts[VALUES[f"{side}_tumour"]]]
@@ -193,7 +234,7 @@ def _facts(anatomy: Anatomy, labels: np.ndarray, voxel_ml: float) -> dict[str, A
         "histology": tumour.histology if tumour and shown else "none",
         "growth": tumour.growth if tumour and shown else "none",
     }
-    for value, name in LABELS.items():
+    for value, name in (LABELS if anatomy.viscera is None else LABELS | ORGANS).items():
         facts[f"{name}_ml"] = round(float(counts[value]) * voxel_ml, 3)
     facts["tumour_volume_ml"] = round(facts["right_tumour_ml"] + facts["left_tumour_ml"], 3)
     return facts | real | liver_facts(anatomy.liver_lesions) | spine_facts(anatomy.spine_lesions)

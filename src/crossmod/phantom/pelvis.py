@@ -101,7 +101,9 @@ def _bowl(canvas: Canvas, box: Box, torso: Torso, pelvis: Pelvis) -> None:
     canvas.paint(box, (level > 1) & (crest > -6), Tissue.MUSCLE, soft)
     canvas.paint(box, (np.abs(level - 1.19) < 0.018) & (crest > 10) & (turn < 40), Tissue.VISCERAL_FAT, soft)
     inside = (level > 1 - 14 / width) & (level <= 1) & (crest > 4) & (turn < 60)
-    canvas.paint(box, inside, Tissue.MUSCLE, soft)
+    for side, here in (("right", x > 0), ("left", x <= 0)):
+        with canvas.painting(f"{side}_iliopsoas_muscle"):  # the iliacus, its lower half
+            canvas.paint(box, inside & here, Tissue.MUSCLE, soft)
     depth = np.abs(level - 1) * width
     # The wing thickens towards its crest and towards the hip.
     thick = np.float32(pelvis.wing / 2) * (0.75 + 0.5 * np.exp(-crest / 12) + 0.5 * np.clip(drop / height - 0.4, 0, 1))
@@ -174,8 +176,9 @@ def _organs(canvas: Canvas, pelvis: Pelvis) -> None:
     back = np.array([0.0, -28.0, floor + 20.0])
     rectum = curve([[-18, 4, floor + 78], [8, -28, floor + 52], back, [0, -18, floor - 18]], 8.0)
     radius = np.full(len(rectum), 15.0)
-    canvas.ball_chain(rectum, radius, Tissue.BOWEL_WALL, free)
-    canvas.ball_chain(rectum, radius - 3.0, pelvis.stool, (Tissue.BOWEL_WALL,))
+    with canvas.painting("colon"):
+        canvas.ball_chain(rectum, radius, Tissue.BOWEL_WALL, free)
+        canvas.ball_chain(rectum, radius - 3.0, pelvis.stool, (Tissue.BOWEL_WALL,))
     height = floor + 8 + pelvis.bladder[2]
     womb = np.array([0.0, 2.0, floor + 12 + (pelvis.womb[2] if pelvis.womb[2] > 24 else -10)])
     canvas.ellipsoid(womb, np.array(pelvis.womb), Tissue.MUSCLE, free)

@@ -17,6 +17,7 @@ else:
     Tesla = Literal[1.5, 3.0]
 Positive3 = tuple[float, float, float]
 SPACING_MM, EXTENT_MM, CENTRE_MM, MOST_VOXELS = (0.5, 12.0), (48.0, 520.0), (-300.0, 300.0), 64_000_000
+TUMOUR_ML = (0.1, 2500.0)
 
 
 class _Closed(BaseModel):
@@ -176,6 +177,12 @@ class Population(_Closed):
 
     tumour: float = Field(1.0, ge=0.0, le=1.0, description="share of patients with a renal-cell carcinoma")
     tumour_ml: float = Field(35.0, ge=2.0, le=200.0, description="median volume of the carcinomas")
+    tumour_spread: float = Field(
+        1.6, ge=0.0, le=3.0, description="spread of their volumes: standard deviation of its natural logarithm"
+    )
+    tumour_range_ml: tuple[float, float] = Field(
+        (0.8, 900.0), description="least and greatest volume of a carcinoma, 0.1 to 2500 ml; others are drawn again"
+    )
     bmi: float = Field(27.5, ge=19.0, le=38.0, description="mean body mass index, kg/m2")
     bmi_sd: float = Field(4.6, ge=0.0, le=8.0, description="its standard deviation")
     age: float = Field(61.0, ge=20.0, le=85.0, description="mean age, years")
@@ -193,6 +200,22 @@ class Population(_Closed):
         0.0, ge=0.0, le=1.0, description="share of patients with tumours or cysts of the liver"
     )
     spine_lesions: float = Field(0.0, ge=0.0, le=1.0, description="share of patients with tumours of the spine")
+    organs: bool = Field(
+        False,
+        strict=True,
+        description="whether label maps hold the organs of the trunk too, from spleen to iliopsoas muscle; their "
+        "anatomy is then drawn in more detail, so that images differ from those without",
+    )
+
+    @model_validator(mode="after")
+    def _volumes(self) -> Self:
+        low, high = self.tumour_range_ml
+        key = f"tumour_range_ml = [{low:g}, {high:g}]"
+        if not TUMOUR_ML[0] <= low < high <= TUMOUR_ML[1]:
+            raise ValueError(f"{key}: two rising numbers, in {TUMOUR_ML[0]:g} to {TUMOUR_ML[1]:g} ml")
+        if not low <= self.tumour_ml <= high:
+            raise ValueError(f"{key}: must hold the median, tumour_ml = {self.tumour_ml:g}")
+        return self
 
 
 def parse_recipe(settings: dict[str, Any]) -> Recipe:

@@ -51,16 +51,18 @@ def draw_thorax(rng: np.random.Generator, torso: Torso) -> Thorax:
 
 def paint_thorax(canvas: Canvas, thorax: Thorax) -> None:
     """Paint pulmonary vessels into the lungs, then the heart into lungs and mediastinum."""
-    for points, radius in thorax.vessels:
-        canvas.ball_chain(points, radius, Tissue.VEIN, (Tissue.LUNG,))
+    with canvas.painting(None):
+        for points, radius in thorax.vessels:
+            canvas.ball_chain(points, radius, Tissue.VEIN, (Tissue.LUNG,))
     free = (Tissue.LUNG, Tissue.VISCERAL_FAT, Tissue.VEIN)
     canvas.ellipsoid(thorax.heart, thorax.size + 4.0, Tissue.VISCERAL_FAT, free, thorax.turn)
-    canvas.ellipsoid(thorax.heart, thorax.size, Tissue.MYOCARDIUM, free, thorax.turn)
     inside = (Tissue.MYOCARDIUM,)
     left = thorax.heart + np.array([-0.3, -0.1, -0.1]) @ np.diag(thorax.size) @ thorax.turn
     right = thorax.heart + np.array([0.45, 0.15, 0.1]) @ np.diag(thorax.size) @ thorax.turn
-    canvas.ellipsoid(left, thorax.size * 0.45, Tissue.ARTERY, inside, thorax.turn)
-    canvas.ellipsoid(right, thorax.size * 0.48, Tissue.VEIN, inside, thorax.turn)
+    with canvas.painting("heart"):
+        canvas.ellipsoid(thorax.heart, thorax.size, Tissue.MYOCARDIUM, free, thorax.turn)
+        canvas.ellipsoid(left, thorax.size * 0.45, Tissue.ARTERY, inside, thorax.turn)
+        canvas.ellipsoid(right, thorax.size * 0.48, Tissue.VEIN, inside, thorax.turn)
 
 
 def paint_arms(canvas: Canvas, torso: Torso, thorax: Thorax) -> None:

@@ -59,7 +59,39 @@ LABELS = {
     7: "right_cyst",
     8: "left_cyst",
 }
-VALUES = {name: value for value, name in LABELS.items()}
+# Further values, where organs are labelled too (`Population.organs`). The order is for ever: new structures come last.
+# ASSUME: the spine is the vertebral bodies without discs, arches and sacrum, the colon includes the rectum, the heart
+# its chambers, and a hollow organ its wall and contents, as in segmenters of the whole abdomen.
+ORGANS = dict(
+    enumerate(
+        (
+            "spleen",
+            "gallbladder",
+            "liver",
+            "stomach",
+            "pancreas",
+            "right_adrenal_gland",
+            "left_adrenal_gland",
+            "right_lung",
+            "left_lung",
+            "heart",
+            "aorta",
+            "inferior_vena_cava",
+            "portal_and_splenic_vein",
+            "oesophagus",
+            "small_bowel",
+            "duodenum",
+            "colon",
+            "spine",
+            "right_autochthonous_muscle",
+            "left_autochthonous_muscle",
+            "right_iliopsoas_muscle",
+            "left_iliopsoas_muscle",
+        ),
+        start=max(LABELS) + 1,
+    )
+)
+VALUES = {name: value for value, name in (LABELS | ORGANS).items()}
 
 BONES = (Tissue.BONE_CORTEX, Tissue.BONE_MARROW, Tissue.DISC, Tissue.CSF, Tissue.CORD)
 SHELL = (Tissue.AIR, Tissue.SKIN, Tissue.SUBCUTANEOUS_FAT)

@@ -6,7 +6,7 @@ import numpy as np
 
 from crossmod.phantom.canvas import Canvas
 from crossmod.phantom.recipe import Population
-from crossmod.phantom.tissue import Tissue, table
+from crossmod.phantom.tissue import VALUES, Tissue, table
 
 
 @dataclass(frozen=True)
@@ -128,6 +128,10 @@ def paint_torso(canvas: Canvas, torso: Torso, promontory_mm: float) -> None:
         slab = slice(start, start + 8)
         x, y, z = (value[slab] for value in canvas.xyz)
         canvas.tissue[slab] = _layers(torso, x, y, z)
+        if canvas.organ is not None:
+            lung = canvas.tissue[slab] == Tissue.LUNG
+            canvas.organ[slab][lung & (x > 0)] = VALUES["right_lung"]
+            canvas.organ[slab][lung & (x < 0)] = VALUES["left_lung"]
     _spine(canvas, torso, promontory_mm)
 
 
@@ -204,7 +208,8 @@ def paint_muscles(canvas: Canvas, torso: Torso) -> None:
         steps = np.linspace(45.0, -150.0, 60)
         grow = np.clip((45.0 - steps) / 90.0, 0.12, 1.0) ** 0.6
         points = np.stack([side * (body + 4 + 14 * grow), -6 + 8 * grow * (steps < 0) * 0.5, steps], axis=1)
-        canvas.ball_chain(points, torso.psoas * grow, muscle, (fat, Tissue.MUSCLE))
+        with canvas.painting("right_iliopsoas_muscle" if side > 0 else "left_iliopsoas_muscle"):
+            canvas.ball_chain(points, torso.psoas * grow, muscle, (fat, Tissue.MUSCLE))
         canvas.ellipsoid(np.array([side * 62.0, -36.0, -70.0]), np.array([17.0, 9.0, 75.0]), muscle, (fat,))
         cleft = np.array([side * 60.0, -torso.cavity_back - 9.0, -60.0])
         canvas.ellipsoid(cleft, np.array([24.0, 2.5, 120.0]), fat, (muscle,))
@@ -224,8 +229,9 @@ def _spine(canvas: Canvas, torso: Torso, promontory_mm: float) -> None:
     radius = np.sqrt((x / np.float32(width)) ** 2 + (y / np.float32(depth)) ** 2) / hollow
     _arch(canvas, box, torso, x, y, level)
     body = radius < 1
-    canvas.paint(box, body, Tissue.BONE_MARROW)
-    canvas.paint(box, body & ((radius > 0.92) | (level < 6.0)), Tissue.BONE_CORTEX)
+    with canvas.painting("spine"):
+        canvas.paint(box, body, Tissue.BONE_MARROW)
+        canvas.paint(box, body & ((radius > 0.92) | (level < 6.0)), Tissue.BONE_CORTEX)
     canvas.paint(box, (radius < 1.03) & (level < 4.6), Tissue.DISC)
     canal = np.sqrt((x / np.float32(10.5)) ** 2 + ((y + np.float32(depth + 8.5)) / np.float32(8.0)) ** 2)
     canvas.paint(box, canal < 1, Tissue.CSF)

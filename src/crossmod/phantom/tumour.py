@@ -37,15 +37,21 @@ class Tumour:
 
 
 def draw_tumour(
-    rng: np.random.Generator, kidneys: dict[str, Kidney], torso: Torso, share: float = 1.0, median_ml: float = MEDIAN_ML
+    rng: np.random.Generator,
+    kidneys: dict[str, Kidney],
+    torso: Torso,
+    share: float = 1.0,
+    median_ml: float = MEDIAN_ML,
+    spread_log: float = SPREAD_LOG,
+    range_ml: tuple[float, float] = (LEAST_ML, MOST_ML),
 ) -> Tumour | None:
     """Draw the one carcinoma of a patient; None for those who are not of the `share` who have one."""
     side = str(rng.choice(["right", "left"]))
     kidney = kidneys[side]
     histology = str(rng.choice(list(SUBTYPES), p=list(SUBTYPES.values())))
     volume = np.inf
-    while not LEAST_ML <= volume <= MOST_ML:
-        volume = np.exp(rng.normal(np.log(median_ml), SPREAD_LOG))
+    while not range_ml[0] <= volume <= range_ml[1]:
+        volume = np.exp(rng.normal(np.log(median_ml), spread_log))
     radius = float(np.cbrt(3000.0 * volume / (4 * np.pi)))
     # ASSUME: a mass wider than the kidney's half thickness cannot stay within it.
     free = radius > 0.75 * kidney.semi_mm[2]

@@ -4,8 +4,8 @@ import pandas as pd
 import pytest
 import yaml
 
-from crossmod import calibration
-from crossmod.calibration import BODY, CONTRAST, MR, PLAIN, UNITS, compare
+from crossmod.calibration import scans as calibration
+from crossmod.calibration.scans import BODY, CONTRAST, MR, PLAIN, UNITS, compare
 from crossmod.job import UserError
 from crossmod.report.notebook import execute
 from crossmod.report.style import MM, PAGE_MM
@@ -198,7 +198,7 @@ def test_absent_scans_are_said(maps):
     assert calibration.real_mr(nowhere) == calibration.real_ct(nowhere) == []
     assert calibration.real_bodies(nowhere).empty
     assert "no real scans" in calibration.availability(nowhere)
-    assert "without chaos_t2spir, chaos_ct, totalsegmentator." in calibration.availability(maps)
+    assert "without chaos_t2spir, chaos_ct, totalsegmentator, btcv_3mm." in calibration.availability(maps)
     for name in calibration.FOLDERS:
         (maps / name).mkdir(exist_ok=True)
     assert "without" not in calibration.availability(maps)
@@ -256,7 +256,9 @@ def test_the_notebook_is_committed_clean(root):
 
 def test_the_notebook_runs_without_real_scans(root, tmp_path):
     source, done = root / "notebooks" / "06_calibration.ipynb", tmp_path / "done.ipynb"
-    execute(source, done, tmp_path / "figures", {"data": str(tmp_path / "nowhere"), "patients": 1, "maps": 1})
+    execute(
+        source, done, tmp_path / "figures", {"data": str(tmp_path / "nowhere"), "patients": 1, "maps": 1, "whole": 1}
+    )
     outputs = [out for cell in nbformat.read(done, as_version=4).cells for out in cell.get("outputs", [])]
     assert not [out for out in outputs if out["output_type"] in ("error", "stream")], "no warnings, no errors"
     assert {path.stem for path in (tmp_path / "figures").iterdir()} == {f"calibration_{name}" for name in PICTURES}

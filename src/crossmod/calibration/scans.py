@@ -31,7 +31,7 @@ MR, PLAIN, CONTRAST, BODY = "MR, fs-T2", "CT, plain", "CT, contrast", "Anatomy"
 ORIGINS = ("real", "simulated")
 LINES: dict[str, LineStyleType] = {"real": "-", "simulated": (0, (4, 1.5))}
 COLOURS, MARKERS = {"real": VERMILION, "simulated": BLUE}, {"real": "s", "simulated": "o"}
-FOLDERS = ("chaos_t2spir", "chaos_ct", "totalsegmentator", "kits23_3mm")
+FOLDERS = ("chaos_t2spir", "chaos_ct", "totalsegmentator", "kits23_3mm", "btcv_3mm")
 ORGANS = {"right kidney": 1, "left kidney": 2, "liver": 3, "spleen": 4, "muscle": 5}
 # What is measured, with its unit, in the order of tables and figures.
 UNITS = dict.fromkeys(
