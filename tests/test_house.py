@@ -19,7 +19,7 @@ MODULES = {name.removesuffix(".__init__"): path for name, path in FILES.items()}
 
 STUDIES = re.compile(r"renal|inversion|liver|spine")
 # Rooms of anatomy and of the one product, where organs are meant and not studies.
-CONCRETE = ("phantom/", "anatomy/", "weights/", "measure.py", "calibration.py")
+CONCRETE = ("phantom/", "anatomy/", "weights/", "measure.py", "calibration/")
 # File, what stands there, and why it may.
 ARGUED = [
     ("cli.py", "volumes of the renal parenchyma", "crossmod measure is a product for kidneys"),

@@ -4,8 +4,8 @@ import pandas as pd
 import pytest
 import yaml
 
-from crossmod import calibration
-from crossmod.calibration import BODY, CONTRAST, MR, PLAIN, UNITS, compare
+from crossmod.calibration import scans as calibration
+from crossmod.calibration.scans import BODY, CONTRAST, MR, PLAIN, UNITS, compare
 from crossmod.job import UserError
 from crossmod.report.notebook import execute
 from crossmod.report.style import MM, PAGE_MM

@@ -1,0 +1,1 @@
+"""Simulated patients beside real scans and published measurements."""
