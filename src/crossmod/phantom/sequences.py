@@ -176,8 +176,10 @@ def fat_phase(settings: MRSettings, te_ms: float) -> float:
     """Cosine of the phase between water and fat at the echo: -1 opposed, 1 in phase; a spin echo refocuses it.
 
     So does a balanced echo at half of TR, but for a sign that changes from one band of resonance to the next.
+
+    ASSUME: after an inversion fat keeps its full signal at any echo time, and is in or opposed phase, whatever is nearer.
     """
     if settings.readout in ("spin-echo", "single-shot"):
         return 1.0
     phase = float(np.cos(2 * np.pi * FAT_HZ_PER_T * settings.field_t * te_ms / 1000))
-    return float(np.sign(phase)) if settings.readout == "balanced" else phase
+    return float(np.sign(phase)) if settings.readout in ("balanced", "inversion-recovery") else phase
