@@ -177,7 +177,7 @@ def fat_phase(settings: MRSettings, te_ms: float) -> float:
 
     So does a balanced echo at half of TR, but for a sign that changes from one band of resonance to the next.
 
-    ASSUME: after an inversion fat keeps its full signal at any echo time, and is in or opposed phase, whatever is nearer.
+    ASSUME: after an inversion fat keeps its full signal at any echo time, in or opposed phase, whatever is nearer.
     """
     if settings.readout in ("spin-echo", "single-shot"):
         return 1.0
