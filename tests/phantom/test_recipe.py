@@ -23,6 +23,29 @@ from crossmod.phantom import parse_recipe
         ({"modality": "PET"}, ["recipe.modality = 'PET'", "'CT' or 'MR'"]),
         ({"slice_thickness_mm": 0}, ["recipe.slice_thickness_mm = 0", "more than 0", "at most 15"]),
         ({"ct": {"noise_hu": float("nan")}}, ["recipe.ct.noise_hu", "finite"]),
+        ({"mr": {"readout": "epi"}}, ["recipe.mr.readout = 'epi'", "'balanced'"]),
+        ({"mr": {"inversion_ms": 700}}, ["recipe.mr.inversion_ms = 700", "no inversion", "mr.readout"]),
+        ({"mr": {"echo_train": 64}}, ["recipe.mr.echo_train = 64", "single-shot"]),
+        ({"mr": {"readout": "inversion-recovery"}}, ["recipe.mr.inversion_ms = 0", "such as 700"]),
+        (
+            {"mr": {"readout": "inversion-recovery", "inversion_ms": 2000}},
+            ["recipe.mr.inversion_ms = 2000", "below mr.repetition_time_ms = 2000"],
+        ),
+        (
+            {"mr": {"readout": "inversion-recovery", "inversion_ms": 200, "echo_train": 100}},
+            ["recipe.mr.echo_train = 100", "500 ms", "fewer echoes"],
+        ),
+        (
+            {"mr": {"readout": "inversion-recovery", "inversion_ms": 700, "echo_train": 64}},
+            ["recipe.mr.echo_time_ms = 72", "mr.echo_spacing_ms = 5"],
+        ),
+        ({"mr": {"readout": "balanced", "repetition_time_ms": 4}}, ["recipe.mr.flip_deg = 90", "10 to 80"]),
+        ({"mr": {"readout": "balanced", "flip_deg": 50}}, ["recipe.mr.repetition_time_ms = 2000", "at most 20"]),
+        (
+            {"mr": {"readout": "balanced", "flip_deg": 50, "repetition_time_ms": 4, "echo_time_ms": 1}},
+            ["recipe.mr.echo_time_ms = 1", "half of mr.repetition_time_ms = 4", "leave the key out"],
+        ),
+        ({"mr": {"readout": "single-shot"}}, ["recipe.mr.echo_train = 1", "mr.echo_time_ms = 72"]),
     ],
 )
 def test_bad_recipes_are_refused_with_key_and_range(settings, words):

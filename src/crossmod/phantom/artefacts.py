@@ -1,4 +1,4 @@
-"""What scanners add: truncated k-space, ghosts of breathing, uneven slices, streaks."""
+"""What scanners add: truncated or fading k-space, ghosts of breathing, uneven slices, streaks."""
 
 import numpy as np
 from scipy import fft, ndimage
@@ -21,6 +21,24 @@ def truncate(image: np.ndarray, axis: int, share: float) -> None:
     index = [slice(None)] * 3
     index[axis] = slice(keep, None)
     spectrum[tuple(index)] = 0
+    image[:] = fft.irfft(spectrum, n=image.shape[axis], axis=axis)
+
+
+def decay(image: np.ndarray, axis: int, times_t2: float) -> None:
+    """Blur along an axis as the signal fades over a train of echoes, in place; the middle of k-space keeps its level.
+
+    Lines of half of k-space come after the middle one, outwards; the other half is their mirror image (half Fourier).
+
+    Args:
+        image: float32.
+        axis: phase-encoding axis.
+        times_t2: how long the train goes on after the middle of k-space, in T2.
+    """
+    spectrum = fft.rfft(image, axis=axis)
+    count = spectrum.shape[axis]
+    shape = [1, 1, 1]
+    shape[axis] = count
+    spectrum *= np.exp(-max(times_t2, 0.0) * np.linspace(0, 1, count)).astype(np.float32).reshape(shape)
     image[:] = fft.irfft(spectrum, n=image.shape[axis], axis=axis)
 
 

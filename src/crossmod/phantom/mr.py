@@ -4,7 +4,7 @@ import numpy as np
 from scipy import ndimage
 from scipy.special import expit
 
-from crossmod.phantom.artefacts import ghost, slice_gain, truncate
+from crossmod.phantom.artefacts import decay, ghost, slice_gain, truncate
 from crossmod.phantom.ct import FWHM, chance
 from crossmod.phantom.field import random_field
 from crossmod.phantom.grid import Grid
@@ -80,6 +80,9 @@ FAT_SHARE = dict.fromkeys(FATS, 1.0) | {Tissue.BONE_MARROW: 0.5, Tissue.SINUS_FA
 # ASSUME: T1-weighted contrast varies half as much within a tissue as T2-weighted one: T1 does, and vessels are no
 # longer dark.
 EVEN_T1 = 0.5
+# ASSUME: over a long train of echoes everything fades with one T2, between those of liver and kidney: fluids, which
+# fade more slowly, are as blurred as organs.
+TRAIN_T2_MS = 80.0
 # Spread (log scale) of every tissue's signal under full domain randomisation.
 RANDOM_LOG = 0.6
 
@@ -89,10 +92,12 @@ def render_mr(fine: np.ndarray, grid: Grid, recipe: Recipe, histology: str, rng:
     settings = recipe.mr
     level, texture, phase = _signal(settings, histology, rng)
     level *= np.exp(np.float32(RANDOM_LOG * recipe.randomisation) * chance(rng))
-    cortex = float(level[Tissue.CORTEX])
+    # An inversion may leave the cortex without signal, and noise does not follow it.
+    bright = float(level[Tissue.VISCERAL_FAT if settings.readout == "inversion-recovery" else Tissue.CORTEX])
     weight = level[fine]
-    weight *= 1 + texture[fine] * random_field(rng, 7.0, 1.0, (260.0,) * 3).on(grid.fine_axes)
-    np.maximum(weight, 0, out=weight)
+    uneven = 1 + texture[fine] * random_field(rng, 7.0, 1.0, (260.0,) * 3).on(grid.fine_axes)
+    np.maximum(uneven, 0, out=uneven)
+    weight *= uneven
     share = np.array([FAT_SHARE.get(tissue, 0.0) for tissue in Tissue], dtype=np.float32)[fine]
     # Where fat is in phase, what is left of it adds to water; where it is opposed, it takes away: dark rims arise as
     # slices and the point spread mix both.
@@ -105,12 +110,14 @@ def render_mr(fine: np.ndarray, grid: Grid, recipe: Recipe, histology: str, rng:
             ndimage.gaussian_filter1d(image, sigma, axis=axis, output=image, mode="nearest", truncate=3.0)
     # ASSUME: phase is encoded along the shorter way through the body.
     encoded = inplane[-1] if grid.slice_axis == 2 else inplane[0]
+    if settings.readout == "single-shot":
+        decay(image, encoded, (settings.train_ms - settings.echo_time_ms) / TRAIN_T2_MS)
     truncate(image, encoded, settings.truncation)
     np.abs(image, out=image)
     ghost(image, grid, encoded, settings.ghosts, rng)
     image *= np.exp(_receive_field(grid, settings, rng))
     slice_gain(image, grid.slice_axis, settings.slice_gain_sd, rng)
-    _add_noise(image, settings.noise * np.exp(rng.normal(0, settings.noise_sd)) * cortex, rng)
+    _add_noise(image, settings.noise * np.exp(rng.normal(0, settings.noise_sd)) * bright, rng)
     # ASSUME: scanner units are arbitrary: the 99th percentile lies anywhere from 300 to 2000.
     units = np.exp(rng.uniform(np.log(300.0), np.log(2000.0))) / max(float(np.percentile(image[::2, ::2], 99)), 1e-6)
     return np.clip(np.round(image * np.float32(units)), 0, 32767).astype(np.int16)
@@ -122,7 +129,7 @@ def _signal(settings: MRSettings, histology: str, rng: np.random.Generator) -> t
     t1, t2 = rows[:, [0, 1]].T if settings.field_t == 1.5 else rows[:, [2, 3]].T
     density, texture = rows[:, 4], rows[:, 5].copy()
     factor, texture[Tissue.TUMOUR] = SUBTYPE_T2[histology]
-    if settings.readout == "gradient-echo":
+    if settings.readout not in ("spin-echo", "single-shot"):
         texture *= EVEN_T1
     t2 = t2.copy()
     t2[Tissue.TUMOUR] *= factor
@@ -135,6 +142,7 @@ def _signal(settings: MRSettings, histology: str, rng: np.random.Generator) -> t
     tr, te = np.array([settings.repetition_time_ms, settings.echo_time_ms]) * np.exp(
         rng.normal(0, settings.timing_sd, 2)
     )
+    te = tr / 2 if settings.readout == "balanced" else te
     level = signal(t1 * spread[0], t2 * spread[1], density * spread[2], settings, tr, te)
     return level.astype(np.float32), texture.astype(np.float32), fat_phase(settings, te)
 

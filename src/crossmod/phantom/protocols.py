@@ -52,6 +52,12 @@ _MR = {
 }
 _FAST = {"mr.readout": "gradient-echo", "mr.repetition_time_ms": (90.0, 200.0), "mr.flip_deg": (55.0, 85.0)}
 _T2 = {"mr.repetition_time_ms": [1300.0, 1600.0, 2000.0, 3000.0, 5000.0], "mr.echo_time_ms": (60.0, 105.0)}
+_VOLUME = {
+    "mr.readout": "gradient-echo",
+    "mr.repetition_time_ms": (3.5, 6.0),
+    "mr.echo_time_ms": (1.2, 2.4),
+    "mr.flip_deg": (9.0, 13.0),
+}
 
 PROTOCOLS: dict[str, dict[str, Any]] = {
     "ct-plain": _CT | {"sequence": "plain", "ct.enhancement": (0.0, 0.03), "ct.excretion": 0.0},
@@ -91,6 +97,51 @@ PROTOCOLS: dict[str, dict[str, Any]] = {
         "depth_mm": (48.0, 110.0),
         "height_mm": (340.0, 420.0),
         "middle_mm": (-50.0, 40.0),
+    },
+    "mr-t1-spin-echo": _MR
+    | {
+        "sequence": "t1-spin-echo",
+        "mr.repetition_time_ms": (400.0, 700.0),
+        "mr.echo_time_ms": (8.0, 15.0),
+        "mr.fat_suppression": 0.0,
+    },
+    # TI lies where renal cortex, medulla and spleen are near their nulls, so that kidneys are dark in bright fat.
+    "mr-mprage": _MR
+    | {
+        "sequence": "mprage",
+        "mr.readout": "inversion-recovery",
+        "mr.repetition_time_ms": (2000.0, 3200.0),
+        "mr.inversion_ms": (500.0, 800.0),
+        "mr.echo_train": [64, 80, 96],
+        "mr.echo_spacing_ms": (4.5, 7.0),
+        "mr.echo_time_ms": (2.0, 3.5),
+        "mr.flip_deg": (8.0, 12.0),
+        "mr.timing_sd": 0.02,
+        "mr.fat_suppression": 0.0,
+    },
+    "mr-vibe": _MR | _VOLUME | {"sequence": "vibe", "mr.fat_suppression": (0.85, 0.97), "mr.fat_failure": (0.1, 0.6)},
+    # ASSUME: a Dixon sequence leaves little fat in its water image, and seldom takes the one for the other.
+    "mr-dixon-water": _MR
+    | _VOLUME
+    | {"sequence": "dixon-water", "mr.fat_suppression": (0.95, 1.0), "mr.fat_failure": (0.0, 0.2)},
+    "mr-balanced": _MR
+    | {
+        "sequence": "balanced",
+        "mr.readout": "balanced",
+        "mr.repetition_time_ms": (3.8, 4.6),
+        "mr.flip_deg": (40.0, 70.0),
+        "mr.timing_sd": 0.02,
+        "mr.fat_suppression": 0.0,
+    },
+    "mr-haste": _MR
+    | {
+        "sequence": "haste",
+        "mr.readout": "single-shot",
+        "mr.repetition_time_ms": [2000.0, 4000.0, 10000.0],
+        "mr.echo_time_ms": (70.0, 110.0),
+        "mr.echo_train": [64, 80, 96, 128],
+        "mr.echo_spacing_ms": (3.5, 5.0),
+        "mr.fat_suppression": 0.0,
     },
 }
 

@@ -63,13 +63,25 @@ class MRSettings(_Closed):
     """Scanner and sequence of an MR."""
 
     field_t: Tesla = Field(1.5, description="main field, tesla")
-    readout: Literal["spin-echo", "gradient-echo"] = Field(
+    readout: Literal["spin-echo", "gradient-echo", "inversion-recovery", "balanced", "single-shot"] = Field(
         "spin-echo",
-        description="spin echo (T2-weighted), or spoiled gradient echo (T1-weighted, in or opposed phase by TE)",
+        description="spin echo (T2-weighted, or T1-weighted by a short TR and TE), spoiled gradient echo (T1-weighted, "
+        "in or opposed phase by TE), gradient echoes after an inversion (MPRAGE), balanced steady state (TE is half of "
+        "TR, also where it is left out), or one train of spin echoes a slice (HASTE)",
     )
     repetition_time_ms: float = Field(2000.0, ge=2.0, le=20000.0, description="TR")
     echo_time_ms: float = Field(72.0, ge=0.5, le=300.0, description="effective TE")
-    flip_deg: float = Field(90.0, ge=1.0, le=90.0, description="flip angle of a gradient echo")
+    flip_deg: float = Field(90.0, ge=1.0, le=90.0, description="flip angle of a gradient echo; balanced: 10 to 80")
+    inversion_ms: float = Field(
+        0.0,
+        ge=0.0,
+        le=5000.0,
+        description="TI, from the inversion to the middle of the echoes; 0, as of all other readouts, is none",
+    )
+    echo_train: int = Field(
+        1, ge=1, le=512, description="echoes after one inversion, or after one excitation of a single-shot"
+    )
+    echo_spacing_ms: float = Field(5.0, ge=1.0, le=30.0, description="time from one echo of a train to the next")
     gadolinium: float = Field(
         0.0, ge=0.0, le=2.0, description="dose of contrast agent relative to 0.1 mmol/kg; 0 is without"
     )
@@ -84,7 +96,13 @@ class MRSettings(_Closed):
         0.35, ge=0.0, le=1.0, description="how strongly suppression fails where the field is uneven"
     )
     bias: float = Field(0.22, ge=0.0, le=0.8, description="spread of the receive field across the picture (log scale)")
-    noise: float = Field(0.025, ge=0.0, le=0.3, description="Rician noise per channel relative to the renal cortex")
+    noise: float = Field(
+        0.025,
+        ge=0.0,
+        le=0.3,
+        description="Rician noise per channel relative to the renal cortex, or to fat after an inversion, which may "
+        "leave the cortex dark",
+    )
     noise_sd: float = Field(0.3, ge=0.0, le=1.0, description="between-patient spread of the noise (log scale)")
     psf_fwhm_mm: float = Field(1.8, ge=0.0, le=6.0, description="in-plane blur, full width at half maximum")
     truncation: float = Field(
@@ -103,6 +121,78 @@ class MRSettings(_Closed):
         0.0, ge=0.0, le=0.3, description="spread of brightness from slice to slice (log scale)"
     )
     relaxation_sd: float = Field(0.08, ge=0.0, le=0.3, description="between-patient spread of T1, T2, PD (log scale)")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _balanced_echo(cls, settings: Any) -> Any:
+        """A balanced readout echoes at half of its TR, where nothing else is said."""
+        if not isinstance(settings, Mapping) or settings.get("readout") != "balanced" or "echo_time_ms" in settings:
+            return settings
+        tr = settings.get("repetition_time_ms")
+        return {**settings, "echo_time_ms": tr / 2} if isinstance(tr, int | float) else settings
+
+    @model_validator(mode="after")
+    def _timing(self) -> Self:
+        if self.inversion_ms and self.readout != "inversion-recovery":
+            raise ValueError(
+                f"mr.inversion_ms = {self.inversion_ms:g}: readout '{self.readout}' has no inversion; leave the key "
+                "out, or set mr.readout to inversion-recovery"
+            )
+        if self.echo_train > 1 and self.readout not in ("inversion-recovery", "single-shot"):
+            raise ValueError(
+                f"mr.echo_train = {self.echo_train}: readout '{self.readout}' is computed without a train; leave the "
+                "key out, or set mr.readout to inversion-recovery or single-shot"
+            )
+        check = {"inversion-recovery": self._inversion, "balanced": self._steady, "single-shot": self._one_train}
+        check.get(self.readout, lambda: None)()
+        return self
+
+    def _inversion(self) -> None:
+        half = self.train_ms / 2
+        if not self.inversion_ms:
+            raise ValueError("mr.inversion_ms = 0: an inversion-recovery needs its TI, such as 700")
+        if self.inversion_ms >= self.repetition_time_ms:
+            raise ValueError(
+                f"mr.inversion_ms = {self.inversion_ms:g}: must lie below mr.repetition_time_ms = "
+                f"{self.repetition_time_ms:g}, the time between two inversions"
+            )
+        if not half <= self.inversion_ms <= self.repetition_time_ms - half:
+            raise ValueError(
+                f"mr.echo_train = {self.echo_train}: with mr.echo_spacing_ms = {self.echo_spacing_ms:g} the echoes "
+                f"take {2 * half:g} ms around mr.inversion_ms = {self.inversion_ms:g} and overlap with an inversion; "
+                "fewer echoes or a longer TI and TR"
+            )
+        if self.echo_train > 1 and self.echo_time_ms >= self.echo_spacing_ms:
+            raise ValueError(
+                f"mr.echo_time_ms = {self.echo_time_ms:g}: must lie below mr.echo_spacing_ms = {self.echo_spacing_ms:g}"
+            )
+
+    def _steady(self) -> None:
+        if not 10 <= self.flip_deg <= 80:
+            raise ValueError(f"mr.flip_deg = {self.flip_deg:g}: a balanced readout needs 10 to 80, usually 40 to 70")
+        if self.repetition_time_ms > 20:
+            raise ValueError(
+                f"mr.repetition_time_ms = {self.repetition_time_ms:g}: a balanced readout needs at most 20, usually 3 "
+                "to 6"
+            )
+        if abs(self.echo_time_ms - self.repetition_time_ms / 2) > 0.01 * self.repetition_time_ms:
+            raise ValueError(
+                f"mr.echo_time_ms = {self.echo_time_ms:g}: a balanced readout echoes at half of mr.repetition_time_ms "
+                f"= {self.repetition_time_ms:g}; leave the key out"
+            )
+
+    def _one_train(self) -> None:
+        if not self.echo_time_ms <= self.train_ms <= self.repetition_time_ms:
+            raise ValueError(
+                f"mr.echo_train = {self.echo_train}: with mr.echo_spacing_ms = {self.echo_spacing_ms:g} the train "
+                f"takes {self.train_ms:g} ms: it must hold mr.echo_time_ms = {self.echo_time_ms:g} and fit into "
+                f"mr.repetition_time_ms = {self.repetition_time_ms:g}"
+            )
+
+    @property
+    def train_ms(self) -> float:
+        """How long a train of echoes takes; 0 of a single one."""
+        return self.echo_train * self.echo_spacing_ms if self.echo_train > 1 else 0.0
 
 
 class Recipe(_Closed):
