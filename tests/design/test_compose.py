@@ -301,3 +301,9 @@ def test_label_meanings_are_looked_at(labels, message):
 def test_schema_describes_what_users_set():
     schema = Study.model_json_schema()
     assert schema["additionalProperties"] is False
+
+
+def test_a_treatment_that_comes_with_crossmod_is_composed_as_its_operations():
+    from crossmod.prepare.treatments import NAMED
+
+    assert compose(["treatments={black: inverted_black}"])["treatments"] == {"black": NAMED["inverted_black"]}

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from crossmod.job import UserError
-from crossmod.prepare.treatments import apply, treated, treatment_problem
+from crossmod.prepare.treatments import NAMED, apply, named, treated, treatment_problem
 from crossmod.scans.scan import Scan
 
 INVERTED = [{"clip": [0, 3000]}, {"invert": {}}]
@@ -55,6 +55,34 @@ def test_black_below_leaves_alone_what_was_brighter(x, share, rule):
     np.testing.assert_array_equal(black[clipped > level + 1e-6], plain[clipped > level + 1e-6])
     assert not black[clipped < level - 1e-6].any()
     assert black.dtype == x.dtype
+
+
+def test_the_named_ones_are_those_of_the_authors_the_paper_and_ours():
+    x = np.random.default_rng(1).integers(0, 2000, (8, 9, 10)).astype(np.int16)
+    np.testing.assert_array_equal(apply(named("inverted"), x), apply(INVERTED, x))
+    np.testing.assert_array_equal(apply(named("inverted_black"), x), authors(x))
+    by_percentile = apply(named("inverted_black_percentile"), x)
+    np.testing.assert_array_equal(by_percentile == 0, (x <= np.percentile(x, 1)) | (apply(INVERTED, x) == 0))
+    ours = apply(named("inverted_black_rescaled"), x)
+    assert (ours[authors(x) == 0] == -1000).all() and ours.dtype == np.float32
+    assert not any(treatment_problem(operations) for operations in NAMED.values())
+
+
+def test_a_named_treatment_is_a_copy_and_an_unknown_one_is_told():
+    named("inverted")[0]["clip"][1] = 1
+    assert named("inverted") == INVERTED
+    with pytest.raises(UserError, match=r"no treatment 'inverted_blak' .*did you mean 'inverted_black'\?"):
+        named("inverted_blak")
+
+
+@given(scans)
+def test_named_treatments_do_not_feel_a_spike_above_the_clip(x):
+    x = np.clip(x.astype(np.int64), 0, 2000)
+    x.flat[0] = 3000
+    spiked = x.copy()
+    spiked.flat[0] = 100_000
+    for name in ("inverted", "inverted_black", "inverted_black_percentile"):
+        np.testing.assert_array_equal(apply(named(name), spiked), apply(named(name), x))
 
 
 def test_the_authors_rule_is_the_default():

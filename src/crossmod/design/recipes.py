@@ -1,13 +1,23 @@
 """The schema of who learns from what: pools, the levels of factors, treatments and validation sets."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from crossmod.design.fields import Count, Name, Text, label_values, unrepeated
-from crossmod.job import Plain
-from crossmod.prepare.treatments import treatment_problem
+from crossmod.job import Plain, UserError
+from crossmod.prepare.treatments import named, treatment_problem
 from crossmod.schema import Closed, Number, Whole
+
+
+def _operations(given: Any) -> Any:
+    """The operations of a treatment that comes with crossmod, where its name is given instead of a list."""
+    if not isinstance(given, str):
+        return given
+    try:
+        return named(given)
+    except UserError as error:
+        raise ValueError(str(error)) from error
 
 
 def _treatment(operations: list[Plain]) -> list[Plain]:
@@ -16,7 +26,7 @@ def _treatment(operations: list[Plain]) -> list[Plain]:
     return operations
 
 
-Treatment = Annotated[list[Plain], Field(min_length=1), AfterValidator(_treatment)]
+Treatment = Annotated[list[Plain], BeforeValidator(_operations), Field(min_length=1), AfterValidator(_treatment)]
 
 
 class Pool(Closed):

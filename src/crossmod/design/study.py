@@ -64,7 +64,8 @@ class Study(Closed):
     )
     treatments: dict[Name, Treatment] = Field(
         default_factory=dict,
-        description="changes of intensities before a segmenter sees them, e.g. [{clip: [0, 3000]}, {invert: {}}]",
+        description="changes of intensities before a segmenter sees them: operations, e.g. [{clip: [0, 3000]}, "
+        "{invert: {}}], or the name of a treatment that comes with crossmod (`crossmod treat --help`)",
     )
     model: Plain = Field(description="the network as a _target_ with its arguments")
     models: dict[Name, Plain] = Field(default_factory=dict, description="further networks, which levels name")

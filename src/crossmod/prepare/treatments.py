@@ -5,6 +5,7 @@ A treatment is a list of operations, each a mapping of one name to its arguments
 Häntze et al. (arXiv 2405.03713), who treat a T1-weighted MR as an inverted CT.
 """
 
+import copy
 import dataclasses
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -13,12 +14,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossmod.job import Plain, UserError
+from crossmod.schema import nearest
 
 if TYPE_CHECKING:
     from crossmod.scans.scan import AnyScan, Scan
 
 # ASSUME: where a CT network is to see what lies outside the body, it has seen air in training.
 AIR_HU = -1000.0
+# ASSUME: a network for the abdomen on CT sees soft tissue in this window, as those of crossmod do.
+SOFT_TISSUE_HU = [-200, 300]
+_INVERTED: list[Plain] = [{"clip": [0, 3000]}, {"invert": {}}]
+# ASSUME: the authors' code makes black by the range (their README: github.com/hhaentze/Annotation-Acceleration), the
+# paper's text by a percentile; both are here under names of their own, and the last one is crossmod's, not the paper's.
+NAMED: dict[str, list[Plain]] = {
+    "inverted": _INVERTED,
+    "inverted_black": [*_INVERTED, {"black_below": {"percent_of_range": 1}}],
+    "inverted_black_percentile": [*_INVERTED, {"black_below": {"percentile": 1}}],
+    "inverted_black_rescaled": [
+        *_INVERTED,
+        {"black_below": {"percent_of_range": 1}},
+        {"rescale": {"to": SOFT_TISSUE_HU}},
+    ],
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,6 +131,17 @@ _KEYS = {
     "black_below": {"percent_of_range", "percentile"},
     "rescale": {"to", "percentiles", "black_to"},
 }
+
+
+def named(name: str) -> list[Plain]:
+    """The operations of a treatment that comes with crossmod.
+
+    Raises:
+        UserError: if none has this name.
+    """
+    if name not in NAMED:
+        raise UserError(f"no treatment '{name}' comes with crossmod{nearest(name, NAMED)}")
+    return copy.deepcopy(NAMED[name])
 
 
 def treatment_problem(treatment: Any) -> str | None:
