@@ -83,6 +83,8 @@ from crossmod.job import UserError
         ("units.kidney={structures: [kidney], apart: tile}", "size_mm belongs to apart: tile"),
         ("units={}", "no unit 'kidney'"),
         ("treatments={x: [{flip: {}}]}", "'flip' is no operation; valid: clip, invert"),
+        ("report.sections=[scores,classes]", "report.sections: classes is of targets with each_class"),
+        ("report.sections=[scores,localisation]", "localisation is of the metric located, which metrics does not list"),
         ("treatments={x: inverted_blak}", "no treatment 'inverted_blak' comes with crossmod; did you mean"),
         ("analyse.contrast.a=mixt", "analyse.contrast.a: strategy has no level 'mixt'; did you mean 'mixed'"),
         ("analyse.contrast.factor=strategi", "analyse.contrast.factor: no factor is called 'strategi'"),

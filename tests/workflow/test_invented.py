@@ -65,7 +65,15 @@ def test_treatments_share_two_trainings_and_a_program_segments_beside_them(finis
     assert set(rows(results, "ct-parts-black-own", "mr")["target"]) == {"parenchyma", "mass"}
     tested = pd.read_csv(results / "analyse/black_or_not.csv")
     assert set(tested["target"]) >= {"kidney", "parenchyma", "mass"}
+    over = pd.read_csv(results / "analyse/classes.csv")
+    assert set(over["group"]) == {"parts"} and dict(zip(over["over"], over["n"], strict=False)) == {
+        "classes": 2,
+        "patients": 4,
+    }
+    assert set(pd.read_csv(results / "analyse/located.csv")["outcome"]) == {"correct", "incorrect", "not_detected"}
+    assert len(pd.read_csv(results / "analyse/found.csv")) == 3, "McNemar between any two of three treatments"
     page = (results / "report/index.html").read_text()
+    assert all(word in page for word in ("Mean DSC over parts", "Found or not", "Small against large"))
     assert all(
         title in page for title in ("inverted on black", "as scanned", "Networks trained on CT, applied to changed MR")
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from crossmod.design import arms as design
 from crossmod.design import given, splits
-from crossmod.design.targets import targets_of
+from crossmod.design.targets import groups_of, targets_of
 from crossmod.running import finished, job_files, warm
 from crossmod.running.brief import speak_briefly
 from crossmod.design.compose import compose, shared_part

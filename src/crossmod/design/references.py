@@ -148,6 +148,11 @@ def _targets(study: Plain) -> Iterator[str]:
                 yield from unknown(f"units.{name}.facts", "structure of the unit", fact, unit["structures"])
     if "dsc" not in study["metrics"]:
         yield "metrics: dsc is missing; worst cases and pictures go by it, so add it"
+    sections = study["report"]["sections"]
+    if "classes" in sections and not any(target["each_class"] for target in study["targets"].values()):
+        yield "report.sections: classes is of targets with each_class, and there is none; remove it"
+    if "localisation" in sections and "located" not in study["metrics"]:
+        yield "report.sections: localisation is of the metric located, which metrics does not list; add it there"
     if "ellipsoid_ml" in study["metrics"] and not any(unit["apart"] == "side" for unit in study["units"].values()):
         yield "metrics: ellipsoid_ml is measured of units apart by side, and there is none; remove it"
 

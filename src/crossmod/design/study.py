@@ -58,6 +58,12 @@ class Study(Closed):
         min_length=1, description="how it is compared; volumes are always measured"
     )
     surface_tolerance_mm: Number = Field(gt=0, le=100, description="of the surface DSC")
+    located_above_dsc: Number = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="of the metric located: a lesion was found in its place where its DSC lies above; 0: by one voxel",
+    )
     normalisation: Normalisation = Field(description="of intensities")
     normalise_as: Literal["CT", "MR"] | None = Field(
         None, description="the modality that networks were trained for, whatever a scan is; null: the scan's own"
