@@ -290,6 +290,7 @@ ANALYSIS = {
     **section("units", "metrics"),
     **{key: value for key, value in STUDY["analyse"].items() if key != "good_dsc"},
     **({"groups": groups_of(STUDY)} if groups_of(STUDY) else {}),
+    **({"unavailable": UNAVAILABLE} if UNAVAILABLE else {}),
 }
 
 
@@ -313,6 +314,7 @@ def followed():
             "predictions": placed(PREDICT["folder"], arm, seed),
         }
         for arm in ARMS.values()
+        if arm.name not in UNAVAILABLE
         for seed in seeds_of(arm)
     ]
 

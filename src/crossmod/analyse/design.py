@@ -37,6 +37,7 @@ class Design:
         seeds: of the trainings that are declared.
         hypotheses: what is tested on which table.
         groups: name of several targets, one for each class of a stage → these targets.
+        unavailable: arm → the program that would have segmented it, and that the machine lacks.
     """
 
     arms: list[Plain]
@@ -54,6 +55,7 @@ class Design:
     seeds: list[int] = field(default_factory=list)
     hypotheses: Hypotheses = field(default_factory=Hypotheses)
     groups: dict[str, list[str]] = field(default_factory=dict)
+    unavailable: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, settings: Plain) -> "Design":

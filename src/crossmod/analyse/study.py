@@ -181,6 +181,7 @@ def notes(
         "untested": _untested(hypotheses, design),
         "dropped": len(tables["incomplete"]),
         **({"not_segmented": absent} if absent else {}),
+        **({"unavailable": design.unavailable} if design.unavailable else {}),
     }
 
 

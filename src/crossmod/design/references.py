@@ -86,10 +86,12 @@ def _program(study: Plain, key: str, recipe: Plain) -> Iterator[str]:
         for parts in (study["stages"].get(name, {}).get("classes") or {}).values()
         for part in parts
     }
-    found = [split_side(structure)[1] for structure in recipe["segmenter"]["labels"].values()]
-    if not known & {*found, *recipe["segmenter"]["labels"].values()}:
+    given = "labels" if recipe["segmenter"]["labels"] else "masks"
+    names = recipe["segmenter"][given].values()
+    found = [split_side(structure)[1] for structure in names]
+    if not known & {*found, *names}:
         yield (
-            f"{key}.segmenter.labels: none of {', '.join(found)} is a structure of any class; valid: "
+            f"{key}.segmenter.{given}: none of {', '.join(found)} is a structure of any class; valid: "
             f"{', '.join(sorted(known))}"
         )
 
