@@ -14,6 +14,7 @@ from crossmod.prepare.treatments import NAMED, apply, named
 from crossmod.scans.files import read_scan
 from crossmod.treat import treat_scan
 
+NAME = "inverted_black_rescaled"
 OBLIQUE = np.array([[-1.2, 0.1, 0.0, 40.0], [0.1, 1.2, 0.2, -30.0], [0.0, -0.2, 3.0, 12.5], [0, 0, 0, 1.0]])
 
 
@@ -116,6 +117,16 @@ def test_doubts_are_warnings(tmp_path, torso, capsys):
     (warning,) = treat_scan(bright, "inverted", None, "MR")["warnings"]
     assert "of the voxels lie outside 0 to 3000 and were cut" in warning
     assert "warning:" in capsys.readouterr().out
+
+
+def test_a_scan_on_another_scale_is_fitted_where_that_is_asked(tmp_path):
+    large = saved(tmp_path / "large.nii.gz", voxels().astype(np.float32) * 1000)
+    with pytest.raises(UserError, match=r"no contrast to rescale.*say --fit"):
+        treat_scan(saved(tmp_path / "flat.nii.gz", np.maximum(voxels(), 1) * np.float32(1e5)), NAME, None, "MR")
+    record = treat_scan(large, "inverted_black", None, "MR", fit=True)
+    assert record["warnings"] == [] and record["operations"][0] == {"fit": {"below": 3000}}
+    done, plain = read_scan(tmp_path / "large.inverted_black.nii.gz").array, apply(named("inverted_black"), voxels())
+    assert np.corrcoef(done.ravel(), plain.ravel())[0, 1] > 0.999
 
 
 def test_a_spike_is_cut_and_stretches_nothing(tmp_path):

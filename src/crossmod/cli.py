@@ -196,6 +196,9 @@ def treat(
     modality: Annotated[
         str, typer.Option(help="CT, MR, or auto (what DICOM says, else CT where the scan has values of air in HU).")
     ] = "auto",
+    fit: Annotated[
+        bool, typer.Option("--fit", help="First bring a scan with values far above 3000 below that (not the paper's).")
+    ] = False,
 ) -> None:
     """Turn an MR's intensities round (arXiv 2405.03713), so that a tool for CT may segment it.
 
@@ -203,7 +206,7 @@ def treat(
     """
     from crossmod.treat import treat_scan
 
-    treat_scan(scan, treatment, out, modality)
+    treat_scan(scan, treatment, out, modality, fit)
 
 
 @app.command()

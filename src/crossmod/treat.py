@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from crossmod.job import Plain, UserError
 from crossmod.own_files import OwnFiles
-from crossmod.prepare.treatments import named, treated
+from crossmod.prepare.treatments import apply, named, treated
 from crossmod.scans.files import read_scan, write_scan
 from crossmod.scans.intensities import (
     Intensities,
@@ -24,7 +24,7 @@ from crossmod.scans.scan import Scan, ScanError
 MOST_CUT = 0.01
 
 
-def treat_scan(scan: Path, treatment: str, out: Path | None, modality: str) -> Plain:
+def treat_scan(scan: Path, treatment: str, out: Path | None, modality: str, fit: bool = False) -> Plain:
     """Write the treated scan and a record of what was done, and print where they lie.
 
     Args:
@@ -32,6 +32,7 @@ def treat_scan(scan: Path, treatment: str, out: Path | None, modality: str) -> P
         treatment: name of a treatment that comes with crossmod.
         out: folder for the results; None: beside the scan.
         modality: ``CT``, ``MR`` or ``auto``.
+        fit: whether a scan on a larger scale is first brought into the range that the treatment clips to.
 
     Returns:
         What the record holds: the operations, the ranges before and after, warnings and digests.
@@ -47,6 +48,8 @@ def treat_scan(scan: Path, treatment: str, out: Path | None, modality: str) -> P
         operations = named(treatment)
     except UserError as error:
         raise UserError(f"--treatment: {error}") from error
+    if fit:
+        operations = [{"fit": {"below": operations[0]["clip"][1]}}, *operations]
     endings = {"scan": f"{treatment}.nii.gz", "json": f"{treatment}.json"}
     given = read_scan(scan)
     own = OwnFiles.of(scan, out, endings, "crossmod treat")
@@ -55,12 +58,12 @@ def treat_scan(scan: Path, treatment: str, out: Path | None, modality: str) -> P
     warnings = _doubts(scan, given, voxels, asked)
     share = _share_cut(given.array, operations)
     if share > MOST_CUT:
-        low, high = operations[0]["clip"]
+        low, high = _clip(operations)
         warnings.append(
             f"{share:.0%} of the voxels lie outside {low} to {high} and were cut ({voxels.span}): the treatment was "
-            "made for MR as scanners store it; bring the scan to that scale first"
+            "made for MR as most scanners store it. Bring the scan to that scale first, e.g. with --fit"
         )
-    done = treated(given, operations)
+    done = _treated(scan, given, operations)
     _refuse_nothing_left(scan, done.array, voxels)
     record = {
         "treatment": treatment,
@@ -88,17 +91,31 @@ def _doubts(scan: Path, given: Scan, voxels: Intensities, asked: str) -> list[st
     return [f"{one.problem} ({one.value}). {one.cure}" for one in findings(voxels, known, given.stated_modality)]
 
 
+def _treated(scan: Path, given: Scan, operations: list[Plain]) -> Scan:
+    try:
+        return treated(given, operations)
+    except UserError as error:
+        raise UserError(
+            f"{scan}: {error} Where its values lie above what the treatment clips to, say --fit."
+        ) from error
+
+
 def _share_cut(array: NDArray, operations: list[Plain]) -> float:
-    """The share of the voxels that the first operation cuts, where it is a clip."""
-    if "clip" not in operations[0]:
-        return 0.0
-    low, high = operations[0]["clip"]
+    """The share of the voxels that a treatment's clip cuts, of the scan as it then is."""
+    if "fit" in operations[0]:
+        array = apply(operations[:1], array)
+    low, high = _clip(operations)
     return float(np.mean((array < low) | (array > high)))
+
+
+def _clip(operations: list[Plain]) -> list[float]:
+    """The range that a treatment clips to; all that come with crossmod do."""
+    return next(operation["clip"] for operation in operations if "clip" in operation)
 
 
 def _refuse_nothing_left(scan: Path, array: NDArray, before: Intensities) -> None:
     if array.min() == array.max():
-        cure = "Bring its values to those of an MR as scanners store it, from 0 to some thousands."
+        cure = "Bring its values to those of an MR as scanners store it, from 0 to some thousands, e.g. with --fit."
         raise ScanError(scan, "the treatment leaves one value everywhere", before.span, cure)
 
 

@@ -82,7 +82,7 @@ from crossmod.job import UserError
         ("units.kidney.facts=[liver]", "units.kidney.facts: no structure of the unit 'liver'"),
         ("units.kidney={structures: [kidney], apart: tile}", "size_mm belongs to apart: tile"),
         ("units={}", "no unit 'kidney'"),
-        ("treatments={x: [{flip: {}}]}", "'flip' is no operation; valid: clip, invert"),
+        ("treatments={x: [{flip: {}}]}", "'flip' is no operation; valid: clip, fit, invert"),
         ("report.sections=[scores,classes]", "report.sections: classes is of targets with each_class"),
         ("report.sections=[scores,localisation]", "localisation is of the metric located, which metrics does not list"),
         ("treatments={x: inverted_blak}", "no treatment 'inverted_blak' comes with crossmod; did you mean"),

@@ -116,6 +116,17 @@ def test_rescale_maps_the_percentiles_of_what_is_not_black(x):
     assert (np.argsort(y[body]) == np.argsort(apply(BLACK, x)[body])).all()
 
 
+@given(arrays(np.int32, (3, 4, 5), elements=st.integers(0, 2_000_000)))
+def test_fit_brings_large_values_into_the_range_and_leaves_others_alone(x):
+    y = apply([{"fit": {"below": 3000}}], x)
+    if np.percentile(x, 99.5) <= 3000:
+        np.testing.assert_array_equal(y, x)
+        assert y.dtype == x.dtype
+    else:
+        assert np.percentile(y, 99.5) == pytest.approx(1500, rel=1e-4)
+        assert (np.argsort(y, axis=None, kind="stable") == np.argsort(x, axis=None, kind="stable")).all()
+
+
 def test_a_scan_stays_where_it_is_and_as_it_was():
     scan = Scan(np.arange(60, dtype=np.int16).reshape(3, 4, 5), np.diag([1.0, 2.0, 3.0, 1.0]), (1, 1), "MR")
     before = scan.array.copy()
@@ -136,7 +147,7 @@ def test_nothing_to_do_changes_nothing():
         ("invert", "a treatment is a list"),
         (["invert"], "'invert' is no operation: write one name"),
         ([{"clip": [0, 1], "invert": {}}], "write one name"),
-        ([{"negate": {}}], "'negate' is no operation; valid: clip, invert, black_below, rescale"),
+        ([{"negate": {}}], "'negate' is no operation; valid: clip, fit, invert, black_below, rescale"),
         ([{"clip": [3000, 0]}], r"clip: \[3000, 0\] is no range"),
         ([{"clip": {"low": 0}}], "clip: .* is no range"),
         ([{"clip": [0, float("nan")]}], "clip: .* is no range"),
@@ -145,6 +156,9 @@ def test_nothing_to_do_changes_nothing():
         ([{"black_below": {"percentile": 1, "percent_of_range": 1}}], "either percent_of_range or percentile"),
         ([{"black_below": {"percentile": 101}}], "101 is no percentage"),
         ([{"rescale": {}}], "rescale.to: None is no range"),
+        ([{"fit": {}}], "fit.below: None is no number above 0"),
+        ([{"fit": {"below": 3000, "percentile": 101}}], "fit.percentile: 101 is no percentage"),
+        ([{"fit": {"under": 3000}}], "fit: .* valid: below, percentile, to"),
         ([{"rescale": {"to": [0, 1], "percentiles": [9]}}], r"rescale.percentiles: \[9\] is no range"),
         ([{"rescale": {"to": [0, 1], "black_to": "air"}}], "rescale.black_to: 'air' is no number"),
     ],

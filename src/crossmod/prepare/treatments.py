@@ -62,6 +62,25 @@ def clip(given: Intensities, low: float, high: float) -> Intensities:
     return dataclasses.replace(given, array=array, positive=array)
 
 
+def fit(given: Intensities, below: float, percentile: float = 99.5, to: float | None = None) -> Intensities:
+    """Bring a scan on a larger scale into a range; one that lies in it stays as it is. No step of the paper.
+
+    Some scanners and converters store MR with values of ten thousands or millions, of which a clip at 3000 would leave
+    one value.
+
+    Args:
+        given: the intensities.
+        below: a scan stays as it is where its percentile lies up to here.
+        percentile: which one, of all voxels.
+        to: where the percentile of any other scan ends up; None: at half of ``below``.
+    """
+    high = float(np.percentile(given.array, percentile))
+    if high <= below:
+        return given
+    array = given.array.astype(np.float32) * np.float32((below / 2 if to is None else to) / high)
+    return dataclasses.replace(given, array=array, positive=array)
+
+
 def invert(given: Intensities) -> Intensities:
     """Turn bright into dark between the scan's own extrema: ``max - x + min``.
 
@@ -122,11 +141,13 @@ def rescale(
 
 OPERATIONS: dict[str, Callable[..., Intensities]] = {
     "clip": clip,
+    "fit": fit,
     "invert": invert,
     "black_below": black_below,
     "rescale": rescale,
 }
 _KEYS = {
+    "fit": {"below", "percentile", "to"},
     "invert": set(),
     "black_below": {"percent_of_range", "percentile"},
     "rescale": {"to", "percentiles", "black_to"},
@@ -163,7 +184,18 @@ def _problem(operation: Any) -> str | None:
         return f"{name}: {given!r} are no arguments of it; valid: {', '.join(sorted(_KEYS[name])) or 'none, {}'}"
     if name == "black_below":
         return _not_one_share(given)
+    if name == "fit":
+        return _unfit_fit(given)
     return _unfit_rescale(given) if name == "rescale" else None
+
+
+def _unfit_fit(given: Plain) -> str | None:
+    for key, value in {"below": None, **given}.items():
+        if value is None and key == "to":
+            continue
+        if not (_is_number(value) and value > 0):
+            return f"fit.{key}: {value!r} is no number above 0"
+    return None if given.get("percentile", 0) <= 100 else f"fit.percentile: {given['percentile']!r} is no percentage"
 
 
 def _unfit_rescale(given: Plain) -> str | None:
@@ -199,7 +231,7 @@ def apply(treatment: Sequence[Plain], array: NDArray) -> NDArray:
         array: (X, Y, Z) intensities.
 
     Returns:
-        (X, Y, Z) of the same type; float32 after ``rescale``.
+        (X, Y, Z) of the same type; float32 after ``rescale``, and after a ``fit`` that changed something.
 
     Raises:
         UserError: if an operation is unknown, its arguments do not fit, or the scan has no contrast to rescale.

@@ -215,7 +215,7 @@ def _training(study: Plain) -> str:
         f"(probability {augmentation['affine']:g})",
         *(f"{name} ({augmentation[name]:g})" for name in ("noise", "blur", "brightness", "contrast", "gamma")),
     ]
-    words = {"curve": "monotone curves of the intensities", "invert": "inversion of the intensities"}
+    words = {"curve": "monotone curves of the intensities", "invert": "bright turned into dark"}
     changes += [f"{what} ({augmentation[name]:g})" for name, what in words.items() if augmentation.get(name)]
     balance = {
         "natural": "every case was drawn equally often",

@@ -69,7 +69,7 @@ class Augment:
     def draw(self, rng: np.random.Generator) -> Change:
         """Draw one change.
 
-        The same number of random values is consumed whichever changes are applied; curves and inversions draw theirs
+        The same number of random values is consumed whichever changes are applied; curves and inverting draw theirs
         last, and none where both are switched off.
         """
         s = self.settings
@@ -101,7 +101,7 @@ class Augment:
         return Change(affine, intensity, self.patch, self.thin)
 
     def _contrasts(self, rng: np.random.Generator) -> list[Callable[[torch.Tensor], torch.Tensor]]:
-        """A monotone curve and an inversion, as far as they are switched on and drawn."""
+        """A monotone curve and bright into dark, as far as they are switched on and drawn."""
         curve, invert = (self.settings.get(name, 0.0) for name in ("curve", "invert"))
         if not (curve or invert):
             return []

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 # would tell tissues apart that no scanner tells apart.
 KNOTS = 4
 # ASSUME: what is darkest by a hundredth of the range is air or what a window cut, as for the treatment that is named
-# inverted_black; every other inversion keeps it dark, for air is dark on CT and on MR.
+# inverted_black; every other time it stays dark, for air is dark on CT and on MR.
 DARK = 0.01
 KEPT_DARK = 0.5
 
