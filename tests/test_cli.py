@@ -12,7 +12,7 @@ from crossmod import cli
 from crossmod.cli import STEPS, app, run_job
 from crossmod.job import Job, UserError
 
-COMMANDS = sorted({step.split(".")[0] for step in STEPS} | {"config", "measure", "scores", "ui"})
+COMMANDS = sorted({step.split(".")[0] for step in STEPS} | {"config", "measure", "scores", "treat", "ui"})
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -182,6 +182,34 @@ def measure(
 
 
 @app.command()
+def treat(
+    scan: Annotated[Path, typer.Argument(help="NIfTI, NRRD or MHA file, or a folder with one DICOM series.")],
+    treatment: Annotated[
+        str,
+        typer.Option(
+            help="inverted; inverted_black (black below 1 % of the range, as the authors' code does); "
+            "inverted_black_percentile (black below the first percentile, as their paper says); "
+            "inverted_black_rescaled (crossmod's own, not theirs: then mapped to soft tissue in HU)."
+        ),
+    ] = "inverted_black",
+    out: Annotated[Path | None, typer.Option(help="Folder for scan and JSON; default: beside the scan.")] = None,
+    modality: Annotated[
+        str, typer.Option(help="CT, MR, or auto (what DICOM says, else CT where the scan has values of air in HU).")
+    ] = "auto",
+    fit: Annotated[
+        bool, typer.Option("--fit", help="First bring a scan with values far above 3000 below that (not the paper's).")
+    ] = False,
+) -> None:
+    """Turn an MR's intensities round (arXiv 2405.03713), so that a tool for CT may segment it.
+
+    Writes SCAN.TREATMENT.nii.gz on the scan's own grid, and a JSON of what was done.
+    """
+    from crossmod.treat import treat_scan
+
+    treat_scan(scan, treatment, out, modality, fit)
+
+
+@app.command()
 def ship(
     overrides: Annotated[
         list[str] | None, typer.Argument(help="Hydra overrides the networks were trained with.")

@@ -1,14 +1,15 @@
-"""What `crossmod measure` writes: beside the scan, whole or not at all, and never over a file that is not its own."""
+"""What a command writes beside a scan: whole or not at all, and never over a file that is not its own."""
 
 import contextlib
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from crossmod.job import Plain, UserError, as_text, digest, file_digest, whole
 from crossmod.sealed import sealed, unsealed
 
+# Of `crossmod measure`.
 ENDINGS = {
     "mask": "parenchyma.nii.gz",
     "kidneys": "kidneys.nii.gz",
@@ -19,23 +20,38 @@ ENDINGS = {
 
 @dataclass(frozen=True)
 class OwnFiles:
-    """The files of one measurement.
+    """The files that one command makes of one scan.
 
     Attributes:
         files: kind → path; ``json`` tells what the others are.
-        scan_sha256: of the bytes that were measured.
+        scan_sha256: of the bytes that were read.
+        command: what writes them.
     """
 
     files: dict[str, Path]
     scan_sha256: str
+    command: str = "crossmod measure"
 
     @classmethod
-    def of(cls, scan: Path, out: Path | None) -> "OwnFiles":
-        """Where the results of a scan go: a folder of the user's choice, or beside the file or the DICOM folder."""
+    def of(
+        cls,
+        scan: Path,
+        out: Path | None,
+        endings: Mapping[str, str] = ENDINGS,
+        command: str = "crossmod measure",
+    ) -> "OwnFiles":
+        """Where the results of a scan go: a folder of the user's choice, or beside the file or the DICOM folder.
+
+        Args:
+            scan: file, or folder of one DICOM series.
+            out: the user's choice, if any.
+            endings: kind of file → what follows the scan's name; ``json`` is the record.
+            command: what writes them.
+        """
         stem = _stem(scan) if scan.is_file() else scan.resolve().name
         folder = out or (scan if scan.is_file() else scan.resolve()).parent
-        files = {kind: folder / f"{stem}.{ending}" for kind, ending in ENDINGS.items()}
-        return cls(files, _digest(scan, {path.name for path in files.values()}))
+        files = {kind: folder / f"{stem}.{ending}" for kind, ending in endings.items()}
+        return cls(files, _digest(scan, {path.name for path in files.values()}), command)
 
     def refuse(self) -> None:
         """Say beforehand what cannot be written.
@@ -49,7 +65,7 @@ class OwnFiles:
         foreign = [path for path in there if path.is_symlink() or not path.is_file() or own.get(path.name) != _of(path)]
         if foreign:
             raise UserError(
-                f"{', '.join(map(str, foreign))}: there already, and not written by `crossmod measure` of this very "
+                f"{', '.join(map(str, foreign))}: there already, and not written by `{self.command}` of this very "
                 "scan (or changed since). Nothing was overwritten: move it away, or give another folder with --out."
             )
 

@@ -5,7 +5,7 @@ Names, order and sharing follow from the config.
 
 import pytest
 
-from crossmod.design.arms import arms, deployed, factors_of, published, taught, teachers, trainings
+from crossmod.design.arms import arms, deployed, factors_of, published, taught, teachers, trainings, unavailable
 from crossmod.design.compose import compose
 from crossmod.job import UserError
 
@@ -213,3 +213,13 @@ def test_a_published_config_has_no_paths_of_the_machine(study):
     shown = published(study | {"cohorts": study["cohorts"] | {"own": here}})
     assert shown["cohorts"]["own"] == {"source": "folder", "table": None, "root": None, "title": "mine"}
     assert shown["cohorts"] | {"own": here} == study["cohorts"] | {"own": here}
+
+
+def test_arms_of_an_optional_program_that_is_absent_are_named():
+    tool = {"command": "no-such-tool {image} {labels}", "labels": {1: "kidney"}}
+    levels = {"own": {}, "needed": {"segmenter": tool}, "optional": {"segmenter": tool | {"optional": True}}}
+    study = invented(
+        {"tool": levels | {"here": {"segmenter": tool | {"command": "sh {image}", "optional": True}}}}, [{}]
+    )
+    study["arms"] = [{"tool": "all"}]
+    assert unavailable(arms(study)) == {"optional": "no-such-tool"}

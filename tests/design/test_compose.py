@@ -301,3 +301,19 @@ def test_label_meanings_are_looked_at(labels, message):
 def test_schema_describes_what_users_set():
     schema = Study.model_json_schema()
     assert schema["additionalProperties"] is False
+
+
+def test_a_treatment_that_comes_with_crossmod_is_composed_as_its_operations():
+    from crossmod.prepare.treatments import NAMED
+
+    assert compose(["treatments={black: inverted_black}"])["treatments"] == {"black": NAMED["inverted_black"]}
+
+
+def test_presets_of_programs_fit_the_schema(root):
+    import yaml
+
+    from crossmod.design.recipes import Segmenter
+
+    for path in sorted((root / "conf/segmenter").glob("*.yaml")):
+        values = yaml.safe_load(path.read_text())
+        Segmenter.model_validate(values | ({"labels": {1: "liver"}} if values["labels"] == "???" else {}))

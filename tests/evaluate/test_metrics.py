@@ -157,6 +157,24 @@ def test_empty_masks(reference, prediction, expected):
     np.testing.assert_equal(values(metrics.compare(reference, prediction, ISOTROPIC)), expected)
 
 
+@pytest.mark.parametrize(
+    ("reference", "predicted", "above_dsc", "expected"),
+    [
+        (8, [0, 8], 0.0, "correct"),
+        (8, [7, 15], 0.0, "correct"),
+        (8, [7, 15], 0.2, "incorrect"),
+        (8, [8, 16], 0.0, "incorrect"),
+        (8, [0, 0], 0.0, "not_detected"),
+        (0, [0, 8], 0.0, ""),
+        (0, [0, 0], 0.0, ""),
+    ],
+)
+def test_a_lesion_is_found_in_its_place_elsewhere_or_not_at_all(reference, predicted, above_dsc, expected):
+    a, b = np.zeros((1, 1, 20), bool), np.zeros((1, 1, 20), bool)
+    a[..., :reference], b[..., predicted[0] : predicted[1]] = True, True
+    assert metrics.located(metrics.compare(a, b, (1.0, 1.0, 1.0)), above_dsc) == expected
+
+
 def test_volumes_of_empty_masks():
     ml = FULL.sum() / 1000
     missed = metrics.compare(FULL, EMPTY, ISOTROPIC)

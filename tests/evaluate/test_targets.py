@@ -205,3 +205,58 @@ def test_columns_are_those_that_a_study_asks_for():
         ],
         *["precision", "recall", "accuracy", "f1", "iou"],
     ]
+
+
+SIDED = {
+    "stages": {
+        "renal": {
+            "classes": {
+                "left_kidney": ["left_parenchyma"],
+                "right_kidney": ["right_parenchyma"],
+                "tumour": ["tumour"],
+            },
+            "region": "image",
+            "keep": None,
+        }
+    },
+    "units": {"kidney": {"structures": ["parenchyma", "tumour"], "apart": "side", "facts": ["tumour"]}},
+    "targets": {
+        "k_tumour": {
+            "stage": "renal",
+            "classes": ["left_kidney", "right_kidney"],
+            "unit": "kidney",
+            "where": {"tumour": True},
+        },
+        "k_clean": {
+            "stage": "renal",
+            "classes": ["left_kidney", "right_kidney"],
+            "unit": "kidney",
+            "where": {"tumour": False},
+        },
+        "tumour": {"stage": "renal", "classes": ["tumour"], "unit": "image", "where": {"tumour": True}},
+    },
+}
+
+
+def test_classes_that_name_a_side_are_held_against_that_side():
+    labels, predicted = np.zeros(SHAPE, np.uint8), np.zeros(SHAPE, np.uint8)
+    names = {1: "right_parenchyma", 2: "left_parenchyma", 3: "left_tumour"}
+    labels[8:11, 2:6], labels[1:4, 2:6], labels[1:3, 2:4] = 1, 2, 3
+    predicted[8:11, 2:6], predicted[1:4, 2:6], predicted[1:3, 2:4] = 1, 1, 3  # both called the left kidney
+    found = {
+        pair.target.name: pair for pair in pairs_of(Declared.of(SIDED), truth(labels, names), {"renal": predicted})
+    }
+    assert {name: pair.unit.side for name, pair in found.items()} == {
+        "k_tumour": "left",
+        "k_clean": "right",
+        "tumour": "both",
+    }
+    assert found["k_tumour"].reference.sum() == (labels == 2).sum(), "the kidney of the tumour without the tumour"
+    assert found["k_tumour"].predicted.sum() == (predicted == 1).sum(), "what is called left is left, wherever it lies"
+    assert found["k_clean"].predicted.sum() == 0, "nothing was called the right kidney"
+    assert (found["tumour"].predicted == (predicted == 3)).all()
+
+
+def test_classes_without_a_side_are_parted_by_where_they_lie():
+    assert all(not target.sides for target in Declared.of(ORGANS).targets)
+    assert {target.name: target.sides for target in Declared.of(SIDED).targets}["k_clean"] == {1: "left", 2: "right"}

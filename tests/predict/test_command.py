@@ -7,10 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from crossmod.anatomy.kidneys import MASK_VALUES
 from crossmod.job import UserError
 from crossmod.predict.command import Command
+from crossmod.predict.record import record_of
 from crossmod.scans.scan import Scan
 from tests.bright import KIDNEY, STAGES, dsc, patient
 
@@ -166,9 +168,14 @@ def test_a_program_that_is_not_there_is_told():
 @pytest.mark.parametrize(
     ("settings", "problem"),
     [
-        ({"command": "tool {image}"}, r"no argument with \{labels\}"),
-        ({"command": "{image} {labels}"}, r"no argument with \{image\}"),
-        ({"command": ""}, r"no argument with \{image\} and \{labels\}"),
+        ({"command": "tool {image}"}, r"needs one of \{labels\}, .*no argument with one of them"),
+        ({"command": "{image} {labels}"}, r"needs one of \{image\}, .*no argument with one of them"),
+        ({"command": ""}, r"needs one of \{image\}"),
+        ({"command": "tool {image} {labels} {mask_folder}"}, "has several of them"),
+        ({"command": "tool {image} {mask_folder}"}, "give both, or neither"),
+        ({"masks": {"kidney": "kidney"}}, "give both, or neither"),
+        ({"command": "tool {image} {mask_folder}", "masks": {"../kidney": "kidney"}}, "is no name of a file"),
+        ({"command": "tool {image} {mask_folder}", "masks": {"k": "kidny"}}, r"segmenter\.masks\.k: .*did you mean"),
         ({"command": "tool '{image} {labels}"}, "cannot be split into words"),
         ({"labels": {"0": "kidney"}}, "'0' is no label value"),
         ({"labels": {"-1": "kidney"}}, "'-1' is no label value"),
@@ -192,3 +199,144 @@ def test_no_shell_reads_the_command(program, tmp_path):
     words = [*command.words, ";", "touch", str(left), "&&", f"$(touch {left})", f"`touch {left}`"]
     Command(words, command.names, frozenset(), False, 60, command.stages).masks(scan)
     assert not os.path.lexists(left)
+
+
+# Small programs with the command line and the layout of files of two real ones.
+TOTAL = """
+import argparse, pathlib
+import nibabel as nib, numpy as np
+parser = argparse.ArgumentParser()
+parser.add_argument("-i"), parser.add_argument("-o")
+for flag in ("--ml", "--fast"):
+    parser.add_argument(flag, action="store_true")
+parser.add_argument("--task", default="total")
+given = parser.parse_args()
+scan = nib.load(given.i)
+bright = np.asarray(scan.dataobj) > 150
+half = bright.shape[0] // 2
+side = np.arange(bright.shape[0])[:, None, None] < half
+right = {"right": side, "left": ~side}
+def save(array, path):
+    nib.save(nib.Nifti1Image(array.astype(np.uint8), scan.affine), path)
+if given.ml:
+    save(np.where(bright & side, 3, np.where(bright, 2, 0)) + 117 * (np.indices(bright.shape).sum(0) == 0), given.o)
+else:
+    folder = pathlib.Path(given.o)
+    folder.mkdir(exist_ok=True)
+    save(bright & side, folder / "kidney_left.nii.gz"), save(bright & ~side, folder / "kidney_right.nii.gz")
+    save(bright & False, folder / "liver.nii.gz")
+"""
+NNUNET = """
+import argparse, pathlib
+import nibabel as nib, numpy as np
+parser = argparse.ArgumentParser()
+for flag in ("-i", "-o", "-d", "-c", "-f"):
+    parser.add_argument(flag)
+given = parser.parse_args()
+out = pathlib.Path(given.o)
+files = list(pathlib.Path(given.i).iterdir())
+assert [file.name for file in files] == ["scan_0000.nii.gz"], files
+scan = nib.load(files[0])
+labels = (np.asarray(scan.dataobj) > 150).astype(np.uint8)
+nib.save(nib.Nifti1Image(labels, scan.affine), out / "scan.nii.gz")
+for name in ("dataset.json", "plans.json", "predict_from_raw_data_args.json"):
+    (out / name).write_text("{}")
+"""
+
+
+@pytest.fixture
+def installed(tmp_path, monkeypatch):
+    """Put a program of a name onto the PATH."""
+
+    def put(name: str, body: str) -> None:
+        (tmp_path / "bin").mkdir(exist_ok=True)
+        file = tmp_path / "bin" / name
+        file.write_text(f"#!{sys.executable}\n{body}")
+        file.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
+
+    return put
+
+
+def preset(root: Path, name: str, **changes) -> dict:
+    return yaml.safe_load((root / "conf/segmenter" / f"{name}.yaml").read_text()) | changes
+
+
+def test_the_preset_of_totalsegmentator_reads_its_label_map(root, installed):
+    installed("TotalSegmentator", TOTAL)
+    scan, _ = patient()
+    half = scan.array.shape[0] // 2
+    mask = Command.of(preset(root, "totalsegmentator"), {"kidney": KIDNEY}).masks(scan)["kidney"]
+    assert set(np.unique(mask[:half])) == {0, MASK_VALUES["left"]}
+    assert set(np.unique(mask[half:])) == {0, MASK_VALUES["right"]}
+
+
+def test_the_preset_maps_all_its_ids_to_24_structures(root):
+    labels = preset(root, "totalsegmentator")["labels"]
+    assert len(set(labels.values())) == 24 and len(labels) == 50
+    assert {value for value, name in labels.items() if name == "spine"} == set(range(27, 51))
+    assert {value for value, name in labels.items() if name.endswith("lung")} == set(range(10, 15))
+
+
+def test_a_folder_of_masks_is_read_as_label_map(root, installed):
+    installed("TotalSegmentator", TOTAL)
+    scan, _ = patient()
+    settings = {
+        "command": "TotalSegmentator -i {image} -o {mask_folder}",
+        "masks": {"kidney_left": "left_kidney", "kidney_right": "right_kidney", "liver": "liver"},
+    }
+    command = Command.of(settings, {"organs": ORGANS, "kidney": KIDNEY})
+    assert command.known == {"organs": ["liver", "kidney"], "kidney": ["kidney"]}
+    masks, bright = command.masks(scan), scan.array > 150
+    np.testing.assert_array_equal(masks["organs"], np.where(bright, 3, 0))
+    assert set(np.unique(masks["kidney"])) == {0, *MASK_VALUES.values()}
+    missing = Command.of(settings | {"masks": {"spleen": "spleen"}}, {"organs": ORGANS})
+    with pytest.raises(UserError, match=r"wrote no mask spleen\.nii\.gz into \{mask_folder\}"):
+        missing.masks(scan)
+
+
+def test_the_preset_of_nnunet_gives_a_folder_and_takes_the_one_image_from_another(root, installed):
+    installed("nnUNetv2_predict", NNUNET)
+    scan, truth = patient()
+    command = Command.of(preset(root, "nnunet", labels={"1": "kidney"}), {"kidney": KIDNEY})
+    assert dsc(command.masks(scan)["kidney"] > 0, truth > 0) > 0.95
+    installed("nnUNetv2_predict", NNUNET.replace('"scan.nii.gz")', '"scan.txt.nii")') + "nib.save(scan, out / 'b.nii')")
+    with pytest.raises(UserError, match=r"wrote 2 images into \{label_folder\}, where one label map is expected"):
+        command.masks(scan)
+
+
+def test_the_last_lines_of_a_crash_are_told(program):
+    scan, _ = patient()
+    body = "import faulthandler, os\nprint('loading')\nprint('weights missing: run download')\nsys.stdout.flush()\n"
+    with pytest.raises(UserError, match=r"ended with code -6; its last words: .*weights missing: run download"):
+        program(body + "os.abort()").masks(scan)
+
+
+def test_the_record_has_version_licence_and_the_hash_of_the_weights(tmp_path):
+    (tmp_path / "weights/fold_0").mkdir(parents=True)
+    (tmp_path / "weights/fold_0/final.pth").write_bytes(b"weights")
+    settings = {
+        "command": "tool {image} {labels}",
+        "version_command": f"{sys.executable} -c 'print(1); print(\"tool 2.2.1\")'",
+        "licence": "Apache-2.0",
+        "weights": str(tmp_path / "weights"),
+    }
+    record = record_of(settings)
+    assert (record["version"], record["licence"]) == ("tool 2.2.1", "Apache-2.0")
+    (tmp_path / "weights/fold_0/final.pth").write_bytes(b"other")
+    again = record_of(settings)
+    assert len(record["weights_sha256"]) == 64 and again["weights_sha256"] != record["weights_sha256"]
+
+
+def test_what_cannot_be_had_for_the_record_is_said_and_fails_nothing(tmp_path):
+    settings = {"command": "tool", "version_command": "no-such-tool --version", "weights": str(tmp_path / "none")}
+    record = record_of(settings)
+    assert record["version"] == "not told (FileNotFoundError)" and record["weights_sha256"] == "not found"
+    assert record_of({"command": "tool"}) == {
+        "command": "tool",
+        "version": None,
+        "licence": None,
+        "weights_sha256": None,
+    }
+    failing = record_of({"command": "tool", "version_command": f"{sys.executable} -c 'raise SystemExit(3)'"})
+    assert failing["version"] == "not told (code 3)"

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from crossmod.job import UserError
-from crossmod.prepare.treatments import apply, treated, treatment_problem
+from crossmod.prepare.treatments import NAMED, apply, named, treated, treatment_problem
 from crossmod.scans.scan import Scan
 
 INVERTED = [{"clip": [0, 3000]}, {"invert": {}}]
@@ -57,6 +57,34 @@ def test_black_below_leaves_alone_what_was_brighter(x, share, rule):
     assert black.dtype == x.dtype
 
 
+def test_the_named_ones_are_those_of_the_authors_the_paper_and_ours():
+    x = np.random.default_rng(1).integers(0, 2000, (8, 9, 10)).astype(np.int16)
+    np.testing.assert_array_equal(apply(named("inverted"), x), apply(INVERTED, x))
+    np.testing.assert_array_equal(apply(named("inverted_black"), x), authors(x))
+    by_percentile = apply(named("inverted_black_percentile"), x)
+    np.testing.assert_array_equal(by_percentile == 0, (x <= np.percentile(x, 1)) | (apply(INVERTED, x) == 0))
+    ours = apply(named("inverted_black_rescaled"), x)
+    assert (ours[authors(x) == 0] == -1000).all() and ours.dtype == np.float32
+    assert not any(treatment_problem(operations) for operations in NAMED.values())
+
+
+def test_a_named_treatment_is_a_copy_and_an_unknown_one_is_told():
+    named("inverted")[0]["clip"][1] = 1
+    assert named("inverted") == INVERTED
+    with pytest.raises(UserError, match=r"no treatment 'inverted_blak' .*did you mean 'inverted_black'\?"):
+        named("inverted_blak")
+
+
+@given(scans)
+def test_named_treatments_do_not_feel_a_spike_above_the_clip(x):
+    x = np.clip(x.astype(np.int64), 0, 2000)
+    x.flat[0] = 3000
+    spiked = x.copy()
+    spiked.flat[0] = 100_000
+    for name in ("inverted", "inverted_black", "inverted_black_percentile"):
+        np.testing.assert_array_equal(apply(named(name), spiked), apply(named(name), x))
+
+
 def test_the_authors_rule_is_the_default():
     x = np.arange(3000, dtype=np.int16).reshape(10, 10, 30)
     np.testing.assert_array_equal(apply([*INVERTED, {"black_below": {}}], x), apply(BLACK, x))
@@ -88,6 +116,17 @@ def test_rescale_maps_the_percentiles_of_what_is_not_black(x):
     assert (np.argsort(y[body]) == np.argsort(apply(BLACK, x)[body])).all()
 
 
+@given(arrays(np.int32, (3, 4, 5), elements=st.integers(0, 2_000_000)))
+def test_fit_brings_large_values_into_the_range_and_leaves_others_alone(x):
+    y = apply([{"fit": {"below": 3000}}], x)
+    if np.percentile(x, 99.5) <= 3000:
+        np.testing.assert_array_equal(y, x)
+        assert y.dtype == x.dtype
+    else:
+        assert np.percentile(y, 99.5) == pytest.approx(1500, rel=1e-4)
+        assert (np.argsort(y, axis=None, kind="stable") == np.argsort(x, axis=None, kind="stable")).all()
+
+
 def test_a_scan_stays_where_it_is_and_as_it_was():
     scan = Scan(np.arange(60, dtype=np.int16).reshape(3, 4, 5), np.diag([1.0, 2.0, 3.0, 1.0]), (1, 1), "MR")
     before = scan.array.copy()
@@ -108,7 +147,7 @@ def test_nothing_to_do_changes_nothing():
         ("invert", "a treatment is a list"),
         (["invert"], "'invert' is no operation: write one name"),
         ([{"clip": [0, 1], "invert": {}}], "write one name"),
-        ([{"negate": {}}], "'negate' is no operation; valid: clip, invert, black_below, rescale"),
+        ([{"negate": {}}], "'negate' is no operation; valid: clip, fit, invert, black_below, rescale"),
         ([{"clip": [3000, 0]}], r"clip: \[3000, 0\] is no range"),
         ([{"clip": {"low": 0}}], "clip: .* is no range"),
         ([{"clip": [0, float("nan")]}], "clip: .* is no range"),
@@ -117,6 +156,9 @@ def test_nothing_to_do_changes_nothing():
         ([{"black_below": {"percentile": 1, "percent_of_range": 1}}], "either percent_of_range or percentile"),
         ([{"black_below": {"percentile": 101}}], "101 is no percentage"),
         ([{"rescale": {}}], "rescale.to: None is no range"),
+        ([{"fit": {}}], "fit.below: None is no number above 0"),
+        ([{"fit": {"below": 3000, "percentile": 101}}], "fit.percentile: 101 is no percentage"),
+        ([{"fit": {"under": 3000}}], "fit: .* valid: below, percentile, to"),
         ([{"rescale": {"to": [0, 1], "percentiles": [9]}}], r"rescale.percentiles: \[9\] is no range"),
         ([{"rescale": {"to": [0, 1], "black_to": "air"}}], "rescale.black_to: 'air' is no number"),
     ],

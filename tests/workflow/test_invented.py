@@ -65,7 +65,18 @@ def test_treatments_share_two_trainings_and_a_program_segments_beside_them(finis
     assert set(rows(results, "ct-parts-black-own", "mr")["target"]) == {"parenchyma", "mass"}
     tested = pd.read_csv(results / "analyse/black_or_not.csv")
     assert set(tested["target"]) >= {"kidney", "parenchyma", "mass"}
+    over = pd.read_csv(results / "analyse/classes.csv")
+    assert set(over["group"]) == {"parts"} and dict(zip(over["over"], over["n"], strict=False)) == {
+        "classes": 2,
+        "patients": 4,
+    }
+    assert set(pd.read_csv(results / "analyse/located.csv")["outcome"]) == {"correct", "incorrect", "not_detected"}
+    assert len(pd.read_csv(results / "analyse/found.csv")) == 3, "McNemar between any two of three treatments"
     page = (results / "report/index.html").read_text()
+    assert not (results / "predict/kidney-unprocessed-absent").exists()
+    assert "the program no-such-tool is not installed here, so there is nothing of kidney-unprocessed-absent" in page
+    assert "Program from outside: python, version 1.0, licence none." in page
+    assert all(word in page for word in ("Mean DSC over parts", "Found or not", "Small against large"))
     assert all(
         title in page for title in ("inverted on black", "as scanned", "Networks trained on CT, applied to changed MR")
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from crossmod.design import arms as design
 from crossmod.design import given, splits
-from crossmod.design.targets import targets_of
+from crossmod.design.targets import groups_of, targets_of
 from crossmod.running import finished, job_files, warm
 from crossmod.running.brief import speak_briefly
 from crossmod.design.compose import compose, shared_part
@@ -51,6 +51,8 @@ R = f"results/{STUDY['study']}/{SCALE}"  # further cohorts and sites, analysis a
 STORE = f"results/{SHARED['study']}/mlflow/store.json"
 
 ARMS = {arm.name: arm for arm in design.arms(STUDY)}
+# Arms of programs that this machine lacks, where the study says that they may be absent: the page names them.
+UNAVAILABLE = design.unavailable(ARMS.values())
 TEACHERS = {arm.name: arm for arm in design.teachers(STUDY)}
 TRAININGS = design.trainings(STUDY)
 SITES = STUDY["sites"]
@@ -128,6 +130,7 @@ def of_sites(pattern):
     return [
         f"{home_of('sites', site)}/{pattern.format(arm=arm, seed=seed, site=site)}"
         for arm in ARMS
+        if arm not in UNAVAILABLE
         for seed in seeds_of(ARMS[arm])
         for site in SITES
     ]

@@ -267,6 +267,7 @@ def evaluate_job(wildcards):
                 name: without_title(target) for name, target in TARGETS.items()
             },
             **section("units", "metrics", "surface_tolerance_mm"),
+            **(section("located_above_dsc") if "located" in STUDY["metrics"] else {}),
         },
     )
 
@@ -288,6 +289,8 @@ ANALYSIS = {
     "seeds": SEEDS,
     **section("units", "metrics"),
     **{key: value for key, value in STUDY["analyse"].items() if key != "good_dsc"},
+    **({"groups": groups_of(STUDY)} if groups_of(STUDY) else {}),
+    **({"unavailable": UNAVAILABLE} if UNAVAILABLE else {}),
 }
 
 
@@ -311,6 +314,7 @@ def followed():
             "predictions": placed(PREDICT["folder"], arm, seed),
         }
         for arm in ARMS.values()
+        if arm.name not in UNAVAILABLE
         for seed in seeds_of(arm)
     ]
 

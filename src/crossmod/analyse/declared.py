@@ -7,17 +7,20 @@ from pydantic import Field, model_validator
 
 from crossmod.analyse.factors import Factors
 from crossmod.analyse.hypotheses import AnyHypothesis, Hypothesis
+from crossmod.analyse.hypotheses.relations import LocalisationOf
 from crossmod.analyse.names import doubled_files
 from crossmod.analyse.stats.errors import some
 from crossmod.job import Plain
 from crossmod.schema import Closed, nearest
 
 # Tables that the analyse step writes itself.
-TAKEN = ("scores", "dsc", "units", "incomplete", "volumes", "reference_error")
+TAKEN = ("scores", "dsc", "units", "incomplete", "volumes", "reference_error", "classes", "located")
 CELL = ["site", "target", "region"]
 UNIT = ["subject", "person", "patient", "case", "side"]
 # Measured beside the metrics, and no score of a model.
 NO_SCORE = ("ellipsoid_ml",)
+# Metrics that are words; see :func:`crossmod.evaluate.metrics.located`.
+WORDS = ("located",)
 # Why a metric is undefined, where it is not for want of a reference and a prediction.
 UNDEFINED = {"accuracy": "the unit has no background"}
 # Tables that need a factor with a role: its key and what it is.
@@ -58,15 +61,20 @@ class Hypotheses(Closed):
         return self
 
     def outcomes(self, metrics: Sequence[str]) -> list[str]:
-        """The scores that tables of units hold: the first metric, and those that any hypothesis names."""
+        """The scores that tables of units hold: the first metric, those that any hypothesis names, and words."""
         read = {name for _, declared in self for hypothesis in declared for name in _named(hypothesis)}
         scored = scored_of(metrics)
-        return [name for name in scored if name == scored[0] or name in read]
+        return [*(name for name in scored if name == scored[0] or name in read), *words_of(metrics)]
 
 
 def scored_of(metrics: Sequence[str]) -> list[str]:
     """The metrics that score a model, in order. The first is tested where a hypothesis names no other."""
-    return [name for name in metrics if name not in NO_SCORE]
+    return [name for name in metrics if name not in (*NO_SCORE, *WORDS)]
+
+
+def words_of(metrics: Sequence[str]) -> list[str]:
+    """The metrics that say of a unit in a word what became of it."""
+    return [name for name in metrics if name in WORDS]
 
 
 def unit_columns(factors: Factors, facts: Sequence[str], outcomes: Sequence[str], parts: bool) -> list[str]:
@@ -103,7 +111,7 @@ def faults_of_hypotheses(
         key: of the section of the hypotheses.
     """
     declared = hypotheses if isinstance(hypotheses, Hypotheses) else Hypotheses.model_validate(hypotheses)
-    columns = unit_columns(factors, facts, scored_of(metrics), parts)
+    columns = unit_columns(factors, facts, [*scored_of(metrics), *words_of(metrics)], parts)
     found = []
     for table, tested in declared:
         role, meaning = NEEDED.get(table, ("", ""))
@@ -137,6 +145,11 @@ def _faults_of(hypothesis: Hypothesis, table: str, known: list[str], factors: Fa
     if absent:
         yield f"the table of {table} has no column {absent[0]!r}{nearest(absent[0], known)}"
         return
+    if (hypothesis.outcome in WORDS) != isinstance(hypothesis, LocalisationOf):
+        yield (
+            f"outcome: {hypothesis.outcome or 'a score'!r} does not fit the test: localisation counts words "
+            f"({', '.join(WORDS)}), and all other tests take numbers"
+        )
     order: dict[str, list[Any]] = factors.order()
     if factors.replicate:
         order[factors.replicate] = factors.levels[factors.replicate]

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 from pydantic import ValidationError
 
-from crossmod.analyse.declared import Hypotheses, faults_of_hypotheses, scored_of
+from crossmod.analyse.declared import Hypotheses, faults_of_hypotheses, scored_of, words_of
 from crossmod.analyse.factors import Factors
 from crossmod.analyse.plan import AnalysisPlan
 from crossmod.analyse.stats.errors import some
@@ -36,6 +36,8 @@ class Design:
         seed: of the bootstrap.
         seeds: of the trainings that are declared.
         hypotheses: what is tested on which table.
+        groups: name of several targets, one for each class of a stage → these targets.
+        unavailable: arm → the program that would have segmented it, and that the machine lacks.
     """
 
     arms: list[Plain]
@@ -52,6 +54,8 @@ class Design:
     seed: int = 0
     seeds: list[int] = field(default_factory=list)
     hypotheses: Hypotheses = field(default_factory=Hypotheses)
+    groups: dict[str, list[str]] = field(default_factory=dict)
+    unavailable: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, settings: Plain) -> "Design":
@@ -96,6 +100,11 @@ class Design:
     def scored(self) -> list[str]:
         """Metrics that are summarised and can be tested."""
         return scored_of(self.metrics)
+
+    @property
+    def words(self) -> list[str]:
+        """Metrics that are words, such as whether a lesion was found in its place."""
+        return words_of(self.metrics)
 
     @property
     def outcomes(self) -> list[str]:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from crossmod.analyse.declared import words_of
 from crossmod.analyse.design import Design
 from crossmod.analyse.stats.errors import IncompleteDesignError, some
 from crossmod.job import UserError
@@ -83,8 +84,9 @@ def read_file(path: Path, metrics: Sequence[str] = (), facts: Sequence[str] = ()
     if not path.is_file():
         raise UserError(f"{path}: no such score file; run the evaluate step first.")
     table = read_own(path)
-    numbers = ["seed", *(f"{fact}_ml" for fact in facts), *metrics, *VOLUMES]
-    absent = [name for name in [*TEXT, "simulated", *facts, *numbers] if name not in table.columns]
+    words = words_of(metrics)
+    numbers = ["seed", *(f"{fact}_ml" for fact in facts), *(name for name in metrics if name not in words), *VOLUMES]
+    absent = [name for name in [*TEXT, "simulated", *facts, *numbers, *words] if name not in table.columns]
     if absent:
         raise UserError(f"{path}: no column {some(map(repr, absent))}; these are not scores of the evaluate step.")
     for name in numbers:

@@ -7,8 +7,10 @@ from typing import Any
 import pandas as pd
 
 from crossmod import job as jobs
+from crossmod.analyse.classes import over_classes
 from crossmod.analyse.declared import CELL
 from crossmod.analyse.design import Design
+from crossmod.analyse.located import rates_of
 from crossmod.analyse.plan import AnalysisPlan, Tested, families_of, run_plan
 from crossmod.analyse.scores import ADDED, cells_of, found_alone, read_scores
 from crossmod.analyse.summary import summarise
@@ -36,7 +38,8 @@ def run(job: jobs.Job) -> None:
 
     Written: ``scores.csv`` (all rows in order), ``dsc.csv`` (:func:`summarise`), ``units.csv`` (:func:`units_of`),
     ``incomplete.csv`` (every unit left out of a test, with the missing cells and the reason), ``volumes.csv``
-    (:func:`compare_volumes`), ``reference_error.csv`` (:func:`reference_errors`); one CSV for each declared hypothesis
+    (:func:`compare_volumes`), ``reference_error.csv`` (:func:`reference_errors`), and where the study declares them
+    ``classes.csv`` (:func:`over_classes`) and ``located.csv`` (:func:`rates_of`); one CSV for each declared hypothesis
     (:class:`crossmod.analyse.plan.Tested`) and ``rows/``, the rows behind every p-value; ``notes.json`` (what a reader
     must know) and ``record.json`` (hash of the plan, families).
 
@@ -91,6 +94,8 @@ def analyse(scores: pd.DataFrame, design: Design) -> Analysis:
         "units": units,
         "incomplete": pd.concat(incomplete, ignore_index=True).reindex(columns=INCOMPLETE_COLUMNS),
         "reference_error": errors,
+        **({"classes": over_classes(scores, design)} if design.groups else {}),
+        **({"located": rates_of(scores, design)} if "located" in design.words else {}),
     }
     tested["volumes"] = Tested({"volumes": volumes}, volume_rows)
     hypotheses = {name: table for found in tested.values() for name, table in found.tables.items()}
@@ -176,6 +181,7 @@ def notes(
         "untested": _untested(hypotheses, design),
         "dropped": len(tables["incomplete"]),
         **({"not_segmented": absent} if absent else {}),
+        **({"unavailable": design.unavailable} if design.unavailable else {}),
     }
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from crossmod.analyse.declared import CELL, UNDEFINED, UNIT, unit_columns
+from crossmod.analyse.declared import CELL, UNDEFINED, UNIT, WORDS, unit_columns
 from crossmod.analyse.design import Design
 from crossmod.analyse.scores import REGIONS, cells_of
 from crossmod.analyse.stats.errors import some
@@ -88,7 +88,7 @@ def _mean_over_seeds(rows: pd.DataFrame, keys: list[str], outcomes: list[str]) -
     """One row per unit and arm; empty, with the reason, where a seed is absent or the outcome undefined."""
     seeds = rows.groupby("arm")["seed"].nunique()
     grouped = rows.groupby([*keys, "arm"], observed=True, sort=False)
-    means = grouped[outcomes].mean(skipna=False)
+    means = _averaged(grouped, outcomes)
     means = means.assign(scored=grouped.size()).reset_index()
     why = UNDEFINED.get(outcomes[0], "reference and prediction empty")
     means["reason"] = np.where(means[outcomes[0]].isna(), f"{outcomes[0].upper()} undefined: {why}", "")
@@ -106,7 +106,28 @@ def _mean_over_arms(means: pd.DataFrame, keys: list[str], outcomes: list[str]) -
         "found": grouped.size(),
         "reason": grouped["reason"].max(),
     }
-    return grouped[outcomes].mean(skipna=False).assign(**beside).reset_index()
+    return _averaged(grouped, outcomes).assign(**beside).reset_index()
+
+
+def _averaged(grouped: Any, outcomes: list[str]) -> pd.DataFrame:
+    """The mean of every score in each group, empty where one is; of words the one that most rows have."""
+    numbers = [name for name in outcomes if name not in WORDS]
+    words = {name: grouped[name].agg(most) for name in outcomes if name in WORDS}
+    means = grouped[numbers].mean(skipna=False)
+    return means.assign(**words) if words else means
+
+
+def most(words: pd.Series) -> str | float:
+    """The word that more than half of the trainings give a unit; ``incorrect`` where they do not agree so far.
+
+    Empty where any of them is.
+
+    # ASSUME: a lesion that some trainings find and others miss, none of both mostly, was not reliably found.
+    """
+    if words.isna().any() or (words == "").any():
+        return np.nan
+    counts = words.value_counts()
+    return str(counts.index[0]) if 2 * counts.iloc[0] > len(words) else "incorrect"
 
 
 def _too_few(found: int, design: Design) -> str:

@@ -1,7 +1,9 @@
 """What a study compares: one level of every factor is an arm, with the trainings that it needs."""
 
 import itertools
-from collections.abc import Iterator
+import shlex
+import shutil
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from crossmod.anatomy.kidneys import MASK_VALUES
@@ -67,6 +69,17 @@ def arms(study: Plain) -> list[Arm]:
                 )
             found.setdefault(arm.name, arm)
     return list(found.values())
+
+
+def unavailable(compared: Iterable[Arm]) -> dict[str, str]:
+    """Arm → its program, of those whose program may be absent and is not installed here."""
+    found = {}
+    for arm in compared:
+        if arm.segmenter and arm.segmenter.get("optional"):
+            program = shlex.split(arm.segmenter["command"])[0]
+            if shutil.which(program) is None:
+                found[arm.name] = program
+    return found
 
 
 def teachers(study: Plain) -> list[Arm]:

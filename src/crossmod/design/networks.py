@@ -114,6 +114,10 @@ class Augmentation(Closed):
     gamma_range: Annotated[tuple[Positive, Positive], AfterValidator(rising)] = Field(
         description="smallest and largest power"
     )
+    curve: Probability = Field(0.0, description="how often intensities are bent by a random monotone curve")
+    invert: Probability = Field(
+        0.0, description="how often bright is turned into dark, every other time with the darkest voxels kept dark"
+    )
 
 
 class Training(Closed):

@@ -1,13 +1,23 @@
 """The schema of who learns from what: pools, the levels of factors, treatments and validation sets."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from crossmod.design.fields import Count, Name, Text, label_values, unrepeated
-from crossmod.job import Plain
-from crossmod.prepare.treatments import treatment_problem
+from crossmod.job import Plain, UserError
+from crossmod.prepare.treatments import named, treatment_problem
 from crossmod.schema import Closed, Number, Whole
+
+
+def _operations(given: Any) -> Any:
+    """The operations of a treatment that comes with crossmod, where its name is given instead of a list."""
+    if not isinstance(given, str):
+        return given
+    try:
+        return named(given)
+    except UserError as error:
+        raise ValueError(str(error)) from error
 
 
 def _treatment(operations: list[Plain]) -> list[Plain]:
@@ -16,7 +26,7 @@ def _treatment(operations: list[Plain]) -> list[Plain]:
     return operations
 
 
-Treatment = Annotated[list[Plain], Field(min_length=1), AfterValidator(_treatment)]
+Treatment = Annotated[list[Plain], BeforeValidator(_operations), Field(min_length=1), AfterValidator(_treatment)]
 
 
 class Pool(Closed):
@@ -64,15 +74,35 @@ class Segmenter(Closed):
     """A program that segments in place of the study's networks."""
 
     command: Text = Field(
-        description="program and arguments; {image} and {labels} stand for the files it reads and writes"
+        description="program and arguments; {image}, or {image_folder} with scan_0000.nii.gz alone, stands for what it "
+        "reads; {labels}, or {label_folder} with one file, for the label map that it writes, {mask_folder} for masks"
     )
     labels: Annotated[dict[int, str], BeforeValidator(label_values)] = Field(
-        min_length=1, description="label value that it writes → structure, e.g. {1: spleen, 2: right_kidney}"
+        default_factory=dict, description="label value that it writes → structure, e.g. {1: spleen, 2: right_kidney}"
+    )
+    masks: dict[str, str] = Field(
+        default_factory=dict,
+        description="file that it writes into {mask_folder}, without its ending → structure; where masks overlap the "
+        "later one counts, and files that are not named are not read",
     )
     ignore: list[Annotated[Whole, Field(ge=1)]] | Literal["others"] = Field(
         [], description="further values that it writes and that mean nothing here; others: all that have no label"
     )
     limit_s: Number = Field(3600, gt=0, description="seconds after which it is stopped, for each case")
+    optional: bool = Field(
+        False,
+        description="true: where the program is not installed its arms are left out, and the page names them; false: "
+        "the study fails there",
+    )
+    version_command: Text | None = Field(None, description="prints its version, for the record")
+    licence: Text | None = Field(None, description="of program and weights, for the record")
+    weights: Text | None = Field(None, description="file or folder of its weights, whose hash goes into the record")
+
+    @model_validator(mode="after")
+    def _finds_something(self) -> "Segmenter":
+        if bool(self.labels) == bool(self.masks):
+            raise ValueError("give labels (values of a label map) or masks (files of a folder), and one of them alone")
+        return self
 
 
 class Recipe(Closed):

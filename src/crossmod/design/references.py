@@ -86,10 +86,12 @@ def _program(study: Plain, key: str, recipe: Plain) -> Iterator[str]:
         for parts in (study["stages"].get(name, {}).get("classes") or {}).values()
         for part in parts
     }
-    found = [split_side(structure)[1] for structure in recipe["segmenter"]["labels"].values()]
-    if not known & {*found, *recipe["segmenter"]["labels"].values()}:
+    given = "labels" if recipe["segmenter"]["labels"] else "masks"
+    names = recipe["segmenter"][given].values()
+    found = [split_side(structure)[1] for structure in names]
+    if not known & {*found, *names}:
         yield (
-            f"{key}.segmenter.labels: none of {', '.join(found)} is a structure of any class; valid: "
+            f"{key}.segmenter.{given}: none of {', '.join(found)} is a structure of any class; valid: "
             f"{', '.join(sorted(known))}"
         )
 
@@ -148,6 +150,11 @@ def _targets(study: Plain) -> Iterator[str]:
                 yield from unknown(f"units.{name}.facts", "structure of the unit", fact, unit["structures"])
     if "dsc" not in study["metrics"]:
         yield "metrics: dsc is missing; worst cases and pictures go by it, so add it"
+    sections = study["report"]["sections"]
+    if "classes" in sections and not any(target["each_class"] for target in study["targets"].values()):
+        yield "report.sections: classes is of targets with each_class, and there is none; remove it"
+    if "localisation" in sections and "located" not in study["metrics"]:
+        yield "report.sections: localisation is of the metric located, which metrics does not list; add it there"
     if "ellipsoid_ml" in study["metrics"] and not any(unit["apart"] == "side" for unit in study["units"].values()):
         yield "metrics: ellipsoid_ml is measured of units apart by side, and there is none; remove it"
 

@@ -9,10 +9,12 @@ from crossmod.anatomy.structures import structure_problem
 from crossmod.design.fields import Name, Positive, Text, unknown_structure, unrepeated
 from crossmod.schema import Closed, Number
 
-Metric = Literal["dsc", "hd95_mm", "surface_dsc", "ellipsoid_ml", "precision", "recall", "accuracy", "f1", "iou"]
+Metric = Literal[
+    "dsc", "hd95_mm", "surface_dsc", "ellipsoid_ml", "precision", "recall", "accuracy", "f1", "iou", "located"
+]
 
 
-Section = Literal["scores", "comparison", "volumes", "examples", "patients"]
+Section = Literal["scores", "classes", "localisation", "comparison", "volumes", "examples", "patients"]
 
 
 class Match(Closed):

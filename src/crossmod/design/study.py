@@ -58,13 +58,20 @@ class Study(Closed):
         min_length=1, description="how it is compared; volumes are always measured"
     )
     surface_tolerance_mm: Number = Field(gt=0, le=100, description="of the surface DSC")
+    located_above_dsc: Number = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="of the metric located: a lesion was found in its place where its DSC lies above; 0: by one voxel",
+    )
     normalisation: Normalisation = Field(description="of intensities")
     normalise_as: Literal["CT", "MR"] | None = Field(
         None, description="the modality that networks were trained for, whatever a scan is; null: the scan's own"
     )
     treatments: dict[Name, Treatment] = Field(
         default_factory=dict,
-        description="changes of intensities before a segmenter sees them, e.g. [{clip: [0, 3000]}, {invert: {}}]",
+        description="changes of intensities before a segmenter sees them: operations, e.g. [{clip: [0, 3000]}, "
+        "{invert: {}}], or the name of a treatment that comes with crossmod (`crossmod treat --help`)",
     )
     model: Plain = Field(description="the network as a _target_ with its arguments")
     models: dict[Name, Plain] = Field(default_factory=dict, description="further networks, which levels name")

@@ -3,6 +3,15 @@
 from crossmod.job import Plain, UserError
 
 
+def groups_of(study: Plain) -> dict[str, list[str]]:
+    """Declared target of each class of a stage → the targets that it becomes."""
+    return {
+        name: list(study["stages"][target["stage"]]["classes"])
+        for name, target in study["targets"].items()
+        if target["each_class"]
+    }
+
+
 def targets_of(study: Plain) -> dict[str, Plain]:
     """Target → ``title``, ``stage``, ``classes``, ``structures``, ``unit`` and ``where``.
 

@@ -1,7 +1,7 @@
 """The targets of a study as its config declares them, with all that they leave unsaid filled in."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from crossmod.anatomy.structures import split_side, values_of
 from crossmod.anatomy.units import IMAGE
@@ -21,6 +21,7 @@ class Target:
         structures: of the reference, in groups; a cohort has the target where it names one of each group.
         unit: ``image``, or the name of a declared unit.
         condition: fact → whether the unit must have it.
+        sides: value of a class in those masks → the side that its structures name; empty where not all of them do.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Target:
     structures: tuple[tuple[str, ...], ...]
     unit: str
     condition: dict[str, bool]
+    sides: dict[int, str] = field(default_factory=dict)
 
     def named(self, names: dict[int, str]) -> bool:
         """Whether label names tell the target's structures apart from the rest."""
@@ -134,7 +136,16 @@ def _target(name: str, record: Plain, stages: Plain, units: Plain, facts: tuple[
         bare = [split_side(one)[1] for group in structures for one in group]
         _refuse(f"targets.{name}.structures", bare, [split_side(one)[1] for one in units[unit]["structures"]])
     values = tuple(number for number, one in enumerate(known, start=1) if one in classes)
-    return Target(name, stage, values, tuple(map(tuple, structures)), unit, dict(condition))
+    sides = _sides({number: known[one] for number, one in enumerate(known, start=1) if one in classes})
+    return Target(name, stage, values, tuple(map(tuple, structures)), unit, dict(condition), sides)
+
+
+def _sides(classes: dict[int, list[str]]) -> dict[int, str]:
+    """Value of a class → the one side that all of its structures name; empty where a class names none, or both."""
+    found = {value: {split_side(structure)[0] for structure in parts} for value, parts in classes.items()}
+    named = {value: next(iter(sides)) for value, sides in found.items() if len(sides) == 1}
+    sides = {value: side for value, side in named.items() if side}
+    return sides if len(sides) == len(classes) else {}
 
 
 def _refuse(where: str, given: Iterable[str], known: Iterable[str]) -> None:

@@ -129,6 +129,21 @@ def dsc(pair: Comparison) -> float:
     return 2 * pair.shared_voxels / (pair.reference_voxels + pair.predicted_voxels)
 
 
+def located(pair: Comparison, above_dsc: float = 0.0) -> str:
+    """Whether what the reference shows was found in its place; empty where it shows nothing.
+
+    ``not_detected``: nothing was predicted; ``correct``: the DSC lies above a level, at 0 one voxel is shared;
+    ``incorrect``: something was predicted elsewhere, or too little of it in its place.
+
+    # ASSUME: the source study counts the three outcomes and does not say by which criterion.
+    """
+    if not pair.reference_voxels:
+        return ""
+    if not pair.predicted_voxels:
+        return "not_detected"
+    return "correct" if dsc(pair) > above_dsc else "incorrect"
+
+
 def hd95_mm(pair: Comparison) -> float:
     """95 % Hausdorff distance: the larger of the two directed 95th percentiles, in mm."""
     if pair.both_empty:

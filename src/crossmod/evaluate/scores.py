@@ -41,7 +41,9 @@ AFTER: dict[str, Callable[[metrics.Comparison], float]] = {
     "f1": metrics.f1,
     "iou": metrics.iou,
 }
-METRICS = (*BEFORE, ELLIPSOID, *AFTER)
+# A word and not a number: whether something was found in its place.
+LOCATED = "located"
+METRICS = (*BEFORE, ELLIPSOID, *AFTER, LOCATED)
 
 
 @dataclass(frozen=True)
@@ -52,15 +54,18 @@ class Asked:
         declared: the targets.
         metrics: names of those that are wanted, besides the volumes.
         tolerance_mm: of the surface DSC.
+        above_dsc: from which DSC on something counts as found in its place.
     """
 
     declared: Declared
     metrics: tuple[str, ...]
     tolerance_mm: float
+    above_dsc: float = 0.0
 
     @classmethod
     def of(cls, settings: Plain) -> "Asked":
-        """From a job's settings: ``stages``, ``units``, ``targets``, ``metrics`` and ``surface_tolerance_mm``.
+        """From a job's settings: ``stages``, ``units``, ``targets``, ``metrics`` and ``surface_tolerance_mm``, and
+        ``located_above_dsc`` where the metric ``located`` is wanted.
 
         Raises:
             UserError: for an unknown metric, or a target that speaks of what is not declared.
@@ -68,7 +73,8 @@ class Asked:
         unknown = [name for name in settings["metrics"] if name not in METRICS]
         if unknown:
             raise UserError(f"metrics: '{unknown[0]}' is unknown; valid: {', '.join(METRICS)}.")
-        return cls(Declared.of(settings), tuple(settings["metrics"]), settings["surface_tolerance_mm"])
+        above_dsc = settings.get("located_above_dsc", 0.0)
+        return cls(Declared.of(settings), tuple(settings["metrics"]), settings["surface_tolerance_mm"], above_dsc)
 
     @property
     def columns(self) -> list[str]:
@@ -77,7 +83,9 @@ class Asked:
         parts = ["part"] if any(how != "side" for how in apart) else []
         parts += ["matched"] if "component" in apart else []
         facts = [column for fact in self.declared.facts for column in (fact, f"{fact}_ml")]
-        before, after = ([name for name in names if name in self.metrics] for names in (BEFORE, (ELLIPSOID, *AFTER)))
+        before, after = (
+            [name for name in names if name in self.metrics] for names in (BEFORE, (ELLIPSOID, *AFTER, LOCATED))
+        )
         return [*HEAD, *parts, *facts, *before, *VOLUMES, *after]
 
     @property
@@ -150,6 +158,8 @@ def score_case(truth: Truth, masks: dict[str, NDArray], asked: Asked) -> Iterato
         row |= {name: measure(found) for name, measure in asked.measures.items()}
         if pair.unit.side != BOTH and ELLIPSOID in asked.metrics:
             row[ELLIPSOID] = ellipsoid_ml(pair.reference, edges)
+        if LOCATED in asked.metrics:
+            row[LOCATED] = metrics.located(found, asked.above_dsc)
         yield row
 
 

@@ -8,7 +8,8 @@ that decides which voxels of the reference are held against which voxels of a pr
 unit       reference                      prediction
 =========  =============================  ==================================================================
 image      the structures                 the classes
-side       the structures on that side    the classes on that side, as a sided mask says, else by where they lie
+side       the structures on that side    the classes on that side, as a sided mask or the classes say, else by
+                                          where they lie
 component  one of their components        the component matched with it, or nothing
 plane      the structures in the plane    the classes in the plane
 tile       the structures in the tile     the classes in the tile
@@ -170,7 +171,14 @@ class _Compared:
     @cached_property
     def sides(self) -> NDArray[np.uint8]:
         """(X, Y, Z) the same by side: 1 right, 2 left."""
-        return self.mask if self.sided else assign_sides(self.predicted, self.case.truth.grid.affine)
+        if self.sided:
+            return self.mask
+        if self.target.sides:
+            values = np.zeros(256, dtype=np.uint8)
+            for value, side in self.target.sides.items():
+                values[value] = MASK_VALUES[side]
+            return values[self.mask]
+        return assign_sides(self.predicted, self.case.truth.grid.affine)
 
     @cached_property
     def boxes(self) -> list[Box | None]:

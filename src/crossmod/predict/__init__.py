@@ -11,8 +11,8 @@ def run(job: Job) -> None:
     settings: ``arm`` and ``site`` (names), ``cascade`` (stages in order), ``stages``, ``models`` (stage → network),
     ``precision``, ``normalisation``, ``threads``; ``treat`` (operations before all else, or null), ``normalise_as``
     (``CT``, ``MR`` or null), ``segmenter`` (an outside command as in :mod:`crossmod.predict.command`, or null).
-    outputs: ``folder``, with ``index.csv``, a mask per case and stage, and ``known.json`` (stage → classes) where a
-    command knows only some.
+    outputs: ``folder``, with ``index.csv``, a mask per case and stage, and of a command ``known.json`` (stage →
+    classes) and ``segmenter.json`` (:func:`crossmod.predict.record.record_of`).
     """
     from crossmod.predict.site import predict_site
 

@@ -1,6 +1,6 @@
 """What turns a scan into label maps: the study's own networks, or an outside command."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -12,6 +12,7 @@ from crossmod.predict.cascade import Corners, segment
 from crossmod.predict.command import Command
 from crossmod.predict.network import Ensemble, TrainedStage
 from crossmod.predict.on_grid import OnGrid, on_grids
+from crossmod.predict.record import record_of
 from crossmod.predict.stages import refuse_impossible
 from crossmod.prepare.stored import Prepared, read_prepared
 from crossmod.scans.box import box_between
@@ -79,6 +80,7 @@ class Segmenter(Protocol):
     Attributes:
         columns: kinds of masks, in the order of the index; a case may lack some.
         known: stage → classes that it can find, where these are not all; None where they are.
+        record: what is known of a program from outside; None of the study's own networks.
     """
 
     @property
@@ -88,6 +90,11 @@ class Segmenter(Protocol):
 
     @property
     def known(self) -> dict[str, list[str]] | None:
+        """See above."""
+        ...
+
+    @property
+    def record(self) -> Plain | None:
         """See above."""
         ...
 
@@ -112,6 +119,7 @@ class Networks:
     treatment: Treatment
     normalisation: Plain
     known: None = None
+    record: None = None
 
     @classmethod
     def load(cls, job: Job, treatment: Treatment) -> "Networks":
@@ -182,10 +190,17 @@ class Outside:
     Attributes:
         command: what is run.
         treatment: of the scans; the command normalises them itself.
+        settings: the config of the command.
     """
 
     command: Command
     treatment: Treatment
+    settings: Plain = field(default_factory=dict)
+
+    @property
+    def record(self) -> Plain:
+        """What is known of the program; see :func:`crossmod.predict.record.record_of`."""
+        return record_of(self.settings)
 
     @property
     def known(self) -> dict[str, list[str]]:
@@ -224,7 +239,7 @@ def segmenter_of(job: Job) -> Segmenter:
     treatment = Treatment(settings["treat"] or [], settings["normalise_as"])
     if settings["segmenter"]:
         stages = {name: settings["stages"][name] for name in settings["cascade"]}
-        return Outside(Command.of(settings["segmenter"], stages), treatment)
+        return Outside(Command.of(settings["segmenter"], stages), treatment, settings["segmenter"])
     return Networks.load(job, treatment)
 
 

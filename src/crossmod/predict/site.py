@@ -37,6 +37,8 @@ def predict_site(job: Job) -> None:
         pd.DataFrame(rows).reindex(columns=columns).to_csv(folder / "index.csv", index=False, lineterminator="\n")
         if segmenter.known is not None:
             write_json(folder / "known.json", segmenter.known)
+        if segmenter.record is not None:
+            write_json(folder / "segmenter.json", segmenter.record)
 
 
 def _predict_case(cohort: Cohort, name: str, folds: list[int], segmenter: Segmenter, folder: Path) -> Plain:

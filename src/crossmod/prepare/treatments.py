@@ -5,6 +5,7 @@ A treatment is a list of operations, each a mapping of one name to its arguments
 Häntze et al. (arXiv 2405.03713), who treat a T1-weighted MR as an inverted CT.
 """
 
+import copy
 import dataclasses
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -13,12 +14,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossmod.job import Plain, UserError
+from crossmod.schema import nearest
 
 if TYPE_CHECKING:
     from crossmod.scans.scan import AnyScan, Scan
 
 # ASSUME: where a CT network is to see what lies outside the body, it has seen air in training.
 AIR_HU = -1000.0
+# ASSUME: a network for the abdomen on CT sees soft tissue in this window, as those of crossmod do.
+SOFT_TISSUE_HU = [-200, 300]
+_INVERTED: list[Plain] = [{"clip": [0, 3000]}, {"invert": {}}]
+# ASSUME: the authors' code makes black by the range (their README: github.com/hhaentze/Annotation-Acceleration), the
+# paper's text by a percentile; both are here under names of their own, and the last one is crossmod's, not the paper's.
+NAMED: dict[str, list[Plain]] = {
+    "inverted": _INVERTED,
+    "inverted_black": [*_INVERTED, {"black_below": {"percent_of_range": 1}}],
+    "inverted_black_percentile": [*_INVERTED, {"black_below": {"percentile": 1}}],
+    "inverted_black_rescaled": [
+        *_INVERTED,
+        {"black_below": {"percent_of_range": 1}},
+        {"rescale": {"to": SOFT_TISSUE_HU}},
+    ],
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +59,25 @@ def clip(given: Intensities, low: float, high: float) -> Intensities:
         bounds = np.iinfo(given.array.dtype)
         low, high = max(int(np.ceil(low)), bounds.min), min(int(np.floor(high)), bounds.max)
     array = np.clip(given.array, low, high)
+    return dataclasses.replace(given, array=array, positive=array)
+
+
+def fit(given: Intensities, below: float, percentile: float = 99.5, to: float | None = None) -> Intensities:
+    """Bring a scan on a larger scale into a range; one that lies in it stays as it is. No step of the paper.
+
+    Some scanners and converters store MR with values of ten thousands or millions, of which a clip at 3000 would leave
+    one value.
+
+    Args:
+        given: the intensities.
+        below: a scan stays as it is where its percentile lies up to here.
+        percentile: which one, of all voxels.
+        to: where the percentile of any other scan ends up; None: at half of ``below``.
+    """
+    high = float(np.percentile(given.array, percentile))
+    if high <= below:
+        return given
+    array = given.array.astype(np.float32) * np.float32((below / 2 if to is None else to) / high)
     return dataclasses.replace(given, array=array, positive=array)
 
 
@@ -105,15 +141,28 @@ def rescale(
 
 OPERATIONS: dict[str, Callable[..., Intensities]] = {
     "clip": clip,
+    "fit": fit,
     "invert": invert,
     "black_below": black_below,
     "rescale": rescale,
 }
 _KEYS = {
+    "fit": {"below", "percentile", "to"},
     "invert": set(),
     "black_below": {"percent_of_range", "percentile"},
     "rescale": {"to", "percentiles", "black_to"},
 }
+
+
+def named(name: str) -> list[Plain]:
+    """The operations of a treatment that comes with crossmod.
+
+    Raises:
+        UserError: if none has this name.
+    """
+    if name not in NAMED:
+        raise UserError(f"no treatment '{name}' comes with crossmod{nearest(name, NAMED)}")
+    return copy.deepcopy(NAMED[name])
 
 
 def treatment_problem(treatment: Any) -> str | None:
@@ -135,7 +184,18 @@ def _problem(operation: Any) -> str | None:
         return f"{name}: {given!r} are no arguments of it; valid: {', '.join(sorted(_KEYS[name])) or 'none, {}'}"
     if name == "black_below":
         return _not_one_share(given)
+    if name == "fit":
+        return _unfit_fit(given)
     return _unfit_rescale(given) if name == "rescale" else None
+
+
+def _unfit_fit(given: Plain) -> str | None:
+    for key, value in {"below": None, **given}.items():
+        if value is None and key == "to":
+            continue
+        if not (_is_number(value) and value > 0):
+            return f"fit.{key}: {value!r} is no number above 0"
+    return None if given.get("percentile", 0) <= 100 else f"fit.percentile: {given['percentile']!r} is no percentage"
 
 
 def _unfit_rescale(given: Plain) -> str | None:
@@ -171,7 +231,7 @@ def apply(treatment: Sequence[Plain], array: NDArray) -> NDArray:
         array: (X, Y, Z) intensities.
 
     Returns:
-        (X, Y, Z) of the same type; float32 after ``rescale``.
+        (X, Y, Z) of the same type; float32 after ``rescale``, and after a ``fit`` that changed something.
 
     Raises:
         UserError: if an operation is unknown, its arguments do not fit, or the scan has no contrast to rescale.

@@ -123,9 +123,19 @@ class Declared:
         return [(table, hypothesis) for table, hypothesis in self if hypothesis["test"] == "size_dependence"]
 
     @cached_property
+    def halves(self) -> list[Plain]:
+        """Comparisons of small with large units."""
+        return [hypothesis for _, hypothesis in self if hypothesis["test"] == "size_halves"]
+
+    @cached_property
+    def localisations(self) -> list[Plain]:
+        """Comparisons of how often something was found."""
+        return [hypothesis for _, hypothesis in self if hypothesis["test"] == "localisation"]
+
+    @cached_property
     def others(self) -> list[Plain]:
         """Hypotheses of the kinds that have no table made for them."""
-        return [hypothesis for _, hypothesis in self if hypothesis["test"] in ("agreement", "localisation")]
+        return [hypothesis for _, hypothesis in self if hypothesis["test"] == "agreement"]
 
 
 def compared(hypothesis: Plain) -> list[str]:

@@ -12,7 +12,7 @@ from crossmod.report.results import Results
 from crossmod.report.rows import each, highest, lowest, rows_of
 from crossmod.report.tables import signed
 from crossmod.report.tested import margins_of
-from crossmod.report.words import END_TO_END, capital, metric_name, short, small
+from crossmod.report.words import END_TO_END, capital, listed, metric_name, short, small
 
 
 @dataclass(frozen=True)
@@ -254,12 +254,16 @@ def _differ(table: pd.DataFrame) -> str:
 def _left_out(results: Results) -> Finding | None:
     notes = results.notes
     dropped, untested = notes.get("dropped", 0), len(notes.get("untested", []))
-    missing = notes.get("arms_without_scores", [])
-    if not (dropped or untested or missing):
+    absent = notes.get("unavailable", {})
+    missing = [arm for arm in notes.get("arms_without_scores", []) if arm not in absent]
+    if not (dropped or untested or missing or absent):
         return None
     parts = []
     if missing:
         parts.append(f"no scores for {', '.join(missing)}")
+    for program in dict.fromkeys(absent.values()):
+        arms = listed(arm for arm, needed in absent.items() if needed == program)
+        parts.append(f"the program {program} is not installed here, so there is nothing of {arms}")
     if dropped:
         parts.append(f"{dropped} entries of units left out of a test, each listed below")
     if untested:

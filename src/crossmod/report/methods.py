@@ -215,6 +215,8 @@ def _training(study: Plain) -> str:
         f"(probability {augmentation['affine']:g})",
         *(f"{name} ({augmentation[name]:g})" for name in ("noise", "blur", "brightness", "contrast", "gamma")),
     ]
+    words = {"curve": "monotone curves of the intensities", "invert": "bright turned into dark"}
+    changes += [f"{what} ({augmentation[name]:g})" for name, what in words.items() if augmentation.get(name)]
     balance = {
         "natural": "every case was drawn equally often",
         "modality": "CT and MR were drawn equally often",

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 from PIL import Image
 
-from crossmod.job import Plain, UserError, whole
+from crossmod.job import Plain, UserError, read_json, whole
 from crossmod.report import claim, provenance, tables
 from crossmod.report.findings import findings
 from crossmod.report.methods import methods
@@ -116,6 +116,7 @@ def note_lines(results: Results) -> list[str]:
         *(f"Reference method of the volume tests: {source}." for source in notes["reference_error"]),
         *(f"Not independent: {text}." for text in notes["independence"]),
         *_taught(results),
+        *_programs(results),
         *(
             f"No scores: {results.site_title(row['site'])}, {results.words.target_small(row['target'])} "
             f"({row['reason']})."
@@ -124,6 +125,20 @@ def note_lines(results: Results) -> list[str]:
         *(f"{row['table']}, {'; '.join(row['where'])}: {row['reason']}" for row in notes["untested"]),
     ]
     return lines
+
+
+def _programs(results: Results) -> list[str]:
+    """Every program from outside that segmented, with its version, licence and the hash of its weights."""
+    found: dict[str, None] = {}
+    for arm in results.arms:
+        for site in results.sites:
+            path = results.place(f"predict/{arm}/seed{min(results.notes['seeds'][arm])}/{site}/segmenter.json")
+            if path.is_file():
+                record = read_json(path)
+                words = {"version": "version", "licence": "licence", "weights_sha256": "weights SHA-256"}
+                told = (f"{what} {record[key]}" for key, what in words.items() if record[key])
+                found[f"Program from outside: {', '.join([record['command'].split()[0], *told])}."] = None
+    return list(found)
 
 
 def _taught(results: Results) -> list[str]:

@@ -19,7 +19,7 @@ TEXT = (
     "arm", "site", "target", "region", "metric", "case", "patient", "subject", "side", "part", "arms", "modality",
     "unit", "effect", "verdict", "note", "test", "missing", "reason", "source", "reference_error_source", "setting",
     "a", "b", "term", "method", "family", "rows", "grouping", "group", "rank_test", "rank_note", "normality_test",
-    "mann_whitney_method",
+    "mann_whitney_method", "outcome", "over", "located",
 )
 # What the report reads of a hypothesis; a test that ran in no cell leaves only its reasons.
 TESTED = (
@@ -28,7 +28,8 @@ TESTED = (
     "df1", "df2", "p_gg", "rank_p", "epsilon_gg", "mauchly_p", "eta_sq_generalised", "amount", "mean_assisted",
     "equivalent_unassisted", "saved", "extrapolates", "spearman_rho", "pearson_log_r", "r_ci_low", "r_ci_high",
     "r_p", "mean_small", "mean_large", "difference", "welch_p", "mann_whitney_p", "term", "n_rows", "n_patients",
-    "margin", "grouping", "group", "a", "b",
+    "margin", "grouping", "group", "a", "b", "rate_difference", "only_a", "only_b", "median_volume", "spearman_p",
+    "rank_paired_p",
 )
 # fmt: on
 AMOUNT = "amount"

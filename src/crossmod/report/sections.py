@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from crossmod.report import cohorts, sizes, tables, tested
+from crossmod.report import cohorts, outcomes, sizes, tables, tested
 from crossmod.report.results import Results
 from crossmod.report.tables import Table
 from crossmod.report.words import capital, listed, metric_name
@@ -35,8 +35,8 @@ class Section:
 
 
 def sections(results: Results) -> list[Section]:
-    """The sections that the study lists, in its order; all of them where the config is not known."""
-    wanted = (results.study.get("report") or {}).get("sections", list(SECTIONS))
+    """The sections that the study lists, in its order; where the config is not known all that need no declaration."""
+    wanted = (results.study.get("report") or {}).get("sections", [name for name in SECTIONS if name not in DECLARED])
     return [SECTIONS[name](results) for name in wanted]
 
 
@@ -66,8 +66,11 @@ def _comparison(results: Results) -> Section:
     replicates += tested.anovas(results, "crossed")
     groups = [tested.apart(results, asked) for asked in results.declared.compared_on("subgroups")]
     size = sizes.size(results)
-    why = [*([size] if size else []), *sizes.fixed_effects(results), *groups]
-    others = [tested.other(results, hypothesis) for hypothesis in results.declared.others]
+    halves = [outcomes.halves(results, hypothesis) for hypothesis in results.declared.halves]
+    why = [*([size] if size else []), *halves, *sizes.fixed_effects(results), *groups]
+    listed_there = "localisation" in (results.study.get("report") or {}).get("sections", [])
+    found = [] if listed_there else [outcomes.mcnemar(results, one) for one in results.declared.localisations]
+    others = found + [tested.other(results, hypothesis) for hypothesis in results.declared.others]
     others += [
         tested.apart(results, asked)
         for table in ("crossed", "gains", "curves")
@@ -89,6 +92,26 @@ def _comparison(results: Results) -> Section:
         figures=["learning_curves", "subgroup_forest"],
         tables=_with_rows(shown),
         further={summary: found for summary, part in further.items() if (found := _with_rows(part))},
+    )
+
+
+def _classes(results: Results) -> Section:
+    return Section(
+        name="classes",
+        short="Classes",
+        heading="Over all classes",
+        intro="A mean over classes has two intervals, which answer different questions: both are shown.",
+        tables=outcomes.over_classes(results),
+    )
+
+
+def _localisation(results: Results) -> Section:
+    tests = [outcomes.mcnemar(results, hypothesis) for hypothesis in results.declared.localisations]
+    return Section(
+        name="localisation",
+        short="Found or not",
+        heading="Was it found in its place?",
+        tables=_with_rows([outcomes.rates(results), *tests]),
     )
 
 
@@ -132,11 +155,17 @@ def _patients(results: Results) -> Section:
 
 SECTIONS: dict[str, Callable[[Results], Section]] = {
     "scores": _scores,
+    "classes": _classes,
+    "localisation": _localisation,
     "comparison": _comparison,
     "volumes": _volumes,
     "examples": _examples,
     "patients": _patients,
 }
+
+
+# Sections of tables that a study must declare: targets of each class of a stage, and the metric `located`.
+DECLARED = ("classes", "localisation")
 
 
 def _alone(results: Results) -> list[Table]:

@@ -72,6 +72,11 @@ def _test(study: Plain, table: str, hypothesis: Plain) -> str:
             f"Spearman's correlation of {pair if table == 'gains' else 'the score'} with the "
             f"{volume_name(hypothesis['volume'])}"
         )
+    if test == "size_halves":
+        literal = ", and beside it the paired t of the halves in order of volume, an oddity" * hypothesis["rank_paired"]
+        return f"small against large by the median {volume_name(hypothesis['volume'])} (Welch){literal}"
+    if test == "localisation":
+        return f"how often a lesion is found in its place, by {words.factor(hypothesis['arm'])} (McNemar, exact)"
     if test == "annotation_savings":
         return (
             f"{words.factor(hypothesis['amount'])} that {short(hypothesis['assisted'])} saves, by a logarithmic "

@@ -129,18 +129,26 @@ def findings(found: Intensities, modality: str, stated: str = "") -> list[Findin
     """
     if stated and stated != modality:
         return [_contradiction(modality, stated)]
+    useless = no_scan(found)
+    if useless:
+        return [useless]
+    return _of_ct(found, stated) if modality == "CT" else _of_mr(found, stated)
+
+
+def no_scan(found: Intensities) -> Finding | None:
+    """What makes voxels useless whatever the modality: no number, no contrast, or a label map; None if nothing does."""
     if found.without_number:
         value = f"{found.without_number} voxels are NaN or infinite"
         cure = "Convert the scan again, or set them to the background."
-        return [Finding("error", "the image has voxels without a number", value, cure)]
+        return Finding("error", "the image has voxels without a number", value, cure)
     if found.low == found.high:
         cure = "Export the scan again; its voxels are lost."
-        return [Finding("error", "the image is constant", f"every voxel is {found.low:g}", cure)]
+        return Finding("error", "the image is constant", f"every voxel is {found.low:g}", cure)
     labels = _labels(found)
     if labels:
         cure = "Give the scan itself, not a mask or a label map that was drawn on it."
-        return [Finding("error", "this is a label map, not a scan", f"{labels} different values", cure)]
-    return _of_ct(found, stated) if modality == "CT" else _of_mr(found, stated)
+        return Finding("error", "this is a label map, not a scan", f"{labels} different values", cure)
+    return None
 
 
 def refuse_errors(file: object, problems: list[Finding]) -> list[Finding]:

@@ -8,6 +8,7 @@ import torch
 
 from crossmod.models.parts import AdjustContrast, Affine, GaussianSmooth
 from crossmod.models.thin import thin_axis
+from crossmod.train.contrast import KEPT_DARK, Curve, Invert
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,11 @@ class Augment:
         self.settings, self.patch, self.thin = settings, patch, thin_axis(patch)
 
     def draw(self, rng: np.random.Generator) -> Change:
-        """Draw one change. The same number of random values is consumed whichever changes are applied."""
+        """Draw one change.
+
+        The same number of random values is consumed whichever changes are applied; curves and inverting draw theirs
+        last, and none where both are switched off.
+        """
         s = self.settings
         chance = dict(zip(("affine", "noise", "blur", "brightness", "contrast", "gamma"), rng.random(6), strict=True))
         angles = np.radians(rng.uniform(-s["rotation_deg"], s["rotation_deg"], 3))
@@ -76,10 +81,12 @@ class Augment:
         factor = rng.uniform(1 - s["contrast_factor"], 1 + s["contrast_factor"])
         gamma = rng.uniform(*s["gamma_range"])
         noise_seed = int(rng.integers(2**31))
+        contrasts = self._contrasts(rng)
 
         intensity: list[Callable] = []
         if chance["blur"] < s["blur"]:
             intensity.append(GaussianSmooth(sigma=float(sigma), approx="erf"))
+        intensity += contrasts
         if chance["gamma"] < s["gamma"]:
             intensity.append(AdjustContrast(float(gamma), retain_stats=True))
         if chance["contrast"] < s["contrast"]:
@@ -92,6 +99,15 @@ class Augment:
         if chance["affine"] < s["affine"]:
             affine = Affine(**self._within(angles, scales), padding_mode="border", image_only=True)
         return Change(affine, intensity, self.patch, self.thin)
+
+    def _contrasts(self, rng: np.random.Generator) -> list[Callable[[torch.Tensor], torch.Tensor]]:
+        """A monotone curve and bright into dark, as far as they are switched on and drawn."""
+        curve, invert = (self.settings.get(name, 0.0) for name in ("curve", "invert"))
+        if not (curve or invert):
+            return []
+        chance, keeps = rng.random(2), rng.random() < KEPT_DARK
+        bend = Curve.draw(rng)
+        return [*([bend] if chance[0] < curve else []), *([Invert(keeps)] if chance[1] < invert else [])]
 
     def _within(self, angles: np.ndarray, scales: np.ndarray) -> dict[str, list[float] | float]:
         """Rotation and scales of the patch: about all axes, or about the one across a thin patch alone."""

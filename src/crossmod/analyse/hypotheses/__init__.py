@@ -6,11 +6,25 @@ from pydantic import Field
 
 from crossmod.analyse.hypotheses.base import Hypothesis, choose
 from crossmod.analyse.hypotheses.levels import Anova, Mixed, NonInferiorityOf, Pairwise
-from crossmod.analyse.hypotheses.relations import AgreementOf, LocalisationOf, SavingsOf, SizeDependenceOf
+from crossmod.analyse.hypotheses.relations import (
+    AgreementOf,
+    LocalisationOf,
+    SavingsOf,
+    SizeDependenceOf,
+    SizeHalvesOf,
+)
 
 __all__ = ["AnyHypothesis", "Hypothesis", "Mixed", "NonInferiorityOf", "choose"]
 
 AnyHypothesis = Annotated[
-    Anova | Pairwise | NonInferiorityOf | AgreementOf | Mixed | SizeDependenceOf | LocalisationOf | SavingsOf,
+    Anova
+    | Pairwise
+    | NonInferiorityOf
+    | AgreementOf
+    | Mixed
+    | SizeDependenceOf
+    | SizeHalvesOf
+    | LocalisationOf
+    | SavingsOf,
     Field(discriminator="test"),
 ]

@@ -12,7 +12,7 @@ from crossmod.analyse.stats.errors import IncompleteDesignError
 from crossmod.analyse.stats.localise import localisation
 from crossmod.analyse.stats.reliability import agreement
 from crossmod.analyse.stats.savings import annotation_savings
-from crossmod.analyse.stats.size import size_dependence
+from crossmod.analyse.stats.size import rank_paired, size_dependence
 
 
 class AgreementOf(Hypothesis):
@@ -73,13 +73,54 @@ class SizeDependenceOf(Hypothesis):
 
     def run(self, cell: pd.DataFrame, asked: Asked) -> pd.DataFrame:
         """One row of :func:`crossmod.analyse.stats.size_dependence`."""
-        outcome = self.outcome or asked.outcome
-        whole_rows = cell.dropna(subset=[self.volume, outcome])
-        dropped = len(cell) - len(whole_rows)
-        by = independent_of(whole_rows, asked)
-        whole_rows = whole_rows.groupby(by, sort=False, observed=True)[[self.volume, outcome]].mean()
-        found = vars(size_dependence(whole_rows[self.volume], whole_rows[outcome]))
+        means, dropped = _means(cell, self.volume, self.outcome or asked.outcome, asked)
+        found = vars(size_dependence(means.iloc[:, 0], means.iloc[:, 1]))
         return pd.DataFrame([{**found, "n_dropped": dropped, "p_family": found["spearman_p"]}])
+
+
+class SizeHalvesOf(Hypothesis):
+    """Do small and large lesions score alike? The halves at the median volume by Welch's test, which the family takes.
+
+    Mann–Whitney's and Spearman's p stand beside it; the means of patients (subjects) are compared.
+
+    Attributes:
+        volume: column of the size.
+        rank_paired: whether to print the paired t-test of the two halves in the order of their volumes, too: an oddity
+            of a source study, for different patients have no pairs.
+    """
+
+    test: Literal["size_halves"]
+    volume: str
+    rank_paired: bool = False
+
+    def columns(self) -> list[str]:
+        return [*super().columns(), self.volume]
+
+    def measured(self, outcome: str) -> list[str]:
+        return [*super().measured(outcome), self.volume]
+
+    def run(self, cell: pd.DataFrame, asked: Asked) -> pd.DataFrame:
+        """One row of :func:`crossmod.analyse.stats.size_dependence`, perhaps with ``rank_paired_t`` and its p."""
+        means, dropped = _means(cell, self.volume, self.outcome or asked.outcome, asked)
+        found = vars(size_dependence(means.iloc[:, 0], means.iloc[:, 1]))
+        if self.rank_paired:
+            t, p, pairs = rank_paired(means.iloc[:, 0], means.iloc[:, 1])
+            found = {**found, "rank_paired_t": t, "rank_paired_p": p, "rank_paired_n": pairs}
+        return pd.DataFrame([{**found, "n_dropped": dropped, "p_family": found["welch_p"]}])
+
+    def judge(self, rows: pd.DataFrame, alpha: float) -> pd.DataFrame:
+        difference = rows.get("difference", pd.Series(np.nan, rows.index))
+        words = np.where(difference > 0, "large better", "small better")
+        words = np.where(rows["p_corrected"] < alpha, words, "not shown")
+        return rows.assign(verdict=np.where(rows["p_corrected"].isna(), "", words))
+
+
+def _means(cell: pd.DataFrame, volume: str, outcome: str, asked: Asked) -> tuple[pd.DataFrame, int]:
+    """Volume and outcome of each independent patient, and how many rows lack one of them."""
+    whole_rows = cell.dropna(subset=[volume, outcome])
+    by = independent_of(whole_rows, asked)
+    means = whole_rows.groupby(by, sort=False, observed=True)[[volume, outcome]].mean()
+    return means, len(cell) - len(whole_rows)
 
 
 class LocalisationOf(Hypothesis):

@@ -11,7 +11,7 @@ from crossmod.analyse.stats.power import PairedPower, power_paired
 from crossmod.analyse.stats.reliability import Agreement, agreement
 from crossmod.analyse.stats.resample import BootstrapInterval, bootstrap_ci
 from crossmod.analyse.stats.savings import annotation_savings
-from crossmod.analyse.stats.size import SizeDependence, size_dependence
+from crossmod.analyse.stats.size import SizeDependence, rank_paired, size_dependence
 
 __all__ = [
     "Agreement",
@@ -32,6 +32,7 @@ __all__ = [
     "noninferiority",
     "pairwise",
     "power_paired",
+    "rank_paired",
     "rm_anova",
     "size_dependence",
 ]

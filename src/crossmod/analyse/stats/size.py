@@ -99,6 +99,32 @@ def size_dependence(volume: ArrayLike, score: ArrayLike) -> SizeDependence:
     )
 
 
+def rank_paired(volume: ArrayLike, score: ArrayLike) -> tuple[float, float, int]:
+    """The literal paired t of two halves of different patients: t, its two-sided p, and how many pairs.
+
+    **An oddity, kept to reproduce what was printed and for nothing else.** Häntze et al. (arXiv 2405.03713) compare the
+    scores of small and large tumours by "a paired t-test", but no small tumour has a large partner. The one order in
+    which the halves could be paired is that of their volumes: the smallest of the small with the smallest of the large,
+    and so on; of an odd number the largest stays without a partner. The pairs mean nothing, and neither does p: Welch's
+    test of :func:`size_dependence` is the answer.
+
+    Args:
+        volume: shape (n,), as for :func:`size_dependence`.
+        score: shape (n,).
+
+    Raises:
+        IncompleteDesignError, DegenerateDataError, UserError: as :func:`size_dependence`, or all pairs differ alike.
+    """
+    x, y = _checked(volume, score)
+    order = np.argsort(x, kind="stable")
+    pairs = len(x) // 2
+    small, large = y[order[:pairs]], y[order[pairs : 2 * pairs]]
+    if no_variance((large - small).std(ddof=1), y):
+        raise DegenerateDataError(f"No variance to test: all {pairs} pairs differ by {large[0] - small[0]:.6g}.")
+    found = stats.ttest_rel(large, small)
+    return float(found.statistic), float(found.pvalue), pairs
+
+
 def _checked(volume: ArrayLike, score: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     x, y = np.asarray(volume, float), np.asarray(score, float)
     if x.ndim != 1 or x.shape != y.shape:
