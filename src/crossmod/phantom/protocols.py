@@ -139,7 +139,7 @@ PROTOCOLS: dict[str, dict[str, Any]] = {
         "mr.readout": "single-shot",
         "mr.repetition_time_ms": [2000.0, 4000.0, 10000.0],
         "mr.echo_time_ms": (70.0, 110.0),
-        "mr.echo_train": [64, 80, 96, 128],
+        "mr.echo_train": [48, 56, 64, 72],
         "mr.echo_spacing_ms": (3.5, 5.0),
         "mr.fat_suppression": 0.0,
     },
