@@ -104,7 +104,7 @@ def test_added_keys_are_refused_too():
         ("adds_to=renal", "this study itself"),
         ("scale=smok", "scale=smok: no such scale; did you mean 'smoke'"),
         ("study=rena", "study=rena: no such study; did you mean 'renal'"),
-        ("study=", "study=: no such study; valid: measure, renal"),
+        ("study=", "study=: no such study; valid: inversion, inversion_real, measure, renal"),
     ],
 )
 def test_mistakes_name_key_value_and_cure(override, message):

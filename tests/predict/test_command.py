@@ -251,7 +251,9 @@ def installed(tmp_path, monkeypatch):
     def put(name: str, body: str) -> None:
         (tmp_path / "bin").mkdir(exist_ok=True)
         file = tmp_path / "bin" / name
-        file.write_text(f"#!{sys.executable}\n{body}")
+        file.with_suffix(".py").write_text(body)
+        # No first line can name an interpreter whose path has blanks.
+        file.write_text(f"#!/bin/sh\nexec '{sys.executable}' '{file.with_suffix('.py')}' \"$@\"\n")
         file.chmod(0o755)
         monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
 
@@ -317,7 +319,7 @@ def test_the_record_has_version_licence_and_the_hash_of_the_weights(tmp_path):
     (tmp_path / "weights/fold_0/final.pth").write_bytes(b"weights")
     settings = {
         "command": "tool {image} {labels}",
-        "version_command": f"{sys.executable} -c 'print(1); print(\"tool 2.2.1\")'",
+        "version_command": f"'{sys.executable}' -c 'print(1); print(\"tool 2.2.1\")'",
         "licence": "Apache-2.0",
         "weights": str(tmp_path / "weights"),
     }
@@ -338,5 +340,5 @@ def test_what_cannot_be_had_for_the_record_is_said_and_fails_nothing(tmp_path):
         "licence": None,
         "weights_sha256": None,
     }
-    failing = record_of({"command": "tool", "version_command": f"{sys.executable} -c 'raise SystemExit(3)'"})
+    failing = record_of({"command": "tool", "version_command": f"'{sys.executable}' -c 'raise SystemExit(3)'"})
     assert failing["version"] == "not told (code 3)"
