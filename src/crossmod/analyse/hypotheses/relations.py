@@ -55,14 +55,13 @@ class AgreementOf(Hypothesis):
         return rows.assign(verdict=np.where(rows["p_corrected"].isna(), "", words))
 
 
-class SizeDependenceOf(Hypothesis):
-    """Does the outcome depend on a size? The family takes Spearman's p; the means of patients (subjects) are compared.
+class OfSize(Hypothesis):
+    """What is asked of an outcome beside a size.
 
     Attributes:
         volume: column of the size.
     """
 
-    test: Literal["size_dependence"]
     volume: str
 
     def columns(self) -> list[str]:
@@ -71,14 +70,32 @@ class SizeDependenceOf(Hypothesis):
     def measured(self, outcome: str) -> list[str]:
         return [*super().measured(outcome), self.volume]
 
+    def means(self, cell: pd.DataFrame, asked: Asked) -> tuple[pd.Series, pd.Series, int]:
+        """Volume and outcome of each independent patient, and how many rows lack one of them."""
+        columns = [self.volume, self.outcome or asked.outcome]
+        whole_rows = cell.dropna(subset=columns)
+        by = independent_of(whole_rows, asked)
+        means = whole_rows.groupby(by, sort=False, observed=True)[columns].mean()
+        return means.iloc[:, 0], means.iloc[:, 1], len(cell) - len(whole_rows)
+
+
+class SizeDependenceOf(OfSize):
+    """Does the outcome depend on a size? The family takes Spearman's p; the means of patients (subjects) are compared.
+
+    Attributes:
+        volume: column of the size.
+    """
+
+    test: Literal["size_dependence"]
+
     def run(self, cell: pd.DataFrame, asked: Asked) -> pd.DataFrame:
         """One row of :func:`crossmod.analyse.stats.size_dependence`."""
-        means, dropped = _means(cell, self.volume, self.outcome or asked.outcome, asked)
-        found = vars(size_dependence(means.iloc[:, 0], means.iloc[:, 1]))
+        volumes, scores, dropped = self.means(cell, asked)
+        found = vars(size_dependence(volumes, scores))
         return pd.DataFrame([{**found, "n_dropped": dropped, "p_family": found["spearman_p"]}])
 
 
-class SizeHalvesOf(Hypothesis):
+class SizeHalvesOf(OfSize):
     """Do small and large lesions score alike? The halves at the median volume by Welch's test, which the family takes.
 
     Mann–Whitney's and Spearman's p stand beside it; the means of patients (subjects) are compared.
@@ -90,21 +107,14 @@ class SizeHalvesOf(Hypothesis):
     """
 
     test: Literal["size_halves"]
-    volume: str
     rank_paired: bool = False
-
-    def columns(self) -> list[str]:
-        return [*super().columns(), self.volume]
-
-    def measured(self, outcome: str) -> list[str]:
-        return [*super().measured(outcome), self.volume]
 
     def run(self, cell: pd.DataFrame, asked: Asked) -> pd.DataFrame:
         """One row of :func:`crossmod.analyse.stats.size_dependence`, perhaps with ``rank_paired_t`` and its p."""
-        means, dropped = _means(cell, self.volume, self.outcome or asked.outcome, asked)
-        found = vars(size_dependence(means.iloc[:, 0], means.iloc[:, 1]))
+        volumes, scores, dropped = self.means(cell, asked)
+        found = vars(size_dependence(volumes, scores))
         if self.rank_paired:
-            t, p, pairs = rank_paired(means.iloc[:, 0], means.iloc[:, 1])
+            t, p, pairs = rank_paired(volumes, scores)
             found = {**found, "rank_paired_t": t, "rank_paired_p": p, "rank_paired_n": pairs}
         return pd.DataFrame([{**found, "n_dropped": dropped, "p_family": found["welch_p"]}])
 
@@ -113,14 +123,6 @@ class SizeHalvesOf(Hypothesis):
         words = np.where(difference > 0, "large better", "small better")
         words = np.where(rows["p_corrected"] < alpha, words, "not shown")
         return rows.assign(verdict=np.where(rows["p_corrected"].isna(), "", words))
-
-
-def _means(cell: pd.DataFrame, volume: str, outcome: str, asked: Asked) -> tuple[pd.DataFrame, int]:
-    """Volume and outcome of each independent patient, and how many rows lack one of them."""
-    whole_rows = cell.dropna(subset=[volume, outcome])
-    by = independent_of(whole_rows, asked)
-    means = whole_rows.groupby(by, sort=False, observed=True)[[volume, outcome]].mean()
-    return means, len(cell) - len(whole_rows)
 
 
 class LocalisationOf(Hypothesis):
