@@ -92,6 +92,20 @@ def test_gaps_are_empty_with_their_reason(study, change, reason):
     assert set(model.n_rows) == {8 * 6 - 1}, "the mixed model uses every row there is"
 
 
+def test_an_arm_that_a_site_does_not_validate_is_no_gap_there(study):
+    rows = study.rows(CASES)
+    pure = [arm for arm in rows["arm"].unique() if "+" not in arm]
+    rows = rows[(rows["site"] != "ct") | rows["arm"].isin(pure)]
+    job = study.job(rows)
+    sites = [site | ({"arms": pure} if site["name"] == "ct" else {}) for site in job.settings["sites"]]
+    for given, strategies in ((job.settings["sites"], {"pure", "mixed"}), (sites, {"pure"})):
+        design = Design.of(job.settings | {"sites": given})
+        found = units_of(read_scores(job.inputs["scores"], design), design)
+        assert set(found.loc[found["site"] == "ct", "strategy"]) == strategies
+        assert set(found.loc[found["site"] == "mr", "strategy"]) == {"pure", "mixed"}
+        assert (found["reason"] == "not scored").any() == (strategies == {"pure", "mixed"})
+
+
 def test_a_missing_half_on_a_crossed_site_is_a_gap_not_a_mean_of_one(study):
     rows = study.rows(CASES)
     rows = rows[~((rows.site == "ct") & (rows.case == "001") & (rows.arm == "mrA080") & (rows.target == "kidney"))]

@@ -4,6 +4,8 @@ import pytest
 
 from crossmod.design.arms import arms, trainings, unavailable
 from crossmod.design.compose import compose
+from crossmod.design.splits import arms_on
+from crossmod.job import UserError
 from crossmod.phantom.recipe import Population
 from crossmod.prepare.treatments import NAMED
 
@@ -23,6 +25,19 @@ def test_five_treatments_of_two_networks_that_are_trained_once(scale):
     assert study["treatments"] == NAMED
     assert len(study["stages"]["organs"]["classes"]) == 24
     assert set(unavailable(compared).values()) <= {"TotalSegmentator"}
+
+
+def test_no_ct_is_inverted():
+    study = compose(["study=inversion_real", "scale=smoke", *TABLES])
+    for site in ("ct", "btcv"):
+        assert {arm.treat for arm in arms_on(study, site)} == {None}
+    assert len({arm.treat for arm in arms_on(study, "afirm_t1")}) == 5
+
+
+def test_levels_that_a_site_leaves_out_cannot_be_compared_there():
+    message = "units.0: treatments: sites.t1.where leaves no arm of treatment inverted_black, inverted at this site"
+    with pytest.raises(UserError, match=message):
+        compose(["study=inversion", "scale=smoke", "sites.t1.where={treatment: unprocessed}"])
 
 
 def test_the_preset_names_every_class_of_the_organs():

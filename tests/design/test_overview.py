@@ -63,6 +63,14 @@ def test_treatments_share_a_training_and_a_program_has_none(studies):
     assert column(compared, "treat")["kidney-inverted-threshold"] == "inverted"
 
 
+def test_a_site_tells_which_arms_it_validates(studies):
+    assert column(sheet(studies["treatments"], "2 sites"), "arms of") == {
+        "mr": "",
+        "scanned": "treatment unprocessed; tool own",
+    }
+    assert "arms of" not in overview(studies["default"])
+
+
 def test_trainings_of_a_teacher_and_those_that_wait_for_it_are_told(studies):
     study = studies["teachers"]
     fitted = sheet(study, "what is fitted")

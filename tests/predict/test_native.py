@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import ndimage
+from scipy.special import softmax
 
 from crossmod.anatomy.kidneys import assign_sides
 from crossmod.predict.native import native_mask, values_on
@@ -84,3 +86,16 @@ def test_on_its_own_grid_resampling_changes_no_class(seed, classes):
     grid = Grid((6, 5, 4), np.diag([2.0, 1.0, 3.0, 1.0]))
     stage = {"classes": {name: ["x"] for name in "abcd"[:classes]}, "keep": None}
     np.testing.assert_array_equal(values_on(drawn.astype(np.float32), grid, stage, grid), drawn.argmax(axis=0))
+
+
+@settings(max_examples=10, deadline=None)
+@given(seed=st.integers(0, 10_000), slices_mm=st.sampled_from([1.5, 4.0, 12.0]))
+def test_of_many_classes_only_places_where_they_may_win_are_computed_and_nothing_changes(seed, slices_mm):
+    rng, classes = np.random.default_rng(seed), 12
+    logits = ndimage.gaussian_filter(rng.normal(size=(classes + 1, 24, 20, 18)), (0, 2, 2, 2)) * 40
+    drawn = softmax(logits, axis=0).astype(np.float32)
+    grid = Grid((24, 20, 18), np.diag([4.0, 4.0, 4.0, 1.0]))
+    native = Grid((60, 52, int(80 / slices_mm)), np.diag([1.6, 1.6, slices_mm, 1.0]))
+    stage = {"classes": {f"organ{number}": ["x"] for number in range(classes)}, "keep": None}
+    everywhere = [resample(one, grid.affine, native, outside=float(not k)) for k, one in enumerate(drawn)]
+    np.testing.assert_array_equal(native_mask(drawn, grid, stage, native), np.argmax(everywhere, axis=0))

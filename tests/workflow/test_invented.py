@@ -72,7 +72,16 @@ def test_treatments_share_two_trainings_and_a_program_segments_beside_them(finis
     }
     assert set(pd.read_csv(results / "analyse/located.csv")["outcome"]) == {"correct", "incorrect", "not_detected"}
     assert len(pd.read_csv(results / "analyse/found.csv")) == 3, "McNemar between any two of three treatments"
+    placed = json.loads((results / "split/splits.json").read_text())["arms"]
+    assert [arm for arm in placed if "scanned" in placed[arm]["sites"]] == [
+        "ct-kidney-unprocessed-own",
+        "ct-parts-unprocessed-own",
+    ]
+    assert len(list(results.glob("evaluate/*/seed0/scanned.csv"))) == 2
+    left_out = pd.read_csv(results / "analyse/incomplete.csv")
+    assert "scanned" not in set(left_out.loc[left_out["reason"] == "not scored", "site"])
     page = (results / "report/index.html").read_text()
+    assert "only intensities as scanned and tool our networks" in page
     assert not (results / "predict/kidney-unprocessed-absent").exists()
     assert "the program no-such-tool is not installed here, so there is nothing of kidney-unprocessed-absent" in page
     assert "Program from outside: python, version 1.0, licence none." in page
@@ -105,8 +114,8 @@ def test_several_classes_are_values_of_one_mask(finished):
             "stages.parts.steps=7",
             {
                 "train": 1,
-                "predict": 3,
-                "evaluate": 3,
+                "predict": 4,
+                "evaluate": 4,
                 "analyse": 1,
                 "track": 1,
                 "notebook": 1,
@@ -116,7 +125,7 @@ def test_several_classes_are_values_of_one_mask(finished):
         ),
         (
             "targets.sick.where={tumour: false}",
-            {"evaluate": 8, "analyse": 1, "track": 1, "notebook": 1, "report": 1, "number_audit": 1},
+            {"evaluate": 10, "analyse": 1, "track": 1, "notebook": 1, "report": 1, "number_audit": 1},
         ),
     ],
 )

@@ -56,6 +56,13 @@ UNAVAILABLE = design.unavailable(ARMS.values())
 TEACHERS = {arm.name: arm for arm in design.teachers(STUDY)}
 TRAININGS = design.trainings(STUDY)
 SITES = STUDY["sites"]
+# Site → the arms that are validated there and that this machine can run.
+VALIDATED = {
+    site: [
+        arm.name for arm in splits.arms_on(STUDY, site) if arm.name not in UNAVAILABLE
+    ]
+    for site in SITES
+}
 # Teachers predict the cohorts that they label as if each were a site of its name.
 LABELLED = splits.labelled_places(STUDY)
 PLACES = SITES | LABELLED
@@ -130,9 +137,9 @@ def of_sites(pattern):
     return [
         f"{home_of('sites', site)}/{pattern.format(arm=arm, seed=seed, site=site)}"
         for arm in ARMS
-        if arm not in UNAVAILABLE
         for seed in seeds_of(ARMS[arm])
         for site in SITES
+        if arm in VALIDATED[site]
     ]
 
 

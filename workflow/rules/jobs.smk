@@ -280,10 +280,21 @@ def without_title(target):
 SCORES = of_sites("evaluate/{arm}/seed{seed}/{site}.csv")
 
 
+def site_record(name):
+    """A site with its title, and the arms that are validated there where these are not all."""
+    site = SITES[name]
+    chosen = (
+        {"arms": [arm.name for arm in splits.arms_on(STUDY, name)]}
+        if site["where"]
+        else {}
+    )
+    return {"name": name, "title": site["title"], **chosen}
+
+
 ANALYSIS = {
     "arms": [arm.record() for arm in ARMS.values()],
     "factors": design.factors_of(list(ARMS.values())),
-    "sites": [{"name": name, "title": site["title"]} for name, site in SITES.items()],
+    "sites": [site_record(name) for name in SITES],
     "targets": list(TARGETS),
     "seed": STUDY["split_seed"],
     "seeds": SEEDS,
@@ -320,11 +331,12 @@ def followed():
 
 
 def placed(pattern, arm, seed):
-    """The files of one arm and seed on every site."""
+    """The files of one arm and seed on every site that validates it."""
     return [
         f"{home_of('sites', site)}/"
         + pattern.removeprefix(f"{HOME}/").format(arm=arm.name, seed=seed, site=site)
         for site in SITES
+        if arm.name in VALIDATED[site]
     ]
 
 

@@ -38,6 +38,7 @@ class Design:
         hypotheses: what is tested on which table.
         groups: name of several targets, one for each class of a stage → these targets.
         unavailable: arm → the program that would have segmented it, and that the machine lacks.
+        validated: site → the arms that are validated there; a site that is absent validates all.
     """
 
     arms: list[Plain]
@@ -56,12 +57,14 @@ class Design:
     hypotheses: Hypotheses = field(default_factory=Hypotheses)
     groups: dict[str, list[str]] = field(default_factory=dict)
     unavailable: dict[str, str] = field(default_factory=dict)
+    validated: dict[str, list[str]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, settings: Plain) -> "Design":
         """The design in the settings of a job.
 
-        ``arms``, ``sites`` (with ``name``), ``targets`` and ``factors`` must be given. Factors are a list of ``name``
+        ``arms``, ``sites`` (with ``name``, and ``arms`` where not all are validated there), ``targets`` and
+        ``factors`` must be given. Factors are a list of ``name``
         and ``levels`` in the order of tables, since a mapping loses its order on the way. ``contrast``, ``replicate``
         and ``dose`` (see :class:`Factors`) and the other attributes may be given.
 
@@ -74,6 +77,7 @@ class Design:
             levels = {factor["name"]: list(factor["levels"]) for factor in given.pop("factors")}
             roles = {role: given.pop(role, None) for role in ("contrast", "replicate", "dose")}
             hypotheses = _valid_hypotheses(given.pop("hypotheses", {}))
+            given["validated"] = {site["name"]: site["arms"] for site in given["sites"] if "arms" in site}
             given["sites"] = [site["name"] for site in given["sites"]]
             design = cls(factors=Factors(levels, **roles), hypotheses=hypotheses, **given)
             known = [(arm["name"], arm["levels"]) for arm in design.arms]

@@ -111,9 +111,10 @@ def analyse(scores: pd.DataFrame, design: Design) -> Analysis:
 def digest_of(design: Design, plans: dict[str, AnalysisPlan]) -> str:
     """SHA-256 of what is tested and of what a family is made of.
 
-    Another hypothesis, margin, arm, site, target or seed is another hash.
+    Another hypothesis, margin, arm, site, target or seed is another hash, and so is another choice of arms at a site.
     """
     family = {"arms": design.arms, "sites": design.sites, "targets": design.targets, "seeds": design.seeds}
+    family |= {"validated": design.validated} if design.validated else {}
     tested = {table: analysis.model_dump(mode="json") for table, analysis in plans.items()}
     return jobs.digest({"plans": tested, "family": family}, 64)
 

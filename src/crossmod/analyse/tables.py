@@ -181,8 +181,8 @@ def crossed_sites(scores: pd.DataFrame, design: Design) -> dict[str, bool]:
 def _grid(rows: pd.DataFrame, design: Design) -> pd.DataFrame:
     """Every unit of a site, target and region × every combination of levels, in the order of the design.
 
-    Levels whose arms never score a target and region are no gap there: the stages of such an arm do not segment it. An
-    arm without any score is a gap everywhere.
+    Levels whose arms never score a target and region are no gap there: the stages of such an arm do not segment it.
+    Neither are levels that a site does not validate. An arm without any score is a gap everywhere else.
     """
     units = rows[[*CELL, *_unit(rows)]].drop_duplicates().sort_values([*CELL, *_order(rows)], kind="stable")
     arms, within, contrast = design.compared_arms(), design.factors.within, design.factors.contrast
@@ -194,7 +194,13 @@ def _grid(rows: pd.DataFrame, design: Design) -> pd.DataFrame:
     silent = _combinations(arms[~arms["arm"].isin(rows["arm"])], within)
     scored = set(zip(rows["target"], rows["region"], _combinations(rows, within), strict=True))
     known = zip(grid["target"], grid["region"], _combinations(grid, within), strict=True)
-    return grid[[key in scored or key[2] in silent for key in known]]
+    grid = grid[[key in scored or key[2] in silent for key in known]]
+    left_out = {
+        (site, levels)
+        for site, names in design.validated.items()
+        for levels in set(_combinations(arms, within)) - set(_combinations(arms[arms["arm"].isin(names)], within))
+    }
+    return grid[[key not in left_out for key in zip(grid["site"], _combinations(grid, within), strict=True)]]
 
 
 def _order(rows: pd.DataFrame) -> list[str]:

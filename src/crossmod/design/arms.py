@@ -7,14 +7,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from crossmod.anatomy.kidneys import MASK_VALUES
-from crossmod.design.sets import TrainingSet, graded_levels, sets_of
+from crossmod.design.fields import as_list
+from crossmod.design.sets import NOTHING, Share, TrainingSet, graded_levels, sets_of
 from crossmod.design.trainings import Training, learned
 from crossmod.job import Plain, UserError
 from crossmod.stages import is_sided
 
 # Keys of a recipe that change how its networks are trained.
 TRAINED = ("train", "model", "training", "start")
-GRADED = ("amount", "subset")  # the factors that a graded pool brings
 
 
 @dataclass(frozen=True)
@@ -178,21 +178,25 @@ def _arms_of(study: Plain, levels: dict[str, str]) -> Iterator[Arm]:
     recipe = _named(study, recipes)
     told = [factor for factor in levels if len(study["factors"][factor]) > 1]
     if recipe.get("segmenter"):
-        graded: Plain = dict(zip(GRADED, (0, "none"), strict=True)) if "amount" in factor_names(study) else {}
         name = "-".join(levels[factor] for factor in told) or "command"
+        graded = _graded(study, Share())
         yield Arm(
             name, {**levels, **graded}, None, _stages(study, recipe), {}, {}, recipe.get("treat"), recipe["segmenter"]
         )
         return
     silent = [factor for factor in told if not _shows(study["factors"][factor])]
     for chosen, share in sets_of(study["pools"], recipe.get("train") or list(study["pools"])):
-        graded = (
-            {"amount": share.amount or 0, "subset": share.subset or "none"} if "amount" in factor_names(study) else {}
-        )
         name = "-".join([chosen.name, *(levels[factor] for factor in silent)])
         trained = [factor for factor in silent if _touches(study["factors"][factor])]
         suffix = tuple((factor, levels[factor]) for factor in trained)
-        yield _arm(study, name, {**levels, **graded}, recipe, chosen, suffix)
+        yield _arm(study, name, {**levels, **_graded(study, share)}, recipe, chosen, suffix)
+
+
+def _graded(study: Plain, share: Share) -> Plain:
+    """The levels of the factors that a graded pool brings; nothing where the study has none."""
+    if not graded_levels(study["pools"]):
+        return {}
+    return {"amount": share.amount or NOTHING["amount"], "subset": share.subset or NOTHING["subset"]}
 
 
 def _arm(
@@ -237,10 +241,10 @@ def _stages(study: Plain, recipe: Plain) -> list[str]:
 
 def _wanted(arm: Arm, block: Plain) -> bool:
     """Whether an arm has an amount and a subset that its block names; one without a graded pool has neither."""
-    if arm.levels.get("subset", "none") == "none":
+    if arm.levels.get("subset", NOTHING["subset"]) == NOTHING["subset"]:
         return True
-    asked = {factor: block[factor] for factor in GRADED if block.get(factor, "all") != "all"}
-    return all(arm.levels[factor] in (named if isinstance(named, list) else [named]) for factor, named in asked.items())
+    asked = {factor: block[factor] for factor in NOTHING if block.get(factor, "all") != "all"}
+    return all(arm.levels[factor] in as_list(named) for factor, named in asked.items())
 
 
 def _levels(levels: Plain, asked: str | list[str] | None) -> list[str]:
@@ -248,7 +252,7 @@ def _levels(levels: Plain, asked: str | list[str] | None) -> list[str]:
         return list(levels)[:1]
     if asked == "all":
         return list(levels)
-    return [asked] if isinstance(asked, str) else list(asked)
+    return as_list(asked)
 
 
 def _shows(levels: Plain) -> bool:

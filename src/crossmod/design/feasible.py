@@ -7,9 +7,11 @@ from crossmod.analyse.factors import Factors
 from crossmod.anatomy.structures import values_of
 from crossmod.design.arms import arms, factors_of, teachers, trainings
 from crossmod.design.cascades import cascade_faults, change_faults, stage_faults, training_faults
+from crossmod.design.fields import as_list
 from crossmod.design.patients import part_faults, pool_faults
 from crossmod.design.references import reference_faults
 from crossmod.design.simulated import organ_faults, plan_faults
+from crossmod.design.splits import arms_on
 from crossmod.design.targets import targets_of
 from crossmod.evaluate.declared import Declared
 from crossmod.job import Plain, UserError
@@ -47,8 +49,28 @@ def _networks(study: Plain) -> Iterator[str]:
     yield from cascade_faults(compared, study)
     yield from training_faults(nodes, study)
     yield from organ_faults(study, nodes)
+    yield from _validated(study)
     yield from _scored(study)
     yield from _tests(study, factors_of(arms(study)))
+
+
+def _validated(study: Plain) -> Iterator[str]:
+    """Every site validates some arm, and all levels that a hypothesis wants to compare there."""
+    placed = {name: arms_on(study, name) for name in study["sites"]}
+    for name, found in placed.items():
+        if not found:
+            yield f"sites.{name}.where: no arm has these levels; `crossmod config --arms` lists the arms"
+    for table, hypotheses in study["analyse"]["hypotheses"].items():
+        for place, hypothesis in enumerate(hypotheses):
+            factor, where = hypothesis.get("within"), hypothesis.get("where", {})
+            for site in as_list(where.get("site", [])):
+                levels = {arm.levels.get(factor) for arm in placed.get(site, ())}
+                absent = [level for level in hypothesis.get("compare", []) if level not in levels]
+                if absent and study["sites"].get(site, {}).get("where"):
+                    yield (
+                        f"analyse.hypotheses.{table}.{place}: {hypothesis['name']}: sites.{site}.where leaves no arm "
+                        f"of {factor} {', '.join(map(str, absent))} at this site; leave the site out, or the level"
+                    )
 
 
 def _scored(study: Plain) -> Iterator[str]:

@@ -15,6 +15,7 @@ Seed = Annotated[Whole, Field(ge=0, lt=2**32)]
 Spacing = Annotated[Number, Field(ge=0.1, le=20)]  # ASSUME: no CT or MR of a body is finer than 0.1 mm.
 Probability = Annotated[Number, Field(ge=0, le=1)]
 Share = Annotated[Number, Field(ge=0)]
+Level = str | Whole  # of a factor
 Positive = Annotated[Number, Field(gt=0)]
 # ASSUME: CT numbers lie between -1024 and 30000 HU (metal, extended scale).
 Hounsfield = Annotated[Number, Field(ge=-1024, le=30_000)]
@@ -29,6 +30,11 @@ def unrepeated(values: list[Any]) -> list[Any]:
     if len(set(values)) != len(values):
         raise ValueError(f"repeated in {values}")
     return values
+
+
+def as_list(levels: Any) -> list[Any]:
+    """The levels of a factor that a config names: one, or a list of them."""
+    return levels if isinstance(levels, list) else [levels]
 
 
 def label_values(given: Any) -> Any:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from crossmod.design.arms import Arm, arms, factor_names, teachers, trainings
+from crossmod.design.fields import as_list
 from crossmod.design.splits import teachers_of
 from crossmod.design.trainings import Training
 from crossmod.job import Plain
@@ -126,8 +127,16 @@ def _trainings(study: Plain) -> Sheet:
 
 
 def _sites(study: Plain) -> Sheet:
-    rows = [[name, site["cohort"], site["part"], site["title"]] for name, site in study["sites"].items()]
-    return Sheet(f"{_counted(len(rows), 'site')}: where arms are validated", ["site", "cohort", "part", "title"], rows)
+    rows = [
+        [name, site["cohort"], site["part"], site["title"], _chosen(site["where"])]
+        for name, site in study["sites"].items()
+    ]
+    title = f"{_counted(len(rows), 'site')}: where arms are validated"
+    return Sheet(title, ["site", "cohort", "part", "title", "arms of"], rows)
+
+
+def _chosen(where: Plain) -> str:
+    return "; ".join(f"{factor} {', '.join(map(str, as_list(levels)))}" for factor, levels in where.items())
 
 
 def _derived(study: Plain) -> Sheet:

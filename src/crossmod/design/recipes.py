@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from crossmod.design.fields import Count, Name, Text, label_values, unrepeated
+from crossmod.design.fields import Count, Level, Name, Text, label_values, unrepeated
 from crossmod.job import Plain, UserError
 from crossmod.prepare.treatments import named, treatment_problem
 from crossmod.schema import Closed, Number, Whole
@@ -135,4 +135,8 @@ class Site(Closed):
         description="other_half: the parts of the pool that an arm did not draw from; held_out: patients outside the "
         "pool; "
         "out_of_fold: each patient of a pool by the training that left them out; all: every one"
+    )
+    where: dict[str, Level | list[Level]] = Field(
+        default_factory=dict,
+        description="factor → the level, or levels, of the arms that are validated here; empty: every arm is",
     )

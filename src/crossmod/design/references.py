@@ -1,9 +1,11 @@
 """Who names whom: every name in a study's config must be one that the config gives."""
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 from crossmod.anatomy.structures import split_side
-from crossmod.design.sets import graded_levels
+from crossmod.design.fields import as_list
+from crossmod.design.sets import NOTHING, graded_levels
 from crossmod.job import Plain
 from crossmod.schema import nearest
 from crossmod.stages import IMAGE
@@ -97,15 +99,23 @@ def _program(study: Plain, key: str, recipe: Plain) -> Iterator[str]:
 
 
 def _arms(study: Plain) -> Iterator[str]:
+    known = {name: list(levels) for name, levels in study["factors"].items()} | graded_levels(study["pools"])
     for place, block in enumerate(study["arms"]):
-        for factor, asked in block.items():
-            known = {name: list(levels) for name, levels in study["factors"].items()} | graded_levels(study["pools"])
-            yield from unknown(f"arms[{place}]", "factor", factor, known)
-            levels = known.get(factor, [])
-            for level in [] if asked == "all" or not levels else asked if isinstance(asked, list) else [asked]:
-                yield from unknown(f"arms[{place}].{factor}", "level", level, levels)
+        chosen = {factor: levels for factor, levels in block.items() if levels != "all" or factor not in known}
+        yield from _levels(f"arms[{place}]", chosen, known)
+    none = {factor: [*known[factor], entry] for factor, entry in NOTHING.items() if factor in known}
+    for name, site in study["sites"].items():
+        yield from _levels(f"sites.{name}.where", site["where"], known | none)
     for factor in study["titles"]:
-        yield from unknown("titles", "factor", factor, [*study["factors"], *graded_levels(study["pools"])])
+        yield from unknown("titles", "factor", factor, known)
+
+
+def _levels(key: str, chosen: Plain, known: dict[str, list[Any]]) -> Iterator[str]:
+    """Factors and levels that a block of arms or a site names, and that the study does not have."""
+    for factor, levels in chosen.items():
+        yield from unknown(key, "factor", factor, known)
+        for level in as_list(levels) if known.get(factor) else []:
+            yield from unknown(f"{key}.{factor}", "level", level, known[factor])
 
 
 def _regions(study: Plain) -> Iterator[str]:

@@ -38,6 +38,10 @@ class TrainingSet:
         return {pool: {"subset": share.subset, "amount": share.amount} for pool, share in self.shares.items()}
 
 
+# The factors that a graded pool brings, with the entries of arms that have none.
+NOTHING: dict[str, int | str] = {"amount": 0, "subset": "none"}
+
+
 def graded_levels(pools: Plain) -> dict[str, list[int | str]]:
     """The factors that graded pools bring, with their levels; nothing where no pool is graded."""
     graded = [pool for pool in pools.values() if pool["subsets"]]

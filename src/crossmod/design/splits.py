@@ -1,6 +1,7 @@
 """What the split step needs to know of a study: pools and sets, who is placed on which site, and who labelled what."""
 
 from crossmod.design.arms import Arm, arms, teachers, trainings
+from crossmod.design.fields import as_list
 from crossmod.design.patients import origin
 from crossmod.job import Plain
 
@@ -36,9 +37,10 @@ def teachers_of(study: Plain, cohort: str) -> list[str]:
 
 
 def arms_on(study: Plain, place: str) -> list[Arm]:
-    """Who is predicted on a site: every arm; on a derived cohort its teachers."""
+    """Who is predicted on a site: the arms of the levels that it names, or all; on a derived cohort its teachers."""
     if place in study["sites"]:
-        return arms(study)
+        asked = {factor: as_list(levels) for factor, levels in study["sites"][place]["where"].items()}
+        return [arm for arm in arms(study) if all(arm.levels[factor] in levels for factor, levels in asked.items())]
     named = teachers_of(study, place)
     return [arm for arm in teachers(study) if arm.name in named]
 

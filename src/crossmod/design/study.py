@@ -5,14 +5,12 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from crossmod.design.cohorts import Cohort
-from crossmod.design.fields import Name, Seed, Text, unrepeated
+from crossmod.design.fields import Level, Name, Seed, Text, unrepeated
 from crossmod.design.networks import Normalisation, Stage, Training
 from crossmod.design.recipes import Pool, Recipe, Site, Treatment
 from crossmod.design.scored import Analysis, Metric, Report, Target, Unit
 from crossmod.job import Plain
-from crossmod.schema import Closed, Number, Whole
-
-Level = str | Whole
+from crossmod.schema import Closed, Number
 
 
 def _everything() -> list[dict[str, Level | list[Level]]]:

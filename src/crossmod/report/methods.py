@@ -1,5 +1,6 @@
 """The methods of a study in sentences, written from its config alone."""
 
+from crossmod.design.fields import as_list
 from crossmod.job import Plain
 from crossmod.report.statistics import statistics
 from crossmod.report.words import Words, as_words, listed, metric_name, small
@@ -102,7 +103,7 @@ def design(study: Plain, arms: int) -> str:
         for factor, levels in study["factors"].items()
     )
     sites = "; ".join(
-        f"{site['title']} (cohort {site['cohort']}: {PARTS.get(site['part'], site['part'])})"
+        f"{site['title']} (cohort {site['cohort']}: {PARTS.get(site['part'], site['part'])}{_restricted(words, site)})"
         for site in study["sites"].values()
     )
     return (
@@ -110,6 +111,15 @@ def design(study: Plain, arms: int) -> str:
         f"{pools}. Factors: {factors}. They make {arms} {words.arm}s. {_teachers(study)}No patient and no image trains "
         f"and validates the same arm (audited). Validation sites: {sites}."
     )
+
+
+def _restricted(words: Words, site: Plain) -> str:
+    """Which levels alone are validated at a site; nothing where all are."""
+    chosen = [
+        f"{small(words.factor(factor))} {listed((words.level(factor, level) for level in as_list(levels)), 'or')}"
+        for factor, levels in (site.get("where") or {}).items()
+    ]
+    return f"; only {listed(chosen)}" if chosen else ""
 
 
 def _pool(pool: Plain) -> str:

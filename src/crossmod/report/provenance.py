@@ -62,7 +62,7 @@ def walks(results: Results) -> list[Walk]:
     for arm in results.arms:
         for seed in results.notes["seeds"].get(arm, []):
             weights = _weights(results, arm, seed)
-            site_files = [(site, f"{arm}/seed{seed}/{site}") for site in results.sites]
+            site_files = [(site, f"{arm}/seed{seed}/{site}") for site in results.sites_of(arm)]
             found.append(
                 Walk(
                     arm=arm,

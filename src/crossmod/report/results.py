@@ -142,6 +142,11 @@ class Results:
         # The analyse step keeps the order of the design; plain JSON does not.
         return list(dict.fromkeys([*self._dsc["site"], *self.study.get("sites", {})]))
 
+    def sites_of(self, arm: str) -> list[str]:
+        """Sites at which an arm has scores, in the order of the design."""
+        scored = set(self._dsc.loc[self._dsc["arm"] == arm, "site"])
+        return [site for site in self.sites if site in scored]
+
     @cached_property
     def targets(self) -> list[str]:
         """Targets that have scores, in the order of the config; those it does not name in the order of the table."""
