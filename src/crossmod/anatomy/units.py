@@ -96,7 +96,15 @@ def counted(labels: NDArray, names: dict[int, str], mask: Mask, facts: Iterable[
 
 def mask_of(labels: NDArray, names: dict[int, str], structures: Iterable[str]) -> Mask:
     """(X, Y, Z) where any of some structures is; empty where the names declare none of them."""
-    return np.isin(labels, values_of(names, structures))
+    return having(labels, values_of(names, structures))
+
+
+def having(labels: NDArray, values: Iterable[int]) -> Mask:
+    """(X, Y, Z) where a label map has any of some values; for a few of them several times faster than ``isin``."""
+    mask = np.zeros_like(labels, dtype=bool)
+    for value in values:
+        mask |= labels == value
+    return mask
 
 
 def sides_of(labels: NDArray, names: dict[int, str], affine: NDArray, structures: Sequence[str]) -> NDArray[np.uint8]:

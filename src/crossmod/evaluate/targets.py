@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossmod.anatomy.kidneys import MASK_VALUES, Mask, around, assign_sides, boxes_of
-from crossmod.anatomy.units import BOTH, IMAGE, Unit, components, counted, mask_of, through_plane, units_of
+from crossmod.anatomy.units import BOTH, IMAGE, Unit, components, counted, having, mask_of, through_plane, units_of
 from crossmod.evaluate.declared import Declared, Target, column_of
 from crossmod.evaluate.lesions import OVERLAP, match, overlaps
 from crossmod.job import UserError
@@ -166,7 +166,7 @@ class _Compared:
     @cached_property
     def predicted(self) -> Mask:
         """(X, Y, Z) where the model found the target."""
-        return self.mask > 0 if self.sided else np.isin(self.mask, self.target.values)
+        return self.mask > 0 if self.sided else having(self.mask, self.target.values)
 
     @cached_property
     def sides(self) -> NDArray[np.uint8]:
