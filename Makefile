@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SCALE ?= laptop
 STUDY ?= renal
+WORKERS ?= 2
 
 # uv reads no pip configuration: it is told what the machine's pip knows, be it a CPU build of torch or an index of its own.
 pip_knows = $$($(PYTHON) -m pip config list 2>/dev/null | sed -n "s/^\(global\|install\)\.$(1)='\(.*\)'$$/\2/p" | tail -1 | sed 's/\\n/ /g' | xargs | tr ' ' ,)
@@ -40,7 +41,7 @@ reproduce: env  ## the whole study, from scans to p-values
 # Statistics are many small matrices: a second BLAS thread only makes them wait.
 test: export OPENBLAS_NUM_THREADS := 1
 test: env lint  ## every test
-	pytest
+	pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
 
 lint: env  ## style and types of Python and Snakemake files
 	ruff check . && ruff format --check .

@@ -12,6 +12,19 @@ ROOT = Path(__file__).resolve().parents[1]
 pytest_plugins = ["tests.small_scans"]
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Among several workers, keep together what shares fixtures: a folder, or a file beside them; the longest first."""
+    if not hasattr(config, "workerinput"):
+        return
+    for item in items:
+        folder, *file = item.path.relative_to(ROOT / "tests").parts
+        # The invented studies and `measure` share nothing with the finished study, and are long themselves.
+        apart = folder == "workflow" and not {"study", "bare"} & set(item.fixturenames)
+        item.add_marker(pytest.mark.xdist_group("/".join([folder, *file]) if apart else folder))
+    items.sort(key=lambda item: item.path.parent.name != "workflow")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def ctrl_c_is_heard() -> None:
     """A shell lets what it starts in the background ignore Ctrl-C, and so would every process that a test starts."""
