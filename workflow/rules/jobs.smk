@@ -348,6 +348,9 @@ DRAWN = (
     "units",
     "targets",
     "metrics",
+    "normalisation",
+    "normalise_as",
+    "treatments",
     "analyse",
 )
 
