@@ -24,6 +24,7 @@ from crossmod.report.style import (
     markers_of,
     panels,
     styled,
+    wrapped,
 )
 from crossmod.report.tables import p_value, signed, span, units_in_words
 from crossmod.report.words import END_TO_END, capital, metric_label, metric_name, small, volume_name
@@ -32,7 +33,7 @@ from crossmod.tables import read_own
 PERSON = "person"
 PLACES = ("site", "target", "region", "setting")
 # The largest score of a panel lies here, so that the numbers of the test have room above it.
-TOP = 1.28
+TOP = 1.4
 
 
 @dataclass(frozen=True)
@@ -64,14 +65,14 @@ def score_by_size(results: Results, asked: Shown) -> Picture:
     columns = cells["column"].drop_duplicates().tolist()
     shared: dict[str, Any] = {"sharex": True, "sharey": True}
     figure, axes = panels(len(sites), len(columns), PAGE_MM, 16 + 36 * len(sites), **shared)
-    outcome, size = outcome_of("units", asked.hypothesis), volume_name(asked.hypothesis["volume"])
+    outcome, size = outcome_of("units", asked.hypothesis), _size(asked.hypothesis)
     for line, site in zip(axes, sites, strict=True):
         for axis, column in zip(line, columns, strict=True):
             here = cells[(cells["site"] == site) & (cells["column"] == column)]
             _panel(axis, results, asked, here)
         line[0].set_ylabel(f"{heading(results.site_title(site))}\n{capital(metric_label(outcome))}")
     for axis, column in zip(axes[0], columns, strict=True):
-        axis.set_title(_wrapped(column))
+        axis.set_title(wrapped(column, len(columns)), fontsize=6.5)
     for axis in axes[-1]:
         axis.set_xlabel(f"{capital(size)} (ml)")
     axes[0][0].set_xscale("log")
@@ -83,8 +84,8 @@ def score_by_size(results: Results, asked: Shown) -> Picture:
     return Picture(
         name=asked.name,
         title=f"{metric} against {size}: {small(results.words.target(asked.target))}",
-        caption=f"Each mark is a patient: mean {metric} of the units, end to end, against the {size} of the reference "
-        f"(log axis). ρ: Spearman's, with its corrected p as tested. Dotted: the median volume. Unit: "
+        caption=f"Each mark is a patient: mean {metric} of the units, end to end, against the {size} (log "
+        f"axis). ρ: Spearman's, with its corrected p as tested. Dotted: the median volume. Unit: "
         f"{units_in_words(results, [asked.target])}; {span(cells['n'])}; "
         f"{seeds_in_words(results, results.arms)} per {results.words.arm}. {results.provenance}",
         alt=f"Scatter plots of {metric} against {size}. {_sentence(results, cells)}",
@@ -114,7 +115,7 @@ def _panel(axis: Axes, results: Results, asked: Shown, cells: pd.DataFrame) -> N
     colour, marker = colours_of(levels).get(row.level, GREY), markers_of(levels).get(row.level, "o")
     axis.plot(volumes, scores, linestyle="", marker=marker, color=colour, alpha=0.7, markersize=2.8, markeredgewidth=0)
     axis.axvline(float(np.median(volumes)), color=GREY, linewidth=0.7, linestyle=(0, (1, 2)))
-    text = f"ρ = {signed(row.spearman_rho, 2, plus=False)}, p {_p(row.p_corrected)}, n = {row.n:.0f}"
+    text = f"ρ = {signed(row.spearman_rho, 2, plus=False)}\np {_p(row.p_corrected)}"
     axis.text(0.03, 0.97, text, transform=axis.transAxes, va="top", fontsize=6)
 
 
@@ -131,9 +132,10 @@ def _p(value: float) -> str:
     return text if text.startswith("<") else f"= {text}"
 
 
-def _wrapped(title: str) -> str:
-    """A title of levels for a narrow panel."""
-    return heading(title).replace(", ", ",\n")
+def _size(hypothesis: Plain) -> str:
+    """The size in words; that of the reference may be of an organ or of a lesion."""
+    column = hypothesis["volume"]
+    return "reference volume" if column == "volume_reference_ml" else volume_name(column)
 
 
 def _sentence(results: Results, cells: pd.DataFrame) -> str:

@@ -1,35 +1,53 @@
 """The first paragraph of a page: what the contrast did on simulated scans, and what on real ones."""
 
+from dataclasses import dataclass
+
 import pandas as pd
 
 from crossmod.report.columns import in_regions
 from crossmod.report.declared import Comparison, outcome_of
-from crossmod.report.findings import Finding
 from crossmod.report.results import Results
 from crossmod.report.rows import each
 from crossmod.report.tables import signed, span
 from crossmod.report.words import END_TO_END, as_words, listed, metric_name
 
-MOST = 4  # single results of a site that are said one by one; of more, the first one is
+MOST = 4  # results of a site that are said one by one; of more, the first one is
+VERDICTS = {"greater": "significantly greater", "lower": "significantly lower", "non-inferior": "shown not to be worse"}
 
 
-def lead(results: Results) -> Finding | None:
-    """What became of the contrast; None in a study without one, or without a test of it."""
+@dataclass(frozen=True)
+class Lead:
+    """What became of the contrast.
+
+    Attributes:
+        question: what was compared, and which number follows.
+        answers: what it is of (simulated or real scans) → what happened there.
+        source: table (relative to the results) that the numbers were read from.
+    """
+
+    question: str
+    answers: dict[str, str]
+    source: str
+
+
+def lead(results: Results) -> Lead | None:
+    """What became of the contrast on simulated and on real scans; None in a study without a test of one."""
     contrast, asked = results.words.contrast, results.comparison
     if not contrast or asked is None:
         return None
     first, second = (results.words.level(contrast["factor"], contrast[key]) for key in "ab")
-    rows = _rows(results, asked)
-    simulated, real = ([site for site in results.sites if _is(results, site) == kind] for kind in (True, False))
-    dose = f", {results.most.removeprefix(', ')}" if asked.at else ""
-    sentences = [
-        f"“{first}” against “{second}”{dose}: difference of the mean "
-        f"{metric_name(outcome_of(asked.table, asked.main))} with its {results.level} % interval.",
-        _of_kind(results, rows, simulated, "simulated") if simulated else "",
-        _of_kind(results, rows, real, "real") if real else "No real scan was scored.",
-        _smoke(results),
-    ]
-    return Finding(" ".join(filter(None, sentences)), f"analyse/{asked.main['name']}.csv")
+    dose = f" with {results.most.removeprefix(', ')}" if asked.at else ""
+    metric = metric_name(outcome_of(asked.table, asked.main))
+    question = (
+        f"“{first}” against “{second}”{dose}: difference of the mean {metric}, with its {results.level} % interval."
+    )
+    if results.study.get("scale") == "smoke":
+        question += " At the scale “smoke” these numbers mean nothing."
+    rows, answers = _rows(results, asked), {}
+    for kind, simulated in (("Simulated scans", True), ("Real scans", False)):
+        sites = [site for site in results.sites if bool(results.notes["simulated"].get(site)) == simulated]
+        answers[kind] = _of_sites(results, rows, sites) if sites else "none was scored."
+    return Lead(question, answers, f"analyse/{asked.main['name']}.csv")
 
 
 def _rows(results: Results, asked: Comparison) -> pd.DataFrame:
@@ -47,15 +65,15 @@ def _rows(results: Results, asked: Comparison) -> pd.DataFrame:
     return table.assign(difference=table[value], group=labels)
 
 
-def _of_kind(results: Results, rows: pd.DataFrame, sites: list[str], kind: str) -> str:
-    """One sentence about the sites of simulated, or of real scans."""
+def _of_sites(results: Results, rows: pd.DataFrame, sites: list[str]) -> str:
+    """The differences at some sites, as one sentence."""
     parts = [
-        f"{results.words.site(site)}: {_of_site(results, here)}" for site, here in each(rows, "site") if site in sites
+        f"{results.words.site(site)}, {_of_site(results, here)}" for site, here in each(rows, "site") if site in sites
     ]
     beside = [results.words.site(site) for site in sites if not (rows["site"] == site).any()]
     if beside:
-        parts.append(f"{listed(beside)}: scored, and not part of this comparison")
-    return f"On {kind} scans, {'; '.join(parts)}."
+        parts.append(f"{listed(beside)}, scored but not part of this comparison")
+    return f"{'; '.join(parts)}."
 
 
 def _of_site(results: Results, rows: pd.DataFrame) -> str:
@@ -86,22 +104,15 @@ def _in_sum(results: Results, group: str, rows: pd.DataFrame) -> str:
 
 
 def _counted(rows: pd.DataFrame, name: str) -> str:
-    known = rows.dropna(subset="difference")
+    """How several differences lie, and how many of them were significant."""
+    known, judged = rows["difference"].dropna(), rows["verdict"].map(bool)
     if known.empty:
         return f"{len(rows)} {name} not tested"
-    found = known["difference"]
-    mean, low, high = (signed(value, 3) for value in (found.mean(), found.min(), found.max()))
-    verdicts = known["verdict"].value_counts()
-    text = (
-        f"{len(known)} {name} {mean} on average, from {low} to {high} ({span(known['n'])}), significantly greater in "
-        f"{verdicts.get('greater', 0)} and lower in {verdicts.get('lower', 0)}"
-    )
-    return text if len(known) == len(rows) else f"{text}, {len(rows) - len(known)} not tested"
-
-
-def _is(results: Results, site: str) -> bool:
-    return bool(results.notes["simulated"].get(site))
-
-
-def _smoke(results: Results) -> str:
-    return "At the scale “smoke” these numbers mean nothing." if results.study.get("scale") == "smoke" else ""
+    mean, low, high = (signed(value, 3) for value in (known.mean(), known.min(), known.max()))
+    verdicts = rows["verdict"].value_counts()
+    counts = [f"{words} in {verdicts[verdict]}" for verdict, words in VERDICTS.items() if verdicts.get(verdict)]
+    if not counts:
+        counts = ["significant in none"] if judged.any() else []
+    if not judged.all():
+        counts.append(f"not tested in {len(rows) - judged.sum()}")
+    return f"{len(rows)} {name} {mean} on average, from {low} to {high} ({span(rows['n'])}; {', '.join(counts)})"

@@ -71,14 +71,14 @@ def render(results: Results, figures: list[Path], checklist: list[claim.Item]) -
         lstrip_blocks=True,
     )
     pictures = {picture.name: picture for folder in figures for picture in read_figures(folder)}
-    shown = sections(results)
+    shown, first = sections(results), lead(results)
     placed = {part.name: [pictures.pop(name) for name in part.figures if name in pictures] for part in shown}
     return environment.get_template(TEMPLATE).render(
         title=results.study["title"],
         study=results.study,
         results=results,
         arm=results.words.arm,
-        lead=_linked(results, [first] if (first := lead(results)) else []),
+        lead=first,
         findings=_linked(results, findings(results)),
         sections=shown,
         figures=placed | {"further": list(pictures.values())},

@@ -1,7 +1,5 @@
 """Figure of treatments: one patient of every site as the segmenter saw it, with masks and histograms."""
 
-import textwrap
-
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
@@ -27,6 +25,7 @@ from crossmod.report.style import (
     heading,
     panels,
     styled,
+    wrapped,
 )
 from crossmod.report.tables import signed
 from crossmod.report.words import as_words, listed
@@ -36,7 +35,7 @@ BELOW_MM = 36.0  # of the field, below a slice
 BINS = 60
 SMALLEST_SHARE = 1e-4  # of the voxels of body or air in one bin, at the lower end of a histogram
 TINT = 0.5
-LINE_LETTERS, TITLE_POINTS = 20, 6.5  # of a title above a narrow picture
+TITLE_POINTS = 6.5  # of a title above a narrow picture
 FILLS = {RIGHT: SKY, WRONG: VERMILION}
 
 
@@ -68,7 +67,7 @@ def treatments(results: Results, asked: Shown) -> Picture:
         _row(axes[2 * number : 2 * number + 2], results, asked.rivals, patient, found, field_mm)
     for axis, level in zip(axes[0], levels, strict=True):
         title = level_title(results, asked.rivals, level)
-        axis.set_title("\n".join([*textwrap.wrap(title, LINE_LETTERS), axis.get_title()]), fontsize=TITLE_POINTS)
+        axis.set_title(f"{wrapped(title, len(levels))}\n{axis.get_title()}", fontsize=TITLE_POINTS)
     for axis in axes[-1]:
         axis.set_xlabel("Intensity")
     _legend(figure)
