@@ -88,6 +88,7 @@ from crossmod.job import UserError
         ("treatments={x: [{flip: {}}]}", "'flip' is no operation; valid: clip, fit, invert"),
         ("report.sections=[scores,classes]", "report.sections: classes is of targets with each_class"),
         ("report.sections=[scores,localisation]", "localisation is of the metric located, which metrics does not list"),
+        ("report.sections=[scores,treatments]", "treatments is of levels that treat scans, and there is none"),
         ("treatments={x: inverted_blak}", "no treatment 'inverted_blak' comes with crossmod; did you mean"),
         ("analyse.contrast.a=mixt", "analyse.contrast.a: strategy has no level 'mixt'; did you mean 'mixed'"),
         ("analyse.contrast.factor=strategi", "analyse.contrast.factor: no factor is called 'strategi'"),

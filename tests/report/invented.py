@@ -49,7 +49,7 @@ def config(base: Plain, hypotheses: list[Plain]) -> Plain:
         "sites": {"mr": {"cohort": "mr", "part": "all", "title": "MR of a clinic"}},
         "stages": {"organs": stage},
         "units": {},
-        "targets": {"organs": {"stage": "organs", "unit": "image", "each_class": True}},
+        "targets": {"organs": {"title": "", "stage": "organs", "unit": "image", "each_class": True}},
         "metrics": ["dsc", "hd95_mm"],
         "treatments": {"inverted": [{"clip": [0, 3000]}, {"invert": {}}]},
         "normalise_as": "CT",

@@ -45,3 +45,16 @@ def test_volumes_are_counted_voxels(results, people):
     present = {int(value) for value in np.unique(labels)} - {0}
     assert len(here) == len(present)
     assert set(volumes[volumes["cohort"] == "mr_real"]["structure"]) == {"kidney"}, "liver and spleen are not renal"
+
+
+def test_many_structures_stand_closer_so_that_all_fit_a_page(results, monkeypatch):
+    people = cohorts.cohorts_of(results)
+    measured = cohorts.structure_volumes(results, people)
+    heights = []
+    for few in (cohorts.FEW_STRUCTURES, 1):
+        monkeypatch.setattr(cohorts, "FEW_STRUCTURES", few)
+        figure = cohorts.volume_distributions(results, people, measured).figure
+        heights.append(figure.get_size_inches()[1])
+        grid = figure.axes[0].get_gridspec()
+        assert grid.ncols == min(len(figure.axes), 4 if few == 1 else 2)
+    assert heights[1] < heights[0]

@@ -1,4 +1,5 @@
 from crossmod.report.findings import findings
+from crossmod.report.lead import lead
 
 
 def texts(results) -> str:
@@ -75,3 +76,13 @@ def test_volumes_verdicts_add_up(edit):
         return table
 
     assert "in 4 of 12 cells" in texts(edit("volumes.csv", judge))
+
+
+def test_the_first_paragraph_parts_simulated_from_real_scans(results):
+    found, most = lead(results), results.deployed["amount"].max()
+    table = results.table("pairwise")
+    row = table[(table["at"] == most) & (table["target"] == "kidney") & (table["site"] == "mr_real")].iloc[0]
+    difference = f"{row['mean_difference']:+.3f}".replace("-", "−")
+    assert found.question.endswith("mean nothing.") and f"with {most} MR patients" in found.question
+    assert found.answers["Real scans"].startswith(f"Real MR (CHAOS), kidney {difference} (")
+    assert "CHAOS" not in found.answers["Simulated scans"] and "Internal MR, kidney" in found.answers["Simulated scans"]

@@ -360,6 +360,9 @@ DRAWN = (
     "units",
     "targets",
     "metrics",
+    "normalisation",
+    "normalise_as",
+    "treatments",
     "analyse",
 )
 

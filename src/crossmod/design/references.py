@@ -165,6 +165,9 @@ def _targets(study: Plain) -> Iterator[str]:
         yield "report.sections: classes is of targets with each_class, and there is none; remove it"
     if "localisation" in sections and "located" not in study["metrics"]:
         yield "report.sections: localisation is of the metric located, which metrics does not list; add it there"
+    treats = any((recipe or {}).get("treat") for levels in study["factors"].values() for recipe in levels.values())
+    if "treatments" in sections and not treats:
+        yield "report.sections: treatments is of levels that treat scans, and there is none; remove it"
     if "ellipsoid_ml" in study["metrics"] and not any(unit["apart"] == "side" for unit in study["units"].values()):
         yield "metrics: ellipsoid_ml is measured of units apart by side, and there is none; remove it"
 

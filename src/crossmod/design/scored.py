@@ -14,7 +14,7 @@ Metric = Literal[
 ]
 
 
-Section = Literal["scores", "classes", "localisation", "comparison", "volumes", "examples", "patients"]
+Section = Literal["scores", "classes", "localisation", "comparison", "volumes", "examples", "treatments", "patients"]
 
 
 class Match(Closed):

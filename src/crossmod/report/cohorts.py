@@ -28,7 +28,7 @@ from crossmod.scans.files import read_scan
 
 COLOURS = (BLUE, ORANGE, GREEN, PURPLE, VERMILION, SKY)
 TRAINS, VALIDATES = 1, 2
-COLUMNS = 2  # panels of volumes side by side
+COLUMNS, FEW_STRUCTURES = 2, 8  # panels of volumes side by side
 
 
 def cohorts_of(results: Results) -> list[Cohort]:
@@ -145,8 +145,11 @@ def volume_distributions(results: Results, cohorts: list[Cohort], volumes: pd.Da
         raise NothingToShowError(
             "No label map holds a structure that this study segments, so there are no volumes to show."
         )
-    lines = -(-len(shown) // COLUMNS)
-    figure, axes = panels(lines, min(COLUMNS, len(shown)), PAGE_MM, lines * (16 + 11 * len(cohorts)), sharey=True)
+    # Of many structures the panels are small, so that all of them fit a page.
+    columns, cohort_mm = (COLUMNS, 11) if len(shown) <= FEW_STRUCTURES else (2 * COLUMNS, 5)
+    lines = -(-len(shown) // columns)
+    height_mm = lines * (16 + cohort_mm * len(cohorts))
+    figure, axes = panels(lines, min(columns, len(shown)), PAGE_MM, height_mm, sharey=True)
     places, medians = [axis for line in axes for axis in line], []
     for axis, (structure, log) in zip(places, shown.items(), strict=False):
         for place, (cohort, colour) in enumerate(zip(cohorts, COLOURS * len(cohorts), strict=False)):

@@ -24,9 +24,11 @@ def scores_by_arm(results: Results, metric: str = "dsc") -> Picture:
     units = end_to_end(results.table("scores"))
     summary = end_to_end(results.table("dsc"))
     summary = summary[summary["metric"] == metric]
-    colours = _arm_colours(results)
-    targets, sites = results.targets, scored_sites(results, units)
-    height_mm = 14 + len(targets) * (6 + 3.6 * len(results.arms))
+    targets = _targets(results)
+    units, summary = (table[table["target"].isin(targets)] for table in (units, summary))
+    sites = scored_sites(results, units)
+    colours = {arm: colour for arm, colour in _arm_colours(results).items() if (units["arm"] == arm).any()}
+    height_mm = 14 + len(targets) * (6 + 3.6 * len(colours))
     figure, axes = panels(len(targets), len(sites), PAGE_MM, height_mm, sharex="row", sharey=True)
     for row, target in enumerate(targets):
         for column, site in enumerate(sites):
@@ -49,10 +51,16 @@ def scores_by_arm(results: Results, metric: str = "dsc") -> Picture:
         caption="Boxes span the quartiles over the units, whiskers the 5th to 95th percentile; dots are means with "
         f"their {results.level} % interval (patients resampled), crosses medians where a distance is infinite. "
         f"End to end. {sizes_in_words(results, summary)} {results.provenance}",
-        alt=f"{name} of {len(results.arms)} {results.words.arm}s at {len(sites)} sites for {len(targets)} targets. "
+        alt=f"{name} of {len(colours)} {results.words.arm}s at {len(sites)} sites for {len(targets)} targets. "
         f"{_extremes(results, summary)}",
         figure=figure,
     )
+
+
+def _targets(results: Results) -> list[str]:
+    """The targets without the classes of a stage, which have a figure of their own; all of them if none is left."""
+    classes = {target for own in results.class_groups.values() for target in own}
+    return [target for target in results.targets if target not in classes] or results.targets
 
 
 def _arm_colours(results: Results) -> dict[str, str]:
@@ -134,7 +142,8 @@ def sizes_in_words(results: Results, table: pd.DataFrame) -> str:
             else:
                 counts.append((target, int(cell["n"].max())))
         parts.append(f"{results.site_title(site)} " + "/".join(str(n) for _, n in counts))
-    order = "/".join(small(results.words.target(target)) for target in results.targets)
+    targets = [target for target in results.targets if (table["target"] == target).any()]
+    order = "/".join(small(results.words.target(target)) for target in targets)
     return f"Units ({order}): {'; '.join(parts)}."
 
 

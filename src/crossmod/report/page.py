@@ -10,7 +10,8 @@ from PIL import Image
 
 from crossmod.job import Plain, UserError, read_json, whole
 from crossmod.report import claim, provenance, tables
-from crossmod.report.findings import findings
+from crossmod.report.findings import Finding, findings
+from crossmod.report.lead import lead
 from crossmod.report.methods import methods
 from crossmod.report.results import Results
 from crossmod.report.rows import rows_of
@@ -70,16 +71,15 @@ def render(results: Results, figures: list[Path], checklist: list[claim.Item]) -
         lstrip_blocks=True,
     )
     pictures = {picture.name: picture for folder in figures for picture in read_figures(folder)}
-    shown = sections(results)
+    shown, first = sections(results), lead(results)
     placed = {part.name: [pictures.pop(name) for name in part.figures if name in pictures] for part in shown}
     return environment.get_template(TEMPLATE).render(
         title=results.study["title"],
         study=results.study,
         results=results,
         arm=results.words.arm,
-        findings=[
-            (finding.text, provenance.link(results, finding.source, finding.source)) for finding in findings(results)
-        ],
+        lead=first,
+        findings=_linked(results, findings(results)),
         sections=shown,
         figures=placed | {"further": list(pictures.values())},
         plan=results.record.get("plan_sha256", "") if list(results.declared) else "",
@@ -93,6 +93,11 @@ def render(results: Results, figures: list[Path], checklist: list[claim.Item]) -
         link=lambda path: provenance.link(results, path, path),
         rows=lambda path: provenance.link(results, f"analyse/{path}", path).href,
     )
+
+
+def _linked(results: Results, found: list[Finding]) -> list[tuple[str, provenance.Link]]:
+    """The text of each finding, and the way to its table."""
+    return [(one.text, provenance.link(results, one.source, one.source)) for one in found]
 
 
 def read_figures(folder: Path) -> list[Figure]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from crossmod.design.targets import groups_of
 from crossmod.job import Plain, UserError, read_json
 from crossmod.report.declared import Comparison, Declared
 from crossmod.report.words import Words, as_words
@@ -152,6 +153,15 @@ class Results:
         """Targets that have scores, in the order of the config; those it does not name in the order of the table."""
         scored = list(dict.fromkeys(self._dsc["target"]))
         return [name for name in dict.fromkeys([*self.study.get("targets", []), *scored]) if name in scored]
+
+    @cached_property
+    def class_groups(self) -> dict[str, list[str]]:
+        """Declared target of each class of a stage → those of its classes that have scores."""
+        targets = self.study.get("targets")
+        if not isinstance(targets, dict) or not any(target.get("each_class") for target in targets.values()):
+            return {}
+        found = {group: [t for t in self.targets if t in own] for group, own in groups_of(self.study).items()}
+        return {group: own for group, own in found.items() if own}
 
     @cached_property
     def metrics(self) -> list[str]:

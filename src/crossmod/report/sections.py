@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from crossmod.report import cohorts, outcomes, sizes, tables, tested
+from crossmod.report import by_size, chosen, classes, cohorts, outcomes, sizes, tables, tested
 from crossmod.report.results import Results
 from crossmod.report.tables import Table
 from crossmod.report.words import capital, listed, metric_name
@@ -89,7 +89,7 @@ def _comparison(results: Results) -> Section:
         short="Comparison",
         heading=_question(results),
         intro=_registered(results, [*shown, *replicates, *why, *others]),
-        figures=["learning_curves", "subgroup_forest"],
+        figures=["learning_curves", "subgroup_forest", *(one.name for one in by_size.shown(results))],
         tables=_with_rows(shown),
         further={summary: found for summary, part in further.items() if (found := _with_rows(part))},
     )
@@ -101,6 +101,7 @@ def _classes(results: Results) -> Section:
         short="Classes",
         heading="Over all classes",
         intro="A mean over classes has two intervals, which answer different questions: both are shown.",
+        figures=[one.name for one in classes.shown(results)],
         tables=outcomes.over_classes(results),
     )
 
@@ -137,6 +138,16 @@ def _examples(results: Results) -> Section:
     return Section("examples", "Examples", "What the numbers look like", figures=figures)
 
 
+def _treatments(results: Results) -> Section:
+    return Section(
+        name="treatments",
+        short="Treatments",
+        heading="What the treatments do to a scan",
+        intro="The same slice of the same patient under every treatment, with what was found in it.",
+        figures=[one.name for one in chosen.shown(results)],
+    )
+
+
 def _patients(results: Results) -> Section:
     people = cohorts.cohort_table(cohorts.cohorts_of(results))
     arms = cohorts.arm_table(results)
@@ -160,12 +171,13 @@ SECTIONS: dict[str, Callable[[Results], Section]] = {
     "comparison": _comparison,
     "volumes": _volumes,
     "examples": _examples,
+    "treatments": _treatments,
     "patients": _patients,
 }
 
 
-# Sections of tables that a study must declare: targets of each class of a stage, and the metric `located`.
-DECLARED = ("classes", "localisation")
+# Sections of what a study must declare: targets of each class of a stage, the metric `located`, and treatments.
+DECLARED = ("classes", "localisation", "treatments")
 
 
 def _alone(results: Results) -> list[Table]:

@@ -79,7 +79,7 @@ def savings(results: Results, regions: Iterable[str] = END_TO_END) -> list[Table
 
 def _fixed(results: Results, model: Plain, partner: Plain | None, regions: tuple[str, ...]) -> Table:
     first = model["fixed"][0]
-    table = _of_largest_dose(results, model)
+    table = of_largest_dose(results, model)
     effects = in_regions(table[_is_level(table["term"], first)], regions)
     columns = places(results, model, hidden=[results.words.dose or ""])
     if effects["term"].nunique() > 1:
@@ -105,7 +105,7 @@ def _fixed(results: Results, model: Plain, partner: Plain | None, regions: tuple
 
 
 def _at_equal_volume(results: Results, partner: Plain) -> list[Column]:
-    table = _of_largest_dose(results, partner)
+    table = of_largest_dose(results, partner)
     keys = [*partner["each"], "term"]
     found = {tuple(row[key] for key in keys): row for row in table.to_dict("records")}
 
@@ -166,13 +166,14 @@ def _saved(results: Results, row: Row, least: int, most: int) -> list[Cell]:
 def _of_deployed(results: Results, hypothesis: Plain) -> pd.DataFrame:
     """The rows of a size dependence on the deployed models' level and dose, where its cells tell these apart."""
     contrast = results.words.contrast
-    table = _of_largest_dose(results, hypothesis)
+    table = of_largest_dose(results, hypothesis)
     if contrast and contrast["factor"] in hypothesis["each"]:
         table = table[table[contrast["factor"]].map(str) == contrast["a"]]
     return table
 
 
-def _of_largest_dose(results: Results, hypothesis: Plain) -> pd.DataFrame:
+def of_largest_dose(results: Results, hypothesis: Plain) -> pd.DataFrame:
+    """The rows of a hypothesis at the largest dose; all of them where its cells do not tell doses apart."""
     table, dose = results.tested(hypothesis), results.words.dose
     if dose not in hypothesis["each"] or dose not in results.factors or table.empty:
         return table

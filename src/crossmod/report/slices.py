@@ -22,7 +22,7 @@ class View:
     """One slice as it is drawn, rows from head (or front) downwards, the patient's right on the left.
 
     Attributes:
-        image, reference, prediction: (rows, columns) grey levels and masks.
+        image, reference, prediction: (rows, columns) grey levels and masks; numbers of masks stay as they were.
         spacing_mm: of rows and columns.
         centre_mm: middle of both outlines, down and to the right of the picture's upper left corner.
         size_mm: height and width of both outlines with a margin.
@@ -31,8 +31,8 @@ class View:
     """
 
     image: NDArray
-    reference: NDArray[np.bool_]
-    prediction: NDArray[np.bool_]
+    reference: NDArray
+    prediction: NDArray
     spacing_mm: tuple[float, float]
     centre_mm: tuple[float, float]
     size_mm: tuple[float, float]
@@ -111,8 +111,8 @@ def _as_ras(array: NDArray, affine: NDArray) -> NDArray:
     return nib.orientations.apply_orientation(array, nib.io_orientation(affine))
 
 
-def _of(mask: NDArray, value: int | None) -> NDArray[np.bool_]:
-    return mask > 0 if value is None else mask == value
+def _of(mask: NDArray, value: int | None) -> NDArray:
+    return mask if value is None else mask == value
 
 
 def _fullest(masks: tuple[NDArray, ...], axis: int, value: int | None, affine: NDArray) -> tuple[slice, slice, slice]:
@@ -148,7 +148,7 @@ def _view(
     # Rows run down the picture, so the last axis is flipped; R-A-S grows to the patient's right, which belongs left.
     seen, true, found = (plane.T[::-1, ::-1] for plane in (image, reference, prediction))
     spacing = spacing_mm[others][::-1]
-    either = np.argwhere(true | found) * spacing
+    either = np.argwhere((true > 0) | (found > 0)) * spacing
     low, high = either.min(axis=0), either.max(axis=0) + spacing
     marks = ("A", "P") if axis == 0 else ("R", "L")
     return View(

@@ -1,5 +1,6 @@
 """One look for all figures: readable at column width, safe for the colour-blind, units on every axis."""
 
+import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import wraps
@@ -147,6 +148,11 @@ def panels(
 def heading(title: str) -> str:
     """A title for a narrow panel: what stands in brackets goes to a second line."""
     return title.replace(" (", "\n(")
+
+
+def wrapped(title: str, columns: int) -> str:
+    """A title for one of so many panels side by side on a page, in as many lines as it needs."""
+    return "\n".join(textwrap.wrap(title, max(18, 100 // columns)))
 
 
 def absent(axis: Axes) -> None:

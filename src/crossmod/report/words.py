@@ -110,8 +110,10 @@ def capital(text: str) -> str:
 
 
 def small(text: str) -> str:
-    """The text inside a sentence: its first letter small, unless its first word is an abbreviation."""
-    return text if text[1:2].isupper() or text[1:2].isdigit() else text[:1].lower() + text[1:]
+    """The text inside a sentence: its first letter small, unless its first word is an abbreviation, or a symbol as in
+    ``K_tumour``.
+    """
+    return text if text[1:2].isupper() or text[1:2].isdigit() or text[1:2] == "_" else text[:1].lower() + text[1:]
 
 
 def listed(words: Iterable[str], last: str = "and") -> str:
