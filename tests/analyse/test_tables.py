@@ -106,6 +106,17 @@ def test_an_arm_that_a_site_does_not_validate_is_no_gap_there(study):
         assert (found["reason"] == "not scored").any() == (strategies == {"pure", "mixed"})
 
 
+def test_an_arm_whose_program_is_not_installed_is_no_gap(study):
+    rows = study.rows(CASES)
+    absent = [arm for arm in rows["arm"].unique() if "+" in arm]
+    rows = rows[~rows["arm"].isin(absent)]
+    job = study.job(rows)
+    for programs, strategies in (({}, {"pure", "mixed"}), (dict.fromkeys(absent, "tool"), {"pure"})):
+        design = Design.of(job.settings | {"unavailable": programs})
+        found = units_of(read_scores(job.inputs["scores"], design), design)
+        assert set(found["strategy"]) == strategies
+
+
 def test_a_missing_half_on_a_crossed_site_is_a_gap_not_a_mean_of_one(study):
     rows = study.rows(CASES)
     rows = rows[~((rows.site == "ct") & (rows.case == "001") & (rows.arm == "mrA080") & (rows.target == "kidney"))]

@@ -182,7 +182,8 @@ def _grid(rows: pd.DataFrame, design: Design) -> pd.DataFrame:
     """Every unit of a site, target and region × every combination of levels, in the order of the design.
 
     Levels whose arms never score a target and region are no gap there: the stages of such an arm do not segment it.
-    Neither are levels that a site does not validate. An arm without any score is a gap everywhere else.
+    Neither are levels that a site does not validate, nor arms whose program is not installed, which the page names. Any
+    other arm without scores is a gap everywhere.
     """
     units = rows[[*CELL, *_unit(rows)]].drop_duplicates().sort_values([*CELL, *_order(rows)], kind="stable")
     arms, within, contrast = design.compared_arms(), design.factors.within, design.factors.contrast
@@ -191,7 +192,7 @@ def _grid(rows: pd.DataFrame, design: Design) -> pd.DataFrame:
         place = design.factors.compared.index
         levels = levels.sort_values(contrast["factor"], key=lambda s: s.map(place), kind="stable")
     grid = units.merge(levels[within], how="cross") if within else units
-    silent = _combinations(arms[~arms["arm"].isin(rows["arm"])], within)
+    silent = _combinations(arms[~arms["arm"].isin([*rows["arm"], *design.unavailable])], within)
     scored = set(zip(rows["target"], rows["region"], _combinations(rows, within), strict=True))
     known = zip(grid["target"], grid["region"], _combinations(grid, within), strict=True)
     grid = grid[[key in scored or key[2] in silent for key in known]]
