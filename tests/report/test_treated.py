@@ -93,6 +93,13 @@ def test_classes_with_a_figure_of_their_own_are_not_drawn_twice(results):
     assert axis.get_ylabel().startswith("Spleen")
 
 
+def test_classes_with_a_section_of_their_own_do_not_widen_the_table_of_scores(results):
+    found = {section.name: section for section in sections(results)}
+    assert not found["scores"].tables, "all targets of this study are classes"
+    (table, _) = found["classes"].further["Every class of organs"]
+    assert table.columns[1:] == ["Liver", "Spleen"] and len(table.rows) == len(invented.ARMS)
+
+
 def test_marks_of_size_are_the_patients_that_were_tested(results):
     first, second = by_size.shown(results)
     assert (first.name, second.name) == ("size_liver", "size_spleen")

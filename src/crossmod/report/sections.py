@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from crossmod.report import by_size, chosen, classes, cohorts, outcomes, sizes, tables, tested
 from crossmod.report.results import Results
 from crossmod.report.tables import Table
-from crossmod.report.words import capital, listed, metric_name
+from crossmod.report.words import as_words, capital, listed, metric_name
 
 REFERENCE_BOX = ("reference_box",)
 
@@ -42,8 +42,11 @@ def sections(results: Results) -> list[Section]:
 
 def _scores(results: Results) -> Section:
     first, others = results.metric, [metric for metric in results.metrics if metric != results.metric]
+    classes_apart = "classes" in (results.study.get("report") or {}).get("sections", [])
+    apart = {target for own in results.class_groups.values() for target in own} if classes_apart else set()
+    targets = [target for target in results.targets if target not in apart]
     further = (
-        {capital(listed(map(metric_name, others))): [tables.scores(results, metric) for metric in others]}
+        {capital(listed(map(metric_name, others))): [_of(results, metric, targets) for metric in others]}
         if others
         else {}
     )
@@ -55,9 +58,13 @@ def _scores(results: Results) -> Section:
         short="Scores",
         heading=f"Scores by {results.words.arm} and site",
         figures=[f"{metric}_by_arm" for metric in [first, *others]],
-        tables=[tables.scores(results, first)],
+        tables=_with_rows([_of(results, first, targets)]),
         further=further,
     )
+
+
+def _of(results: Results, metric: str, targets: list[str]) -> Table:
+    return tables.scores(results, metric, targets=targets)
 
 
 def _comparison(results: Results) -> Section:
@@ -103,6 +110,10 @@ def _classes(results: Results) -> Section:
         intro="A mean over classes has two intervals, which answer different questions: both are shown.",
         figures=[one.name for one in classes.shown(results)],
         tables=outcomes.over_classes(results),
+        further={
+            f"Every class of {as_words(group)}": [_of(results, metric, targets) for metric in results.metrics]
+            for group, targets in results.class_groups.items()
+        },
     )
 
 

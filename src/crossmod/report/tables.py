@@ -69,27 +69,35 @@ class Table:
         return pd.DataFrame([[str(cell) for cell in row] for row in self.rows], columns=columns)
 
 
-def scores(results: Results, metric: str = "dsc", regions: Iterable[str] = END_TO_END) -> Table:
+def scores(
+    results: Results,
+    metric: str = "dsc",
+    regions: Iterable[str] = END_TO_END,
+    targets: Iterable[str] | None = None,
+) -> Table:
     """Mean score of every arm (rows) at every site and target (columns), with intervals.
 
     Args:
         results: of the study.
         metric: one of the study's; of a distance medians are shown, for a missed organ is infinitely far.
         regions: of the rows to show.
+        targets: of the columns to show; all where None.
     """
+    chosen = results.targets if targets is None else list(targets)
     table = _in_regions(results.table("dsc"), regions)
-    table = table[table["metric"] == metric]
+    table = table[(table["metric"] == metric) & table["target"].isin(chosen)]
     keys = [
         (site, target)
         for site in results.sites
-        for target in results.targets
+        for target in chosen
         if ((table["site"] == site) & (table["target"] == target)).any()
     ]
     found = {(row.arm, row.site, row.target): row for row in rows_of(table)}
     rows = []
     for arm in results.arms:
-        cells = [_score(found.get((arm, *key)), metric) for key in keys]
-        rows.append([Cell(arm), *cells])
+        scored = [found.get((arm, *key)) for key in keys]
+        if any(row is not None for row in scored):
+            rows.append([Cell(arm), *(_score(row, metric) for row in scored)])
     groups = [("", 1)]
     for site in dict.fromkeys(site for site, _ in keys):
         groups.append((results.site_name(site), sum(key[0] == site for key in keys)))
