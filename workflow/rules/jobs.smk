@@ -163,7 +163,8 @@ def train_job(wildcards):
             "stage": training.stage,
             "stages": {
                 training.stage: {
-                    key: STAGES[training.stage][key] for key in (*LEARNT, budget)
+                    key: STAGES[training.stage][key]
+                    for key in (*LEARNT, *degraded(training.stage), budget)
                 }
             },
             "seed": int(wildcards.seed),
@@ -177,6 +178,11 @@ def train_job(wildcards):
             **section("normalisation"),
         },
     )
+
+
+def degraded(stage):
+    """The key that says how images are degraded, where a stage has it: its absence changes no job."""
+    return ["degrade"] if STAGES[stage]["degrade"] else []
 
 
 def training_cohorts(training):

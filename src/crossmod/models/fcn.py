@@ -17,7 +17,7 @@ class FCN(nn.Module):
     """A fully convolutional network that adds the scores of its three coarsest levels and widens their sum.
 
     After Long et al., CVPR 2015, with two convolutions per level; theirs has the layers of VGG-16. With five strides of
-    2 the sum stands at an eighth of the grid (FCN-8s). Transposed convolutions begin as linear interpolations and learn.
+    2 the sum stands at an eighth of the grid (FCN-8s). Transposed convolutions begin as interpolations, and learn.
 
     Args:
         spatial_dims: 2 or 3.
