@@ -334,6 +334,17 @@ def placed(pattern, arm, seed):
     ]
 
 
+# throughput
+# Timed where the study asks for it, and nowhere else.
+TIMED = [THROUGHPUT["table"]] if STUDY["throughput"] else []
+
+
+def throughput_job(wildcards):
+    return job(
+        "throughput", {}, filled(THROUGHPUT, wildcards), throughput_settings(STUDY)
+    )
+
+
 # report
 NOTEBOOKS = STUDY["report"]["notebooks"]
 

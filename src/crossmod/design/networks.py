@@ -162,6 +162,16 @@ class Training(Closed):
     augmentation: Augmentation = Field(description="random changes of patches")
 
 
+class Throughput(Closed):
+    """How many planes a second the networks of a stage segment."""
+
+    stage: Name = Field(description="the stage whose networks are timed; its patches are one voxel thick")
+    slice: tuple[Side, Side] = Field(description="pixels of a whole plane, in the order of the scan's axes")
+    warm_up: Count = Field(10, le=1000, description="planes before the clock runs")
+    repeats: Count = Field(100, le=100_000, description="planes that are timed, one at a time")
+    threads: Threads = Field(description="CPU threads")
+
+
 class Normalisation(Closed):
     """Modality-wise intensity normalisation; the network gets no modality flag."""
 
