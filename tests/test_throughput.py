@@ -52,6 +52,20 @@ def test_the_median_and_the_slow_end_are_of_the_calls_after_the_warm_up(monkeypa
     assert (speed.median_ms, speed.p95_ms) == (pytest.approx(10), pytest.approx(95))
 
 
+@pytest.mark.parametrize(("waited_s", "warns"), [((0.0, 0.07), True), ((5.0, 5.001), False), ((None, None), False)])
+def test_a_busy_machine_is_told_beside_the_figure(monkeypatch, capsys, tmp_path, waited_s, warns):
+    """Two calls of half a second each, in which others had the processor for so long."""
+    clock, waited = iter([0.0, 0.5, 1.0, 1.5]), iter(waited_s)
+    monkeypatch.setattr(time, "perf_counter", lambda: next(clock))
+    monkeypatch.setattr(throughput, "_waited_s", lambda: next(waited))
+    one = SETTINGS | {"models": {"model": UNET2D}, "repeats": 2}
+    throughput.run(Job("throughput", {}, {"table": str(tmp_path / "t.csv")}, one))
+    assert ("other programs had the processor in 7% of the time" in capsys.readouterr().err) is warns
+    assert pd.read_csv(tmp_path / "t.csv")["waited"].fillna(-1).item() == pytest.approx(
+        -1 if waited_s[0] is None else waited_s[1] - waited_s[0]
+    )
+
+
 def test_a_patch_of_three_dimensions_is_no_plane(tmp_path):
     job = Job("throughput", {}, {"table": str(tmp_path / "t.csv")}, SETTINGS | {"stage": {"patch": [16, 16, 16]}})
     with pytest.raises(UserError, match=r"\[16, 16, 16\] is no plane"):

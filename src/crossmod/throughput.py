@@ -18,6 +18,8 @@ from crossmod.job import Job, Plain, UserError, whole
 
 # ASSUME: 25 planes a second are real time, as in film; one plane then takes 40 ms at most.
 REAL_TIME_MS = 40.0
+# ASSUME: a processor that others have for a twentieth of the time makes a figure too slow to be believed.
+BUSY = 0.05
 
 
 @dataclass(frozen=True)
@@ -27,10 +29,12 @@ class Speed:
     Attributes:
         median_ms: half of the calls were faster.
         p95_ms: 95 of 100 were faster.
+        waited: share of the time in which other programs had the processor; None where the system does not tell.
     """
 
     median_ms: float
     p95_ms: float
+    waited: float | None
 
 
 def run(job: Job) -> None:
@@ -45,7 +49,8 @@ def run(job: Job) -> None:
 
     Columns of the table, one row per network: ``model``; ``parameters``; ``slice``; ``device``, ``processor``,
     ``threads``, ``cores``, ``precision`` and ``torch``, which say what computed it; ``warm_up``, ``repeats``;
-    ``median_ms``, ``p95_ms``; ``slices_per_s``, by the median; ``real_time``, whether these are 25 or more.
+    ``median_ms``, ``p95_ms``; ``slices_per_s``, by the median; ``real_time``, whether these are 25 or more; ``waited``,
+    the share of the time in which other programs had the processor (Linux).
 
     Raises:
         UserError: if the stage's patch is not one voxel thick, or a network does not fit it.
@@ -58,9 +63,19 @@ def run(job: Job) -> None:
     rows = []
     for name, model in settings["models"].items():
         rows.append({"model": name, **timed(model, settings)})
-        print("throughput {model}: {median_ms} ms a plane, {slices_per_s} a second".format(**rows[-1]), file=sys.stderr)
+        _tell(rows[-1])
     with whole(table) as partial:
         pd.DataFrame(rows).to_csv(partial, index=False, lineterminator="\n")
+
+
+def _tell(row: Plain) -> None:
+    print("throughput {model}: {median_ms} ms a plane, {slices_per_s} a second".format(**row), file=sys.stderr)
+    if row["waited"] is not None and row["waited"] > BUSY:
+        print(
+            f"warning: throughput {row['model']}: other programs had the processor in {row['waited']:.0%} of the time, "
+            "so that this network is faster than told. Measure again on a quiet machine.",
+            file=sys.stderr,
+        )
 
 
 def timed(model: Plain, settings: Plain) -> Plain:
@@ -94,6 +109,7 @@ def timed(model: Plain, settings: Plain) -> Plain:
         "p95_ms": round(speed.p95_ms, 2),
         "slices_per_s": round(1000 / speed.median_ms, 1),
         "real_time": speed.median_ms <= REAL_TIME_MS,
+        "waited": None if speed.waited is None else round(speed.waited, 3),
     }
 
 
@@ -107,12 +123,20 @@ def measured(call: Callable[[], object], warm_up: int, repeats: int) -> Speed:
     """
     for _ in range(warm_up):
         call()
-    taken_ms = []
+    taken_ms, before_s = [], _waited_s()
     for _ in range(repeats):
         start = time.perf_counter()
         call()
         taken_ms.append(1000 * (time.perf_counter() - start))
-    return Speed(float(np.median(taken_ms)), float(np.percentile(taken_ms, 95)))
+    after_s = _waited_s()
+    waited = None if before_s is None or after_s is None else 1000 * (after_s - before_s) / sum(taken_ms)
+    return Speed(float(np.median(taken_ms)), float(np.percentile(taken_ms, 95)), waited)
+
+
+def _waited_s() -> float | None:
+    """For how long this thread could have run and did not, as Linux counts it."""
+    told = Path("/proc/thread-self/schedstat")
+    return int(told.read_text(encoding="ascii").split()[1]) / 1e9 if told.is_file() else None
 
 
 def processor() -> str:

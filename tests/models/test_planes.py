@@ -15,6 +15,7 @@ from crossmod.models.build import build
 from crossmod.models.encoder_decoder import EncoderDecoder
 from crossmod.models.fcn import FCN
 from crossmod.models.hardware import hardware_for
+from crossmod.models.norms import without_norms
 from crossmod.models.segnet import pooled, unpooled
 from crossmod.models.stage import build_for
 from crossmod.train.module import Training
@@ -97,6 +98,30 @@ def test_a_study_gets_what_its_files_say_and_is_told_of_sides_that_do_not_fit():
     assert compose(["model=patched_small", *sides])["model"] == config("patched_small")
     with pytest.raises(UserError, match=r"\[65, 64\] is no multiple of the network's stride \[16, 16\]"):
         compose(["model=segnet2d", "stages.kidney.patch=[1,65,64]", sides[1]])
+
+
+@pytest.mark.parametrize("name", PLANES)
+def test_without_its_batch_norms_a_network_says_the_same(name):
+    torch.manual_seed(0)
+    network = build(narrow(config(name)) | {"out_channels": 2})
+    for norm in network.modules():
+        if isinstance(norm, torch.nn.BatchNorm2d):
+            for numbers, low in (
+                (norm.weight, 0.5),
+                (norm.bias, -0.5),
+                (norm.running_mean, -0.5),
+                (norm.running_var, 0.5),
+            ):
+                torch.nn.init.uniform_(numbers, low, low + 1)
+    network.eval()
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    quick, x = without_norms(network), torch.randn(1, 1, 96, 64)
+    with torch.inference_mode():
+        torch.testing.assert_close(quick(x), network(x), rtol=1e-3, atol=1e-4)
+    left = sum(isinstance(module, torch.nn.BatchNorm2d) for module in quick.modules())
+    assert left == (9 if name == "attention_unet2d" else 0), "those of the gates follow no block of MONAI's"
+    assert (quick is network) is (name in ("dynunet2d", "unet2d"))
+    assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
 
 
 def test_the_networks_are_as_large_as_their_files_say():

@@ -14,6 +14,7 @@ from crossmod.job import UserError
 from crossmod.models.build import load_weights
 from crossmod.models.hardware import Hardware, hardware_for
 from crossmod.models.heads import heads
+from crossmod.models.norms import without_norms
 from crossmod.models.parts import SlidingWindowInferer
 from crossmod.models.patchwise import Patchwise
 from crossmod.models.stage import build_for
@@ -53,7 +54,7 @@ class TrainedStage:
     def of(cls, network: torch.nn.Module, stage: dict[str, Any], precision: str) -> "TrainedStage":
         """A network at hand, laid out for this machine."""
         machine = hardware_for(network, stage["patch"], precision)
-        return cls(stage, machine.lay_out(network.eval()).to(machine.device()), machine)
+        return cls(stage, machine.lay_out(without_norms(network.eval())).to(machine.device()), machine)
 
     @cached_property
     def _windows(self) -> SlidingWindowInferer:
