@@ -15,7 +15,7 @@ ENCODING = ("crossmod.models.encoder_decoder.EncoderDecoder", "crossmod.models.p
 def fitted(model: dict[str, Any], stage: dict[str, Any]) -> dict[str, Any]:
     """A network's config with the number of channels that a stage needs, and with a decoder where it needs one."""
     filled_in: dict[str, Any] = {"out_channels": outputs_of(stage)}
-    if model["_target_"] in ENCODING:
+    if model.get("_target_") in ENCODING:
         filled_in["decodes"] = stage.get("learns") != "presence"
     return model | filled_in
 
