@@ -10,6 +10,7 @@ import yaml
 from crossmod import throughput
 from crossmod.design.timed import throughput_faults, throughput_settings
 from crossmod.job import Job, UserError
+from crossmod.models.stage import build_for
 from crossmod.throughput import measured, processor
 from tests.train.toy import UNET2D
 
@@ -37,6 +38,10 @@ def test_networks_are_timed_one_plane_at_a_time(tmp_path):
     throughput.run(Job("throughput", {}, {"table": str(table)}, SETTINGS))
     found = pd.read_csv(table)
     assert list(found["model"]) == ["model", "patched"] and list(found["slice"]) == ["40x30"] * 2
+    assert list(found["parameters"]) == [
+        sum(parameter.numel() for parameter in build_for(model, SETTINGS["stage"]).parameters())
+        for model in (UNET2D, PATCHED)
+    ]
     assert (found["median_ms"] > 0).all() and (found["p95_ms"] >= found["median_ms"]).all()
     assert found["slices_per_s"].to_numpy() == pytest.approx(1000 / found["median_ms"], rel=0.02)
     assert (found["real_time"] == (found["median_ms"] <= 40)).all()

@@ -90,12 +90,13 @@ def timed(model: Plain, settings: Plain) -> Plain:
     if thin_axis(stage["patch"]) is None:
         raise UserError(f"stage.patch: {stage['patch']} is no plane; throughput is of patches one voxel thick.")
     torch.manual_seed(0)
-    trained = TrainedStage.of(build_for(model, stage), stage, settings["precision"])
+    network = build_for(model, stage)
+    trained = TrainedStage.of(network, stage, settings["precision"])
     image = np.random.default_rng(0).normal(size=_plane(stage["patch"], settings["slice"])).astype(np.float32)
     speed = measured(lambda: trained.probability(image, 0.0), settings["warm_up"], settings["repeats"])
     gpu = trained.machine.accelerator == "gpu"
     return {
-        "parameters": sum(parameter.numel() for parameter in trained.network.parameters()),
+        "parameters": sum(parameter.numel() for parameter in network.parameters()),
         "slice": "x".join(map(str, settings["slice"])),
         "device": torch.cuda.get_device_name() if gpu else "cpu",
         "processor": processor(),
