@@ -16,6 +16,7 @@ include: "workflow/rules/predict.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/analyse.smk"
 include: "workflow/rules/track.smk"
+include: "workflow/rules/throughput.smk"
 include: "workflow/rules/report.smk"
 
 
@@ -25,3 +26,4 @@ rule all:
         f"{R}/report/index.html",
         f"{R}/report/audit.csv",
         TRACKED,
+        TIMED,

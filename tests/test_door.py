@@ -158,7 +158,7 @@ def test_any_path_is_inside_or_refused(value):
 
 
 @pytest.mark.parametrize(
-    "step", ["train", "cohort", "prepare", "split", "predict", "evaluate", "analyse", "report", "track"]
+    "step", ["train", "cohort", "prepare", "split", "predict", "evaluate", "analyse", "report", "track", "throughput"]
 )
 def test_a_job_that_lacks_its_keys_is_a_message(step):
     text = json.dumps({"step": step, "inputs": {}, "outputs": {}, "settings": {}})

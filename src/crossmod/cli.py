@@ -38,6 +38,7 @@ STEPS = {
     "report.notebook": ("crossmod.report", "run_notebook", ""),
     "report.audit": ("crossmod.report", "run_audit", ""),
     "track": ("crossmod.track", "run", "Add results to the runs of a training."),
+    "throughput": ("crossmod.throughput", "run", "Time networks on planes of this machine, one plane at a time."),
 }
 
 

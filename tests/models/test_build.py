@@ -39,7 +39,18 @@ SMALL = {
     "HighResNet": {"spatial_dims": 3, "in_channels": 1, "out_channels": 2},
     "SegResNet": {"spatial_dims": 3, "in_channels": 1, "out_channels": 2},
     "VNet": {"spatial_dims": 3, "in_channels": 1, "out_channels": 2},
+    "crossmod.models.encoder_decoder.EncoderDecoder": UNET,
+    "crossmod.models.patchwise.PatchedEncoderDecoder": UNET | {"spatial_dims": 2, "patch_size": 16},
+    "crossmod.models.segnet.SegNet": {
+        "spatial_dims": 3,
+        "in_channels": 1,
+        "out_channels": 2,
+        "features": [4, 8],
+        "strides": [2, 2],
+    },
+    "crossmod.models.fcn.FCN": UNET | {"channels": [4, 4, 8, 8], "strides": [2, 2, 2]},
 }
+OURS = sorted(target for target in NETWORKS.targets if target.startswith("crossmod."))
 
 
 def canary(path) -> dict:
@@ -51,9 +62,10 @@ def canary(path) -> dict:
 def test_every_allowed_network_maps_an_image_to_two_logits(target):
     arguments = SMALL.get(target) or SMALL[target.rsplit(".", 1)[1]]
     network = build(arguments | {"_target_": target}).eval()
+    size = [32] * arguments.get("spatial_dims", 3)
     with torch.inference_mode():
-        assert network(torch.zeros(1, 1, 32, 32, 32)).shape == (1, 2, 32, 32, 32)
-    assert len(NETWORKS.targets) == len(OF_MONAI) + 1
+        assert network(torch.zeros(1, 1, *size)).shape == (1, 2, *size)
+    assert len(NETWORKS.targets) == len(OF_MONAI) + len(OURS)
 
 
 @pytest.mark.parametrize(
@@ -117,6 +129,13 @@ def test_what_is_nested_is_never_run(tmp_path, place):
         ({"in_channels": 3}, r"model\.in_channels: 3 must be 1"),
         ({"spatial_dims": 1}, r"model\.spatial_dims: 1 must be 3, or 2"),
         ({"spatial_dims": 2.0}, r"model\.spatial_dims: 2.0 is no whole number"),
+        ({"patch_size": 16}, r"model\.spatial_dims: patches of patch_size pixels are cut from planes; choose 2"),
+        ({"patch_size": 0, "spatial_dims": 2}, r"model\.patch_size: 0 is no whole number from 1"),
+        ({"patch_size": 15, "spatial_dims": 2}, r"model\.patch_size: 15 is no multiple of the network's stride 2"),
+        (
+            {"patch_size": 16, "patch_stride": 17, "spatial_dims": 2},
+            r"model\.patch_stride: 17 leaves gaps between patches of 16 pixels; choose at most 16",
+        ),
     ],
 )
 def test_arguments_are_plain_and_small(change, problem):

@@ -1,5 +1,7 @@
 """Optimisers and schedules are those of a closed list; a schedule lasts as long as its training."""
 
+import math
+
 import pytest
 import torch
 
@@ -32,6 +34,13 @@ def test_warm_up_and_decay_are_as_they_were():
     assert rates(TRAINING["schedule"], steps) == expected
 
 
+def test_warm_up_then_half_a_cosine():
+    found = rates({"_target_": "crossmod.train.schedule.WarmupCosine", "warmup": 0.25}, steps=8)
+    assert found == pytest.approx([0.5, 1.0, *((1 + math.cos(math.pi * step / 6)) / 2 for step in range(6))])
+    still = rates({"_target_": "crossmod.train.schedule.WarmupCosine", "warmup": 0.0}, steps=8)
+    assert still[0] == 1.0 and still[1] == pytest.approx(1.0) and still[-1] < 0.1
+
+
 @pytest.mark.parametrize(
     ("name", "arguments", "first", "last"),
     [
@@ -60,7 +69,7 @@ def test_what_a_config_says_itself_comes_first():
         (OPTIMISERS, {"_target_": "os.system"}, r"training\.optimiser\._target_: 'os\.system' is not an optimiser"),
         (OPTIMISERS, {"_target_": "torch.optim.LBFGS"}, "only torch.optim.(SGD, AdamW, Adam) are"),
         (OPTIMISERS, {"_target_": "torch.optim.SGD", "lr": {"_target_": "x"}}, "nothing nested is built"),
-        (SCHEDULES, {"_target_": f"{NAMED}.LambdaLR"}, "crossmod.train.schedule.(WarmupPolynomial) are"),
+        (SCHEDULES, {"_target_": f"{NAMED}.LambdaLR"}, "crossmod.train.schedule.(WarmupPolynomial, WarmupCosine) are"),
         (LOSSES, {"_target_": "torch.nn.Linear"}, "is not a loss that a config may name"),
         (LOSSES, "dice", "training.loss: a loss is given as its _target_ and its arguments, not as 'dice'"),
     ],

@@ -155,3 +155,13 @@ def test_what_is_to_be_restored_is_degraded_and_kept(patches):
     blanked = item["image"] == 0
     assert 0.02 < blanked.float().mean() < 0.3
     assert 0.4 < (item["image"] - item["target"])[~blanked].std() < 0.6
+
+
+@pytest.mark.parametrize(("noise_sd", "blanked"), [(0.0, 0.0), (2.0, 0.0), (0.0, 0.5)])
+def test_a_stage_says_how_much_is_degraded(noise_sd, blanked):
+    label = np.zeros((20, 20, 20), dtype=np.uint8)
+    stage = STAGES["kidney"] | {"learns": "reconstruction", "degrade": {"noise_sd": noise_sd, "blanked": blanked}}
+    item = Patches([case_of(label)], stage, TRAINING | {"augmentation": STILL}, 0)[3]
+    away = (item["image"] == 0) & (item["target"] != 0)
+    assert (item["image"] - item["target"])[~away].std() == pytest.approx(noise_sd, abs=0.1)
+    assert away.float().mean() == pytest.approx(blanked, abs=0.1)

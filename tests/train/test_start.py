@@ -103,6 +103,33 @@ def test_a_training_starts_from_what_fits(toy_job, capfd):
     assert record(first)["start"] is None
 
 
+@pytest.mark.parametrize("target", ["encoder_decoder.EncoderDecoder", "patchwise.PatchedEncoderDecoder"])
+@pytest.mark.parametrize("learns", ["reconstruction", "presence"])
+def test_an_encoder_and_decoder_take_over_what_they_learnt(toy_job, target, learns):
+    """Who restores trains all but the head; who tells presence trains the encoder, and there is no decoder."""
+    model = {"_target_": f"crossmod.models.{target}", "spatial_dims": 2, "in_channels": 1}
+    model |= {"channels": [4, 8], "strides": [2]} | ({"patch_size": 16} if "Patched" in target else {})
+    first = toy_job("first", PRESENT if learns == "presence" else RESTORE, steps=2, model=model)
+    train.run(first)
+    second = toy_job("second", steps=1, model=model, optimiser={"_target_": "torch.optim.SGD", "lr": 0.0})
+    second.inputs["start"] = first.outputs["weights"]
+    train.run(second)
+    given, found, started = weights(first), weights(second), record(second)["start"]
+    plain = {key: {name.removeprefix("network.") for name in names} for key, names in started.items()}
+    if learns == "presence":
+        assert all(name.startswith("encoder.") for name in plain["loaded"])
+        assert {name.split(".")[0] for name in plain["new"]} == {"ups", "decoder", "head"}
+        assert plain["unused"] == {"whole.weight", "whole.bias"}
+    else:
+        assert plain["new"] == plain["unused"] == {"head.weight", "head.bias"}
+        assert {name.split(".")[0] for name in plain["loaded"]} == {"encoder", "ups", "decoder"}
+    for name in started["loaded"]:
+        if "running" not in name and "tracked" not in name:  # a norm's statistics move without an optimiser
+            assert torch.equal(found[name], given[name])
+    with safe_open(second.outputs["weights"], "pt") as file:
+        assert json.loads(file.metadata()["crossmod"])["model"]["decodes"] is True
+
+
 def test_a_start_that_fits_nowhere_is_refused(toy_job):
     first = toy_job("first", steps=1)
     train.run(first)

@@ -121,14 +121,39 @@ def test_several_classes_cost_a_softmax_over_all(batch):
     torch.testing.assert_close(Several({"_target_": "torch.nn.CrossEntropyLoss"})([logits], batch), entropy)
 
 
-@pytest.mark.parametrize("name", ["DiceCELoss", "DiceLoss", "DiceFocalLoss", "TverskyLoss", "GeneralizedDiceLoss"])
+@pytest.mark.parametrize("name", Binary.overlaps)
 def test_every_loss_of_overlaps_serves_one_class_and_several(batch, name):
-    config = {"_target_": f"monai.losses.{name}"}
+    config = {"_target_": name}
     for task, channels in ((Binary(config), 2), (Several(config), 3)):
         label = batch["label"].clamp(max=channels - 1)
         sure = 40.0 * functional.one_hot(label[:, 0], channels).movedim(-1, 1) - 20.0
         right, wrong = (task([logits], batch | {"label": label}) for logits in (sure, -sure))
         assert right < 0.05 < wrong
+
+
+def test_a_balanced_loss_gives_a_class_of_few_voxels_as_much_to_say_as_the_others(batch):
+    """Each class weighs as if it had half of the voxels: the loss of a class does not depend on how many it has."""
+    config = {"_target_": "crossmod.train.balanced.BalancedDiceCELoss"}
+    label = torch.zeros(2, 1, 8, 8, 8, dtype=torch.long)
+    label[0, 0, 0, 0, :4] = 1  # 4 of 1024 voxels
+    logits = torch.randn(2, 2, 8, 8, 8)
+    foreground = logits[:, 1:] - logits[:, :1]
+    each = functional.binary_cross_entropy_with_logits(foreground, label.float(), reduction="none")
+    expected = (each[label == 1].mean() + each[label == 0].mean()) / 2
+    dice = DiceLoss(sigmoid=True, batch=True)(foreground, label.float())
+    torch.testing.assert_close(Binary(config)([logits], {"label": label}), dice + expected)
+    several = DiceLoss(softmax=True, to_onehot_y=True, batch=True)(logits, label)
+    torch.testing.assert_close(Several(config)([logits], {"label": label}), several + expected)
+
+
+def test_a_class_that_a_batch_lacks_says_nothing(batch):
+    config = {"_target_": "crossmod.train.balanced.BalancedDiceCELoss"}
+    label = torch.zeros(2, 1, 8, 8, 8, dtype=torch.long)
+    logits = torch.randn(2, 3, 8, 8, 8)
+    found = Several(config)([logits], {"label": label}) - Several({"_target_": "monai.losses.DiceLoss", "batch": True})(
+        [logits], {"label": label}
+    )
+    torch.testing.assert_close(found, functional.cross_entropy(logits, label[:, 0]))
 
 
 def test_weights_of_classes_may_be_lists(batch):

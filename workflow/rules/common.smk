@@ -10,6 +10,7 @@ from pathlib import Path
 from crossmod.design import arms as design
 from crossmod.design import given, splits
 from crossmod.design.targets import groups_of, targets_of
+from crossmod.design.timed import throughput_settings
 from crossmod.running import finished, job_files, warm
 from crossmod.running.brief import speak_briefly
 from crossmod.design.compose import compose, shared_part
@@ -212,6 +213,7 @@ USUAL_S = {
     "predict": 33,
     "evaluate": 8,
     "track": 20,
+    "throughput": 60,
     "analyse": 16,
     "notebook": 6,
     "report": 8,

@@ -163,7 +163,8 @@ def train_job(wildcards):
             "stage": training.stage,
             "stages": {
                 training.stage: {
-                    key: STAGES[training.stage][key] for key in (*LEARNT, budget)
+                    key: STAGES[training.stage][key]
+                    for key in (*LEARNT, *degraded(training.stage), budget)
                 }
             },
             "seed": int(wildcards.seed),
@@ -177,6 +178,11 @@ def train_job(wildcards):
             **section("normalisation"),
         },
     )
+
+
+def degraded(stage):
+    """The key that says how images are degraded, where a stage has it: its absence changes no job."""
+    return ["degrade"] if STAGES[stage]["degrade"] else []
 
 
 def training_cohorts(training):
@@ -338,6 +344,17 @@ def placed(pattern, arm, seed):
         for site in SITES
         if arm.name in VALIDATED[site]
     ]
+
+
+# throughput
+# Timed where the study asks for it, and nowhere else.
+TIMED = [THROUGHPUT["table"]] if STUDY["throughput"] else []
+
+
+def throughput_job(wildcards):
+    return job(
+        "throughput", {}, filled(THROUGHPUT, wildcards), throughput_settings(STUDY)
+    )
 
 
 # report

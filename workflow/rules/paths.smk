@@ -50,6 +50,10 @@ ANALYSE = {
     "job": f"{R}/analyse.job.json",
 }
 
+THROUGHPUT = {
+    "table": f"{R}/throughput.csv",
+    "job": f"{R}/throughput.job.json",
+}
 
 NOTEBOOK = {
     "notebook": f"{R}/report/notebooks/{{notebook}}.ipynb",

@@ -101,6 +101,12 @@ def _network(study: Plain, training: Training) -> Iterator[str]:
         yield f"{key}.strides: {strides}: a list of whole numbers from 1 (or of three of them each) is needed"
     elif isinstance(channels, list) and len(channels) != len(strides) + 1:
         yield f"{key}.channels: {len(channels)} levels need {len(channels) - 1} strides, not {len(strides)}"
+    elif "patch_size" in model:
+        if min(side for side in stage["patch"] if side > 1) < model["patch_size"]:
+            yield (
+                f"stages.{training.stage}.patch: {stage['patch']} is smaller than the {model['patch_size']} pixels of "
+                f"{key}.patch_size; use a larger patch or a smaller patch_size"
+            )
     else:
         patch, stride = [side for side in stage["patch"] if side > 1] if thin else stage["patch"], stride_of(model)
         if stride is not None:  # None only where there are no strides

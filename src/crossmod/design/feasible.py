@@ -13,6 +13,7 @@ from crossmod.design.references import reference_faults
 from crossmod.design.simulated import organ_faults, plan_faults
 from crossmod.design.splits import arms_on
 from crossmod.design.targets import targets_of
+from crossmod.design.timed import throughput_faults
 from crossmod.evaluate.declared import Declared
 from crossmod.job import Plain, UserError
 from crossmod.stages import classes_of
@@ -34,6 +35,7 @@ def faults(study: Plain) -> list[str]:
         *pool_faults(study, simulated),
         *stage_faults(study),
         *change_faults(study),
+        *throughput_faults(study),
     ]
     if not found:
         found += _networks(study)

@@ -41,6 +41,13 @@ class Keep(Closed):
         return {key: value for key, value in self if value is not None}
 
 
+class Degradation(Closed):
+    """What is done to the images that a network learns to restore."""
+
+    noise_sd: Number = Field(ge=0, description="standard deviation of the noise, in standard deviations of the body")
+    blanked: Probability = Field(description="share of the blocks, eight along each axis, that are set to the mean")
+
+
 class Stage(Closed):
     """A link of a cascade: what one network learns, where it looks, and what is kept of what it finds."""
 
@@ -54,6 +61,11 @@ class Stage(Closed):
         None, description="class → structures of the reference that are it; values 1, 2, … in this order, 0 is the rest"
     )
     of: list[str] | None = Field(None, min_length=1, description="presence: the structures that a patch may hold")
+    degrade: Degradation | None = Field(
+        None,
+        description="reconstruction: how images are degraded, e.g. {noise_sd: 0.5, blanked: 0}; null: noise of half a "
+        "standard deviation, and an eighth of the blocks blanked",
+    )
     region: Name = Field("image", description="where the network looks: image, or an earlier stage whose boxes it gets")
     keep: Keep | None = Field(None, description="connected components kept in a prediction; null: all")
     spacing_mm: tuple[Spacing | None, Spacing | None, Spacing | None] = Field(
@@ -93,6 +105,8 @@ class Stage(Closed):
                 raise ValueError(f"learns: {self.learns} needs {key}")
             if key != needed and getattr(self, key):
                 raise ValueError(f"learns: {self.learns} does not read {key}; remove it")
+        if self.degrade and self.learns != "reconstruction":
+            raise ValueError(f"learns: {self.learns} does not read degrade; remove it")
         return self
 
 
@@ -146,6 +160,16 @@ class Training(Closed):
     )
     threads: Threads = Field(description="CPU threads per training; part of what makes a run repeatable")
     augmentation: Augmentation = Field(description="random changes of patches")
+
+
+class Throughput(Closed):
+    """How many planes a second the networks of a stage segment."""
+
+    stage: Name = Field(description="the stage whose networks are timed; its patches are one voxel thick")
+    slice: tuple[Side, Side] = Field(description="pixels of a whole plane, in the order of the scan's axes")
+    warm_up: Count = Field(10, le=1000, description="planes before the clock runs")
+    repeats: Count = Field(100, le=100_000, description="planes that are timed, one at a time")
+    threads: Threads = Field(description="CPU threads")
 
 
 class Normalisation(Closed):

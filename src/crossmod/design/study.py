@@ -6,7 +6,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from crossmod.design.cohorts import Cohort
 from crossmod.design.fields import Level, Name, Seed, Text, unrepeated
-from crossmod.design.networks import Normalisation, Stage, Training
+from crossmod.design.networks import Normalisation, Stage, Throughput, Training
 from crossmod.design.recipes import Pool, Recipe, Site, Treatment
 from crossmod.design.scored import Analysis, Metric, Report, Target, Unit
 from crossmod.job import Plain
@@ -74,6 +74,10 @@ class Study(Closed):
     model: Plain = Field(description="the network as a _target_ with its arguments")
     models: dict[Name, Plain] = Field(default_factory=dict, description="further networks, which levels name")
     training: Training = Field(description="how networks are trained")
+    throughput: Throughput | None = Field(
+        None,
+        description="which networks are timed on this machine, a figure that no other result depends on; null: none",
+    )
     analyse: Analysis = Field(description="what is tested")
     report: Report = Field(description="what the page shows")
 

@@ -59,6 +59,22 @@ def _unfit_network(key: str, arguments: dict[str, Any]) -> str | None:
         return f"{key}.spatial_dims: {whole['spatial_dims']} must be 3, or 2 for patches one voxel thick"
     if not 1 <= whole.get("out_channels", 2) <= MOST_OUTPUTS:
         return f"{key}.out_channels: {whole['out_channels']} is outside 1 to {MOST_OUTPUTS}; a stage fills it in"
+    return _unfit_patches(key, arguments) if "patch_size" in arguments else None
+
+
+def _unfit_patches(key: str, arguments: dict[str, Any]) -> str | None:
+    """Patches are cut from planes, leave no gap, and can be halved as often as the network does it."""
+    size, step, strides = arguments["patch_size"], arguments.get("patch_stride"), arguments.get("strides")
+    for name, value in (("patch_size", size), ("patch_stride", 1 if step is None else step)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            return f"{key}.{name}: {_shown(value)} is no whole number from 1"
+    if arguments.get("spatial_dims", 3) != 2:
+        return f"{key}.spatial_dims: patches of patch_size pixels are cut from planes; choose 2"
+    if step is not None and step > size:
+        return f"{key}.patch_stride: {step} leaves gaps between patches of {size} pixels; choose at most {size}"
+    whole = math.prod(strides) if isinstance(strides, list) and all(type(n) is int for n in strides) else 1
+    if whole > 0 and size % whole:
+        return f"{key}.patch_size: {size} is no multiple of the network's stride {whole}; choose one"
     return None
 
 
@@ -82,7 +98,14 @@ OF_MONAI = ("AttentionUnet", "BasicUNet", "DynUNet", "HighResNet", "SegResNet", 
 NETWORKS = Allowed(
     "model",
     "a network",
-    {"monai.networks.nets": OF_MONAI, "crossmod.models.unet": ("UnfoldingUNet",)},
+    {
+        "monai.networks.nets": OF_MONAI,
+        "crossmod.models.unet": ("UnfoldingUNet",),
+        "crossmod.models.encoder_decoder": ("EncoderDecoder",),
+        "crossmod.models.patchwise": ("PatchedEncoderDecoder",),
+        "crossmod.models.segnet": ("SegNet",),
+        "crossmod.models.fcn": ("FCN",),
+    },
     _unfit_network,
 )
 OPTIMISERS = Allowed("training.optimiser", "an optimiser", {"torch.optim": ("SGD", "AdamW", "Adam")}, _unfit_optimiser)
@@ -91,7 +114,7 @@ SCHEDULES = Allowed(
     "a schedule",
     {
         "torch.optim.lr_scheduler": ("PolynomialLR", "CosineAnnealingLR", "StepLR", "OneCycleLR", "ConstantLR"),
-        "crossmod.train.schedule": ("WarmupPolynomial",),
+        "crossmod.train.schedule": ("WarmupPolynomial", "WarmupCosine"),
     },
 )
 LOSSES = Allowed(
@@ -100,6 +123,7 @@ LOSSES = Allowed(
     {
         "monai.losses": ("DiceCELoss", "DiceLoss", "DiceFocalLoss", "TverskyLoss", "GeneralizedDiceLoss"),
         "torch.nn": ("BCEWithLogitsLoss", "CrossEntropyLoss", "MSELoss", "L1Loss", "SmoothL1Loss"),
+        "crossmod.train.balanced": ("BalancedDiceCELoss",),
     },
 )
 

@@ -8,10 +8,16 @@ from crossmod.models.build import build
 from crossmod.models.thin import for_patch
 from crossmod.stages import outputs_of
 
+# Networks that tell whether something is present by their encoder alone: the decoder learns nothing from it.
+ENCODING = ("crossmod.models.encoder_decoder.EncoderDecoder", "crossmod.models.patchwise.PatchedEncoderDecoder")
+
 
 def fitted(model: dict[str, Any], stage: dict[str, Any]) -> dict[str, Any]:
-    """A network's config with the number of channels that a stage needs."""
-    return model | {"out_channels": outputs_of(stage)}
+    """A network's config with the number of channels that a stage needs, and with a decoder where it needs one."""
+    filled_in: dict[str, Any] = {"out_channels": outputs_of(stage)}
+    if model.get("_target_") in ENCODING:
+        filled_in["decodes"] = stage.get("learns") != "presence"
+    return model | filled_in
 
 
 def build_for(model: dict[str, Any], stage: dict[str, Any]) -> torch.nn.Module:
@@ -23,7 +29,8 @@ def build_for(model: dict[str, Any], stage: dict[str, Any]) -> torch.nn.Module:
 
     Returns:
         A module that maps (B, 1, X, Y, Z) images to (B, C, X, Y, Z) logits, whatever its own dimensions are; in
-        training perhaps to several of them (:func:`crossmod.models.heads.heads`).
+        training perhaps to several of them (:func:`crossmod.models.heads.heads`), and to (B, 1) where an encoder alone
+        tells whether something is present.
 
     Raises:
         UserError: if the network cannot be built, or does not take the stage's patches.

@@ -14,7 +14,9 @@ from crossmod.job import UserError
 from crossmod.models.build import load_weights
 from crossmod.models.hardware import Hardware, hardware_for
 from crossmod.models.heads import heads
+from crossmod.models.norms import without_norms
 from crossmod.models.parts import SlidingWindowInferer
+from crossmod.models.patchwise import Patchwise
 from crossmod.models.stage import build_for
 from crossmod.scans.box import box_between, window
 
@@ -22,6 +24,7 @@ from crossmod.scans.box import box_between, window
 LEAST_DOUBT = 1e-6
 # Windows that are computed together: a patch one voxel thick has few voxels, and pays for each call.
 WINDOWS, THIN_WINDOWS = 2, 16
+WHOLE = -1  # side of a window as long as the image, as MONAI calls it
 
 
 @dataclass(frozen=True)
@@ -51,11 +54,14 @@ class TrainedStage:
     def of(cls, network: torch.nn.Module, stage: dict[str, Any], precision: str) -> "TrainedStage":
         """A network at hand, laid out for this machine."""
         machine = hardware_for(network, stage["patch"], precision)
-        return cls(stage, machine.lay_out(network.eval()).to(machine.device()), machine)
+        return cls(stage, machine.lay_out(without_norms(network.eval())).to(machine.device()), machine)
 
     @cached_property
     def _windows(self) -> SlidingWindowInferer:
         patch = self.stage["patch"]
+        if isinstance(self.network, Patchwise):
+            # It cuts its patches itself: windows are whole planes, one at a time.
+            return SlidingWindowInferer([1 if voxels == 1 else WHOLE for voxels in patch], overlap=0.0)
         return SlidingWindowInferer(
             patch,
             sw_batch_size=THIN_WINDOWS if min(patch) == 1 else WINDOWS,
@@ -70,8 +76,9 @@ class TrainedStage:
     def probability(self, image: np.ndarray, background: float) -> np.ndarray:
         """Probabilities of the classes: (X, Y, Z) normalised image → float32.
 
-        Overlapping windows of the training patch's size are blended by a Gaussian (nnU-Net's inference). Around an
-        image smaller than a patch lies ``background``, on both sides, as in training: a thin slab is mostly that.
+        Overlapping windows of the training patch's size are blended by a Gaussian (nnU-Net's inference); a network that
+        cuts planes into patches itself is given whole planes. Around an image smaller than a patch lies ``background``,
+        on both sides, as in training: a thin slab is mostly that.
 
         Returns:
             (X, Y, Z) of a stage with one class; (K+1, X, Y, Z) of one with K classes, the background first.

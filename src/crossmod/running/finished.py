@@ -10,7 +10,7 @@ from crossmod.schema import leaves
 
 # What a study that adds sites to another one may have otherwise: masks and scores do not depend on it, and seeds are
 # trained beside each other.
-APART = ("study", "adds_to", "scale", "title", "titles", "source", "seeds", "analyse", "report")
+APART = ("study", "adds_to", "scale", "title", "titles", "source", "seeds", "analyse", "report", "throughput")
 MOST = 12  # differences that are named one by one
 
 

@@ -44,7 +44,7 @@ class Patches(Dataset):
 
     Args:
         cases: prepared cases of one stage.
-        stage: config of the stage (region, patch, spacing_mm, jitter_mm, learns).
+        stage: config of the stage (region, patch, spacing_mm, jitter_mm, learns, degrade).
         training: config of the training (foreground, balance, augmentation).
         seed: of everything random.
 
@@ -69,7 +69,7 @@ class Patches(Dataset):
             )
         self.schedule = Schedule([case.modality for case in self.cases], seed, training["balance"])
         self.augment = Augment(training["augmentation"], tuple(stage["patch"]))
-        self.degrade = Degrade() if stage.get("learns") == "reconstruction" else None
+        self.degrade = Degrade(**stage.get("degrade") or {}) if stage.get("learns") == "reconstruction" else None
         self.seed = seed
 
     def __getitem__(self, sample: int) -> dict:

@@ -65,9 +65,12 @@ class Binary(Task):
     """
 
     usual: ClassVar[Plain] = {"_target_": "monai.losses.DiceCELoss", "batch": True}
-    overlaps = tuple(
-        f"monai.losses.{name}"
-        for name in ("DiceCELoss", "DiceLoss", "DiceFocalLoss", "TverskyLoss", "GeneralizedDiceLoss")
+    overlaps = (
+        *(
+            f"monai.losses.{name}"
+            for name in ("DiceCELoss", "DiceLoss", "DiceFocalLoss", "TverskyLoss", "GeneralizedDiceLoss")
+        ),
+        "crossmod.train.balanced.BalancedDiceCELoss",
     )
     losses = (*overlaps, "torch.nn.BCEWithLogitsLoss")
 
