@@ -49,6 +49,9 @@ def paint_middle(canvas: Canvas, middle: Middle) -> None:
     for branch in middle.vessels:
         _paint_branch(canvas, branch)
     _paint_branch(canvas, middle.pancreas)
+    with canvas.painting(None):
+        clefts = middle.clefts_mm
+        canvas.ball_chain(clefts, np.full(len(clefts), 2.5), Tissue.VISCERAL_FAT, (Tissue.PANCREAS,))
     for tube in middle.tubes:
         _paint_tube(canvas, tube)
     _let_gas_rise(canvas, middle)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from crossmod.job import UserError
-from crossmod.phantom.canvas import Canvas, Pose
+from crossmod.phantom.canvas import Canvas, Pose, Push
 from crossmod.phantom.ct import render_ct
 from crossmod.phantom.field import Axes
 from crossmod.phantom.grid import Grid, make_grid
@@ -191,12 +191,16 @@ def _trunk(anatomy: Anatomy, axes: Axes, arms: str, organs: bool) -> tuple[Canva
     paint_thorax(canvas, anatomy.thorax)
     paint_pelvis(canvas, anatomy.torso, anatomy.pelvis)
     straight = replace(canvas, xyz=[value.copy() for value in canvas.xyz])
-    pushes = [real.push for real in anatomy.planted.values() if real.push is not None]
-    pushes += [push_of(anatomy.tumour)] if anatomy.tumour else []
-    if pushes:
+    if pushes := _pushes(anatomy):
         max(pushes, key=lambda push: push.radius_mm).apply(canvas)
     paint_muscles(canvas, anatomy.torso)
     return canvas, straight
+
+
+def _pushes(anatomy: Anatomy) -> list[Push]:
+    """The mass effects of a body's tumours."""
+    pushes = [real.push for real in anatomy.planted.values() if real.push is not None]
+    return pushes + ([push_of(anatomy.tumour)] if anatomy.tumour else [])
 
 
 def _paint_kidneys(anatomy: Anatomy, canvas: Canvas, straight: Canvas) -> None:
@@ -215,7 +219,8 @@ def _paint_kidneys(anatomy: Anatomy, canvas: Canvas, straight: Canvas) -> None:
 def _with_viscera(body: Anatomy, seed: int) -> Anatomy:
     """The same body with organs that can be told apart, in a deeper trunk, around its kidneys and their tumour."""
     rng = _stream(seed, "viscera")
-    torso = deepened(body.torso, body.person, rng)
+    mass_ml = max((4 / 3 * np.pi * push.radius_mm**3 / 1000 for push in _pushes(body)), default=0.0)
+    torso = deepened(body.torso, body.person, mass_ml, rng)
     body = replace(
         body,
         torso=torso,

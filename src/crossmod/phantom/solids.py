@@ -53,11 +53,12 @@ class Liver:
     def allowed(self, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
         """Which points the liver may fill, whatever its lower face.
 
-        ASSUME: its back runs from the right flank to the cava, before the left crus, and then forwards, so that the left
-        lobe ends as a wedge under the front wall. Where the right kidney lies, it is beside and before that.
+        ASSUME: its back runs beside the spine, behind the cava and before the left crus, and then forwards, so that the
+        left lobe ends as a wedge under the front wall. Where the right kidney lies, it is beside and before that.
         """
         mask = z < diaphragm(self.torso, x, y) - 1
-        mask &= y > np.interp(x, (self.tip_mm, -12.0, 45.0, 46.0), (0.95 * self.torso.cavity[1], 42.0, 8.0, -400.0))
+        back = (0.95 * self.torso.cavity[1], 40.0, 12.0, -45.0, -400.0)
+        mask &= y > np.interp(x, (self.tip_mm, -12.0, 20.0, 32.0, 33.0), back)
         mask &= wall(self.torso, x, y, z) < 0.985
         centre = self.kidney.centre_mm
         pole = centre[2] + 0.75 * self.kidney.semi_mm[0]
@@ -165,9 +166,9 @@ def draw_liver(rng: np.random.Generator, torso: Torso, kidney: Kidney) -> Liver:
         torso=torso,
         kidney=kidney,
         low_mm=0.0,
-        steep=rng.uniform(40.0, 95.0),
-        ridge_mm=rng.uniform(15.0, 40.0),
-        forward=rng.uniform(0.15, 0.4),
+        steep=rng.uniform(30.0, 80.0),
+        ridge_mm=rng.uniform(-5.0, 18.0),
+        forward=rng.uniform(0.25, 0.5),
         # ASSUME: left lobes end between the midline and the spleen.
         tip_mm=-half * float(np.clip(rng.normal(0.5, 0.16), 0.15, 0.85)),
     )

@@ -35,12 +35,14 @@ class Middle:
     Attributes:
         vessels: before organs, which grow around them.
         pancreas: the gland.
+        clefts_mm: fat between its lobules (n, 3).
         tubes: oesophagus, duodenum and stomach.
         gas_level_mm: the stomach holds gas before this plane of the scanner.
     """
 
     vessels: tuple[Branch, ...]
     pancreas: Branch
+    clefts_mm: np.ndarray
     tubes: tuple[Tube, ...]
     gas_level_mm: float
 
@@ -98,8 +100,9 @@ def draw_middle(
             *(branch for branch in organs.branches if not branch.organ and branch.radius_mm[0] > 2.5),
         ),
         pancreas=pancreas,
+        clefts_mm=_clefts(rng, pancreas),
         tubes=(_oesophagus(rng, stomach), _duodenum(rng, stomach, pancreas, kidneys), stomach),
-        gas_level_mm=float(reach.max() - rng.uniform(-5.0, 45.0)),
+        gas_level_mm=float(reach.max() - rng.uniform(-15.0, 30.0)),
     )
 
 
@@ -228,6 +231,15 @@ def _pancreas(rng: np.random.Generator, gland: Branch, kidneys: dict[str, Kidney
     return replace(gland, points_mm=before_kidneys(points, radius, kidneys), radius_mm=radius, over=FREE)
 
 
+def _clefts(rng: np.random.Generator, gland: Branch) -> np.ndarray:
+    """Points (n, 3) of the fat within a pancreas: none in some, a fifth of the gland in others."""
+    count = int(rng.uniform(0, 140))
+    at = rng.integers(len(gland.points_mm), size=count)
+    away = rng.normal(size=(count, 3))
+    away /= np.linalg.norm(away, axis=1, keepdims=True)
+    return gland.points_mm[at] + away * (gland.radius_mm[at] * rng.uniform(0.35, 1.0, count))[:, None]
+
+
 def _duodenum(rng: np.random.Generator, stomach: Tube, pancreas: Branch, kidneys: dict[str, Kidney]) -> Tube:
     """A loop around the head of the pancreas: from the pylorus, down on its right, and below it to the left."""
     wide = rng.uniform(10.0, 13.0)
@@ -257,11 +269,11 @@ def _oesophagus(rng: np.random.Generator, stomach: Tube) -> Tube:
     cardia = fundus + wide * np.array([0.5, 0.35, 0.0])
     knots = [[4.0, 27.0, 280.0], [3.0, 30.0, 190.0], [-2.0, 40.0, cardia[2] + 42], [-8.0, 46.0, cardia[2] + 20], cardia]
     points = curve(knots, 5.0)
-    # ASSUME: it is empty but for a little air, and 13 to 17 mm wide with its wall.
+    # ASSUME: it is 13 to 17 mm wide with its wall, and collapsed but for a little fluid and air.
     radius = rng.uniform(6.5, 8.5) * rng.uniform(0.95, 1.05, len(points))
-    gas = rng.random(len(points)) < 0.3
-    inside = tuple(Tissue.BOWEL_GAS if air else Tissue.BOWEL_WALL for air in gas)
-    return Tube(points, radius, float(radius.mean() - 2.5), inside, "oesophagus")
+    kinds = rng.choice([Tissue.BOWEL_GAS, Tissue.BOWEL_FLUID, Tissue.MUSCLE], len(points), p=(0.08, 0.25, 0.67))
+    inside = tuple(Tissue(int(kind)) for kind in kinds)
+    return Tube(points, radius, 2.5, inside, "oesophagus")
 
 
 def _great_vessel(vessel: Branch, thorax: Thorax) -> Branch:
@@ -290,7 +302,7 @@ def _portal(pancreas: Branch, hilum_mm: np.ndarray, gate: np.ndarray, kidneys: d
     meeting = behind[0]
     forks = [
         curve([gate, gate + step, gate + 2.0 * step], 4.0)
-        for step in (np.array([17.0, -4.0, 3.0]), np.array([-14.0, 10.0, 6.0]))
+        for step in (np.array([23.0, -4.0, 3.0]), np.array([-14.0, 10.0, 6.0]))
     ]
     splenic = curve([meeting, *behind[1:-1], 0.5 * (behind[-1] + hilum_mm) + _mm(4.0, 5.0, 0.0), hilum_mm], 4.0)
     splenic = before_kidneys(splenic, np.full(len(splenic), 6.0), kidneys)
@@ -298,8 +310,8 @@ def _portal(pancreas: Branch, hilum_mm: np.ndarray, gate: np.ndarray, kidneys: d
     below = curve([meeting, meeting + _mm(0.0, 6.0, -25.0), [4.0, 50.0, -70.0]], 4.0)
     over, name = (*FREE, Tissue.MUSCLE), "portal_and_splenic_vein"
     return (
-        Branch(portal, np.linspace(8.5, 7.2, len(portal)), Tissue.VEIN, over, name),
-        Branch(splenic, np.linspace(6.2, 5.2, len(splenic)), Tissue.VEIN, over, name),
+        Branch(portal, np.linspace(9.2, 7.8, len(portal)), Tissue.VEIN, over, name),
+        Branch(splenic, np.linspace(6.8, 5.6, len(splenic)), Tissue.VEIN, over, name),
         *(Branch(fork, np.linspace(5.5, 3.5, len(fork)), Tissue.VEIN, over, name) for fork in forks),
         Branch(below, np.full(len(below), 5.0), Tissue.VEIN, FREE),
     )
