@@ -12,19 +12,10 @@ from crossmod.phantom.tissue import VALUES, Tissue, table
 from crossmod.phantom.torso import Torso
 from crossmod.phantom.viscera import CHEST, Middle, Viscera
 
-# Pieces of these that hold less than a tenth of the largest one are no part of them.
-WHOLE = (
-    "spleen",
-    "gallbladder",
-    "liver",
-    "stomach",
-    "pancreas",
-    "portal_and_splenic_vein",
-    "small_bowel",
-    "duodenum",
-    "colon",
-)
-_LEAST_SHARE = 0.1
+# What kidneys, masses and other organs cut off is no part of an organ: of solid ones, pieces of less than a share of the
+# largest one; of hollow ones, which a thin slab shows in pieces, those of less than a volume.
+_LEAST = {name: (0.15, 0.0) for name in ("spleen", "gallbladder", "liver", "stomach", "pancreas")}
+_LEAST |= {name: (0.0, 1.0) for name in ("portal_and_splenic_vein", "small_bowel", "duodenum", "colon")}
 
 
 def paint_viscera(canvas: Canvas, viscera: Viscera) -> None:
@@ -61,16 +52,18 @@ def drop_specks(canvas: Canvas) -> None:
     """Turn into fat what kidneys, masses and other organs have cut off from an organ."""
     if canvas.organ is None:
         return
+    voxel_ml = float(np.prod([np.ptp(axis) / max(len(axis) - 1, 1) for axis in canvas.axes])) / 1000.0
     found = ndimage.find_objects(canvas.organ)
-    for value in (VALUES[name] for name in WHOLE):
+    for name, (share, volume_ml) in _LEAST.items():
+        value = VALUES[name]
         box = found[value - 1] if value <= len(found) else None
         if box is None:
             continue
         parts, count = ndimage.label(canvas.organ[box] == value)
         if count > 1:
             sizes = np.bincount(parts.ravel())
-            small = sizes < _LEAST_SHARE * sizes[1:].max()
-            small[0] = False
+            small = sizes < max(share * sizes[1:].max(), volume_ml / max(voxel_ml, 1e-6))
+            small[[0, 1 + int(sizes[1:].argmax())]] = False
             speck = small[parts]
             canvas.organ[box][speck] = 0
             canvas.tissue[box][speck & (canvas.label[box] == 0)] = Tissue.VISCERAL_FAT

@@ -117,7 +117,7 @@ def draw_viscera(
     face = liver.solid.face
     others = {name: [tube for tube in organs.tubes if tube.organ == name] for name in ("colon", "small_bowel")}
     duodenum = middle.tubes[1]
-    colon = _settled(joined(others["colon"]), liver.solid, kidneys)
+    colon = _settled(joined(others["colon"]), liver.solid, spleen.solid, kidneys)
     hub = organs.liver_vessels[0].points_mm[0]
     lift = float(np.clip(face(hub[:1], hub[1:2])[0] + 12.0 - hub[2], -40.0, 40.0))
     return Viscera(
@@ -189,10 +189,10 @@ def _below_lung(stomach: Tube, torso: Torso) -> Tube:
 def _before_gland(stomach: Tube, gland: Branch) -> Tube:
     """A stomach that is pushed forwards where the pancreas is in its way."""
     apart = stomach.points_mm[:, None] - gland.points_mm
-    reach = 0.85 * (stomach.radius_mm[:, None] + gland.radius_mm)
+    reach = 0.95 * (stomach.radius_mm[:, None] + gland.radius_mm)
     level = (apart[..., 0] ** 2 + apart[..., 2] ** 2) / reach**2
     front = np.sqrt(np.maximum(1 - level, 0)) * reach - apart[..., 1]
-    forward = np.clip(np.where(level < 1, front, 0.0).max(axis=1), 0.0, 25.0)
+    forward = np.clip(np.where(level < 1, front, 0.0).max(axis=1), 0.0, 38.0)
     forward = np.maximum(forward, ndimage.gaussian_filter1d(forward, 1.5, mode="nearest"))
     return replace(stomach, points_mm=stomach.points_mm + np.outer(forward, [0.0, 1.0, 0.0]))
 
@@ -207,13 +207,26 @@ def _hung(blob: Blob, liver: Liver) -> Blob:
     return replace(blob, centre_mm=_mm(x, y, liver.face(np.array([x]), np.array([y]))[0]))
 
 
-def _settled(colon: Tube, liver: Liver, kidneys: dict[str, Kidney]) -> Tube:
-    """A colon below the liver and before the kidneys."""
+def _settled(colon: Tube, liver: Liver, spleen: Spleen, kidneys: dict[str, Kidney]) -> Tube:
+    """A colon below the liver and the spleen and before the kidneys, in one piece."""
     points = before_kidneys(colon.points_mm, colon.radius_mm, kidneys)
-    right = points[:, 0] > 0
-    roof = liver.face(points[:, 0], points[:, 1]) - 0.7 * colon.radius_mm
-    points[right, 2] = np.minimum(points[right, 2], roof[right])
-    return replace(colon, points_mm=points)
+    drop, steps = np.zeros(len(points)), np.arange(0.0, 161.0, 8.0)
+    for solid in (liver, spleen):
+        top = points + np.outer(0.7 * colon.radius_mm, [0.0, 0.0, 1.0])
+        hit = np.stack([solid.inside(top[:, 0], top[:, 1], top[:, 2] - step) for step in steps])
+        drop = np.maximum(drop, np.where(hit.all(axis=0), 0.0, steps[hit.argmin(axis=0)]))
+    drop = ndimage.gaussian_filter1d(ndimage.maximum_filter1d(drop, 3), 1.2, mode="nearest")
+    return _dense(replace(colon, points_mm=points - np.outer(drop, [0.0, 0.0, 1.0])))
+
+
+def _dense(tube: Tube) -> Tube:
+    """The same tube with a ball at least every few millimetres."""
+    way = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(tube.points_mm, axis=0), axis=1))])
+    at = np.linspace(0.0, way[-1], int(way[-1] / _STEP_MM) + 2)
+    points = np.stack([np.interp(at, way, tube.points_mm[:, axis]) for axis in range(3)], axis=1)
+    nearest = np.searchsorted(way, at).clip(max=len(way) - 1)
+    inside = tuple(tube.content[int(i)] for i in nearest)
+    return replace(tube, points_mm=points, radius_mm=np.interp(at, way, tube.radius_mm), content=inside)
 
 
 def _pancreas(rng: np.random.Generator, gland: Branch, kidneys: dict[str, Kidney], hilum_mm: np.ndarray) -> Branch:
@@ -306,6 +319,7 @@ def _portal(pancreas: Branch, hilum_mm: np.ndarray, gate: np.ndarray, kidneys: d
     ]
     splenic = curve([meeting, *behind[1:-1], 0.5 * (behind[-1] + hilum_mm) + _mm(4.0, 5.0, 0.0), hilum_mm], 4.0)
     splenic = before_kidneys(splenic, np.full(len(splenic), 6.0), kidneys)
+    splenic += np.linspace(0, 1, len(splenic))[:, None] ** 3 * (hilum_mm - splenic[-1])
     portal = curve([meeting, meeting + _mm(8.0, 1.0, 14.0), 0.4 * meeting + 0.6 * gate + _mm(0.0, 3.0, 0.0), gate], 4.0)
     below = curve([meeting, meeting + _mm(0.0, 6.0, -25.0), [4.0, 50.0, -70.0]], 4.0)
     over, name = (*FREE, Tissue.MUSCLE), "portal_and_splenic_vein"
