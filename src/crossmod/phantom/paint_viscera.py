@@ -12,8 +12,8 @@ from crossmod.phantom.tissue import VALUES, Tissue, table
 from crossmod.phantom.torso import Torso
 from crossmod.phantom.viscera import CHEST, Middle, Viscera
 
-# What kidneys, masses and other organs cut off is no part of an organ: of solid ones, pieces of less than a share of the
-# largest one; of hollow ones, which a thin slab shows in pieces, those of less than a volume.
+# What kidneys, masses and other organs cut off is no part of an organ: of solid ones, pieces of less than a share of
+# the largest one; of hollow ones, which a thin slab shows in pieces, those of less than a volume (ml).
 _LEAST = {name: (0.15, 0.0) for name in ("spleen", "gallbladder", "liver", "stomach", "pancreas")}
 _LEAST |= {name: (0.0, 1.0) for name in ("portal_and_splenic_vein", "small_bowel", "duodenum", "colon")}
 

@@ -98,6 +98,11 @@ def draw_anatomy(seed: int, population: Population | None = None) -> Anatomy:
     tumour = draw_tumour(
         _stream(seed, "tumour"), kidneys, torso, who.tumour, who.tumour_ml, who.tumour_spread, who.tumour_range_ml
     )
+    # Real kidneys bring their own tumours.
+    tumour = None if any(real.tumour for real in planted.values()) else tumour
+    rng = _stream(seed, "viscera")
+    if who.organs:
+        torso = deepened(torso, person, max((push.mass_ml for push in _pushes(planted, tumour)), default=0.0), rng)
     body = Anatomy(
         person=person,
         pose=Pose.draw(_stream(seed, "pose")),
@@ -107,11 +112,10 @@ def draw_anatomy(seed: int, population: Population | None = None) -> Anatomy:
         organs=draw_organs(_stream(seed, "organs"), torso, person),
         kidneys=kidneys | {side: real.frame for side, real in planted.items()},
         planted=planted,
-        # Real kidneys bring their own tumours.
-        tumour=None if any(real.tumour for real in planted.values()) else tumour,
+        tumour=tumour,
     )
     if who.organs:
-        body = _with_viscera(body, seed)
+        body = _with_viscera(body, rng)
     return replace(
         body,
         liver_lesions=draw_liver_lesions(
@@ -191,16 +195,16 @@ def _trunk(anatomy: Anatomy, axes: Axes, arms: str, organs: bool) -> tuple[Canva
     paint_thorax(canvas, anatomy.thorax)
     paint_pelvis(canvas, anatomy.torso, anatomy.pelvis)
     straight = replace(canvas, xyz=[value.copy() for value in canvas.xyz])
-    if pushes := _pushes(anatomy):
+    if pushes := _pushes(anatomy.planted, anatomy.tumour):
         max(pushes, key=lambda push: push.radius_mm).apply(canvas)
     paint_muscles(canvas, anatomy.torso)
     return canvas, straight
 
 
-def _pushes(anatomy: Anatomy) -> list[Push]:
+def _pushes(planted: dict[str, RealKidney], tumour: Tumour | None) -> list[Push]:
     """The mass effects of a body's tumours."""
-    pushes = [real.push for real in anatomy.planted.values() if real.push is not None]
-    return pushes + ([push_of(anatomy.tumour)] if anatomy.tumour else [])
+    pushes = [real.push for real in planted.values() if real.push is not None]
+    return pushes + ([push_of(tumour)] if tumour else [])
 
 
 def _paint_kidneys(anatomy: Anatomy, canvas: Canvas, straight: Canvas) -> None:
@@ -216,26 +220,17 @@ def _paint_kidneys(anatomy: Anatomy, canvas: Canvas, straight: Canvas) -> None:
         paint_tumour(canvas, anatomy.tumour, straight.xyz)
 
 
-def _with_viscera(body: Anatomy, seed: int) -> Anatomy:
-    """The same body with organs that can be told apart, in a deeper trunk, around its kidneys and their tumour."""
-    rng = _stream(seed, "viscera")
-    mass_ml = max((4 / 3 * np.pi * push.radius_mm**3 / 1000 for push in _pushes(body)), default=0.0)
-    torso = deepened(body.torso, body.person, mass_ml, rng)
-    body = replace(
-        body,
-        torso=torso,
-        thorax=grown_heart(draw_thorax(_stream(seed, "thorax"), torso)),
-        organs=draw_organs(_stream(seed, "organs"), torso, body.person),
-        pelvis=draw_pelvis(_stream(seed, "pelvis"), body.person, torso),
-    )
-    canvas, straight = _trunk(body, room_axes(torso), "up", organs=True)
+def _with_viscera(body: Anatomy, rng: np.random.Generator) -> Anatomy:
+    """The same body with organs that can be told apart, around its kidneys and their tumour."""
+    body = replace(body, thorax=grown_heart(body.thorax))
+    canvas, straight = _trunk(body, room_axes(body.torso), "up", organs=True)
     clear = np.ones(canvas.tissue.shape, bool)
     for side, kidney in body.kidneys.items():
         capsule = fat_capsule(straight if side in body.planted else canvas, kidney)
         if capsule is not None:
             clear[capsule[0]] &= ~capsule[1]
     _paint_kidneys(body, canvas, straight)
-    viscera = fitted_viscera(rng, canvas, clear, torso, body.person, body.organs, body.thorax, body.kidneys)
+    viscera = fitted_viscera(rng, canvas, clear, body.torso, body.person, body.organs, body.thorax, body.kidneys)
     # Where the liver is, for its lesions.
     liver = Blob(viscera.liver.centre_mm, viscera.liver.reach_mm, np.eye(3), Tissue.LIVER)
     return replace(body, viscera=viscera, organs=replace(body.organs, solids=(liver, *viscera.gallbladder)))
