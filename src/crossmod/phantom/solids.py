@@ -18,7 +18,7 @@ from crossmod.scans.box import Box
 ROOM_MM = 7.0  # steps of the coarse painting
 # The liver's lower face lies no lower and no higher than this from the kidneys' middle; the spleen's size is within
 # these bounds of a usual one.
-LOWEST_MM, HIGHEST_MM, SPLEEN_SIZES = -125.0, 90.0, (0.4, 2.6)
+LOWEST_MM, HIGHEST_MM, SPLEEN_SIZES = -75.0, 90.0, (0.4, 2.6)
 _MIDDLE_MM = 16.0  # no lung is nearer to the midline
 
 
@@ -30,7 +30,7 @@ class Liver:
         torso: the trunk around it.
         kidney: the right one, which lies behind and below it.
         low_mm: height of the lower face a quarter of the way to the right flank.
-        steep, ridge_mm: how the face falls to the right flank, and how far it rises to the left.
+        steep, ridge_mm: how the face falls to the right flank, and how far it rises (or falls, if negative) to the left.
         forward: by how much the face falls on its way to the front.
         tip_mm: where the left lobe ends, x.
     """
@@ -57,8 +57,9 @@ class Liver:
         left lobe ends as a wedge under the front wall. Where the right kidney lies, it is beside and before that.
         """
         mask = z < diaphragm(self.torso, x, y) - 1
-        back = (0.95 * self.torso.cavity[1], 40.0, 12.0, -45.0, -400.0)
-        mask &= y > np.interp(x, (self.tip_mm, -12.0, 20.0, 32.0, 33.0), back)
+        front = self.torso.cavity[1]
+        back = (0.9 * front, 0.2 * front + 22, 36.0, 12.0, -45.0, -400.0)
+        mask &= y > np.interp(x, (self.tip_mm, 0.55 * self.tip_mm, -10.0, 20.0, 32.0, 33.0), back)
         mask &= wall(self.torso, x, y, z) < 0.985
         centre = self.kidney.centre_mm
         pole = centre[2] + 0.75 * self.kidney.semi_mm[0]
@@ -166,11 +167,11 @@ def draw_liver(rng: np.random.Generator, torso: Torso, kidney: Kidney) -> Liver:
         torso=torso,
         kidney=kidney,
         low_mm=0.0,
-        steep=rng.uniform(30.0, 80.0),
-        ridge_mm=rng.uniform(-5.0, 18.0),
+        steep=rng.uniform(25.0, 75.0),
+        ridge_mm=rng.uniform(-30.0, 4.0),
         forward=rng.uniform(0.25, 0.5),
         # ASSUME: left lobes end between the midline and the spleen.
-        tip_mm=-half * float(np.clip(rng.normal(0.5, 0.16), 0.15, 0.85)),
+        tip_mm=-half * float(np.clip(rng.normal(0.58, 0.15), 0.2, 0.9)),
     )
 
 

@@ -152,7 +152,8 @@ def deepened(torso: Torso, person: Person, mass_ml: float, rng: np.random.Genera
     """
     deeper = 22.0 + 2.2 * max(person.bmi - 22.0, -2.0) + float(np.clip(rng.normal(0, 10), -20, 20))
     deeper += 670.0 * mass_ml / (2 * torso.cavity[0] * 220.0)
-    base = (torso.lung_base[0] + 14.0, torso.lung_base[1] + 14.0)
+    higher = 14.0 + 0.6 * max(0.0, 112.0 - torso.lung_base[0] - torso.lung_dome[0])
+    base = (torso.lung_base[0] + higher, torso.lung_base[1] + higher)
     return replace(torso, front=torso.front + max(deeper, 0.0), lung_base=base)
 
 

@@ -89,7 +89,7 @@ def draw_middle(
         stomach, radius_mm=stomach.radius_mm * STOMACH, content=(stomach.content[0],) * len(stomach.content)
     )
     # ASSUME: where the trunk is deep, the liver's left lobe has the room before the stomach.
-    stomach = replace(stomach, points_mm=stomach.points_mm * np.array([1.0, 0.8, 1.0]))
+    stomach = replace(stomach, points_mm=stomach.points_mm * np.array([1.0, 0.8, 1.0]) - _mm(0, 8, 0))
     stomach = _before_gland(_below_lung(stomach, torso), pancreas)
     reach = stomach.points_mm[:, 1] + stomach.radius_mm
     gate = _mm(0.2 * torso.cavity[0], max(0.25 * torso.cavity[1], 44.0), pancreas.points_mm[:, 2].mean() + 34.0)
