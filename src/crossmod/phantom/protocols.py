@@ -69,8 +69,8 @@ PROTOCOLS: dict[str, dict[str, Any]] = {
     "ct-portal-venous": _CT
     | {
         "sequence": "portal-venous",
-        "ct.enhancement": (0.15, 1.6),
-        "ct.enhancement_sd": 0.2,
+        "ct.enhancement": (0.15, 1.45),
+        "ct.enhancement_sd": 0.15,
         "ct.uptake_sd": 0.2,
         "ct.phase": (0.3, 0.9),
         "ct.oral_contrast": 0.6,

@@ -30,7 +30,7 @@ class Liver:
         torso: the trunk around it.
         kidney: the right one, which lies behind and below it.
         low_mm: height of the lower face a quarter of the way to the right flank.
-        steep, ridge_mm: how the face falls to the right flank, and how far it rises (or falls, if negative) to the left.
+        steep, ridge_mm: how the face falls to the right flank, and how far it rises to the left (negative: falls).
         forward: by how much the face falls on its way to the front.
         tip_mm: where the left lobe ends, x.
     """

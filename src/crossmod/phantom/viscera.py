@@ -19,7 +19,7 @@ from crossmod.phantom.tissue import Tissue
 from crossmod.phantom.torso import Torso
 
 # How much larger than in patients without labels, chosen so that medians of volumes come close to published ones.
-GALLBLADDER, PANCREAS, STOMACH, HEART = 1.2, 1.28, 1.08, 1.33
+GALLBLADDER, PANCREAS, STOMACH, HEART = 1.2, 1.28, 1.0, 1.33
 BOWEL_LOOPS = 24  # of those drawn, joined to one bowel
 CHEST = (*FREE, Tissue.LUNG, Tissue.MYOCARDIUM, Tissue.VEIN, Tissue.MUSCLE)
 _STEP_MM = 7.0
@@ -90,7 +90,7 @@ def draw_middle(
     )
     # ASSUME: where the trunk is deep, the liver's left lobe has the room before the stomach.
     stomach = replace(stomach, points_mm=stomach.points_mm * np.array([1.0, 0.8, 1.0]) - _mm(0, 8, 0))
-    stomach = _before_gland(_below_lung(stomach, torso), pancreas)
+    stomach = _before_gland(_below_lung(stomach, torso), pancreas, torso)
     reach = stomach.points_mm[:, 1] + stomach.radius_mm
     gate = _mm(0.2 * torso.cavity[0], max(0.25 * torso.cavity[1], 44.0), pancreas.points_mm[:, 2].mean() + 34.0)
     return Middle(
@@ -186,14 +186,16 @@ def _below_lung(stomach: Tube, torso: Torso) -> Tube:
     return replace(stomach, points_mm=points)
 
 
-def _before_gland(stomach: Tube, gland: Branch) -> Tube:
-    """A stomach that is pushed forwards where the pancreas is in its way."""
+def _before_gland(stomach: Tube, gland: Branch, torso: Torso) -> Tube:
+    """A stomach that is pushed forwards where the pancreas is in its way, up to the front wall."""
     apart = stomach.points_mm[:, None] - gland.points_mm
     reach = 0.95 * (stomach.radius_mm[:, None] + gland.radius_mm)
     level = (apart[..., 0] ** 2 + apart[..., 2] ** 2) / reach**2
     front = np.sqrt(np.maximum(1 - level, 0)) * reach - apart[..., 1]
-    forward = np.clip(np.where(level < 1, front, 0.0).max(axis=1), 0.0, 38.0)
+    forward = np.maximum(np.where(level < 1, front, 0.0).max(axis=1), 0.0)
     forward = np.maximum(forward, ndimage.gaussian_filter1d(forward, 1.5, mode="nearest"))
+    room = torso.cavity[1] - 0.8 * stomach.radius_mm - stomach.points_mm[:, 1]
+    forward = np.minimum(forward, np.maximum(room, 0.0))
     return replace(stomach, points_mm=stomach.points_mm + np.outer(forward, [0.0, 1.0, 0.0]))
 
 
@@ -333,8 +335,8 @@ def _portal(pancreas: Branch, hilum_mm: np.ndarray, gate: np.ndarray, kidneys: d
 
 def _adrenal(kidney: Kidney) -> np.ndarray:
     """Points (n, 3) of a gland above a kidney: two thin limbs that part backwards from a ridge in front."""
-    top = kidney.centre_mm + kidney.turn[0] * kidney.semi_mm[0] * 0.98 + kidney.turn[1] * kidney.semi_mm[1] * 0.5
-    ridge = top + _mm(-2.0 * kidney.sign, 11.0, 6.0)
+    top = kidney.centre_mm + kidney.turn[0] * kidney.semi_mm[0] * 0.8 + kidney.turn[1] * kidney.semi_mm[1] * 0.95
+    ridge = top + _mm(-4.0 * kidney.sign, 19.0, 4.0)
     points = []
     for limb in (np.array([-0.25 * kidney.sign, -1.0, 0.0]), np.array([0.65 * kidney.sign, -0.8, 0.0])):
         for height in np.arange(-10.0, 18.1, 3.5):
