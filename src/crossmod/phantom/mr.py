@@ -78,8 +78,8 @@ SUBTYPE_T2 = {"clear_cell": (1.25, 0.24), "papillary": (0.55, 0.1), "chromophobe
 # calyces.
 FAT_SHARE = dict.fromkeys(FATS, 1.0) | {Tissue.BONE_MARROW: 0.5, Tissue.SINUS_FAT: 0.8}
 # ASSUME: T1-weighted contrast varies half as much within a tissue as T2-weighted one: T1 does, and vessels are no
-# longer dark.
-EVEN_T1 = 0.5
+# longer dark. A spin echo is T2-weighted in full from this echo time.
+EVEN_T1, T2_WEIGHTED_MS = 0.5, 60.0
 # ASSUME: over a long train of echoes everything fades with one T2, between those of liver and kidney: fluids, which
 # fade more slowly, are as blurred as organs.
 TRAIN_T2_MS = 80.0
@@ -129,8 +129,8 @@ def _signal(settings: MRSettings, histology: str, rng: np.random.Generator) -> t
     t1, t2 = rows[:, [0, 1]].T if settings.field_t == 1.5 else rows[:, [2, 3]].T
     density, texture = rows[:, 4], rows[:, 5].copy()
     factor, texture[Tissue.TUMOUR] = SUBTYPE_T2[histology]
-    if settings.readout not in ("spin-echo", "single-shot"):
-        texture *= EVEN_T1
+    spin_echo = settings.readout in ("spin-echo", "single-shot")
+    texture *= max(EVEN_T1, min(1.0, settings.echo_time_ms / T2_WEIGHTED_MS)) if spin_echo else EVEN_T1
     t2 = t2.copy()
     t2[Tissue.TUMOUR] *= factor
     spread = np.exp(settings.relaxation_sd * np.clip(rng.normal(size=(3, len(Tissue))), -2.5, 2.5))
