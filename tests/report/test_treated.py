@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -9,6 +10,7 @@ import pytest
 
 from crossmod.report import by_size, chosen, classes, treated
 from crossmod.report.figures import scores_by_arm
+from crossmod.report.findings import findings
 from crossmod.report.lead import lead
 from crossmod.report.results import Results
 from crossmod.report.rivals import rivals_of
@@ -98,6 +100,19 @@ def test_classes_with_a_section_of_their_own_do_not_widen_the_table_of_scores(re
     assert not found["scores"].tables, "all targets of this study are classes"
     (table, _) = found["classes"].further["Every class of organs"]
     assert table.columns[1:] == ["Liver", "Spleen"] and len(table.rows) == len(invented.ARMS)
+
+
+def test_a_hypothesis_that_ran_in_no_cell_leaves_no_table_and_the_page_stands(results, tmp_path):
+    root = tmp_path / "results" / "inverted" / "smoke"
+    shutil.copytree(results.root, root)
+    for name in ("alpha", "beta", "gamma"):
+        table = root / "analyse" / f"{name}.csv"
+        table.write_text(table.read_text().splitlines()[0] + "\n")
+    emptied = Results(root, results.study)
+    found = {section.name: section for section in sections(emptied)}
+    assert len(found["comparison"].tables) < len(next(s for s in sections(results) if s.name == "comparison").tables)
+    assert "not part of this comparison" in " ".join(lead(emptied).answers.values())
+    findings(emptied)
 
 
 def test_marks_of_size_are_the_patients_that_were_tested(results):

@@ -9,7 +9,7 @@ import pandas as pd
 from crossmod.report.columns import in_regions
 from crossmod.report.declared import Comparison
 from crossmod.report.results import Results
-from crossmod.report.rows import each, highest, lowest, rows_of
+from crossmod.report.rows import each, filled, highest, lowest, rows_of
 from crossmod.report.tables import signed
 from crossmod.report.tested import margins_of
 from crossmod.report.words import END_TO_END, capital, listed, metric_name, short, small
@@ -88,7 +88,7 @@ def _verdicts(results: Results) -> list[Finding]:
     if asked is None or asked.main is asked.margin:
         return []
     table = _end_to_end(results.tested(asked.main))
-    untested = table[~table["a"].map(bool)]
+    untested = table[~filled(table["a"])]
     pairs = table[["a", "b"]].drop(untested.index).drop_duplicates().itertuples(index=False)
     cells = [(a, b, table[(table["a"] == a) & (table["b"] == b)]) for a, b in pairs]
     return [_verdict(results, asked, pd.concat([rows, untested]), a, b) for a, b, rows in cells]

@@ -7,7 +7,7 @@ import pandas as pd
 from crossmod.report.columns import in_regions
 from crossmod.report.declared import Comparison, outcome_of
 from crossmod.report.results import Results
-from crossmod.report.rows import each
+from crossmod.report.rows import each, filled
 from crossmod.report.tables import signed, span
 from crossmod.report.words import END_TO_END, as_words, listed, metric_name
 
@@ -56,7 +56,7 @@ def _rows(results: Results, asked: Comparison) -> pd.DataFrame:
     table = in_regions(results.tested(asked.main), END_TO_END)
     # A cell that could not be tested names no levels.
     named = (table["a"].map(str) == contrast["a"]) & (table["b"].map(str) == contrast["b"])
-    table = table[named | ~table["a"].map(bool)]
+    table = table[named | ~filled(table["a"])]
     if asked.at and asked.at == results.words.dose:
         table = table[table["at"] == results.deployed[asked.at].max()]
     value = "estimate" if asked.main is asked.margin else "mean_difference"
@@ -105,7 +105,7 @@ def _in_sum(results: Results, group: str, rows: pd.DataFrame) -> str:
 
 def _counted(rows: pd.DataFrame, name: str) -> str:
     """How several differences lie, and how many of them were significant."""
-    known, judged = rows["difference"].dropna(), rows["verdict"].map(bool)
+    known, judged = rows["difference"].dropna(), filled(rows["verdict"])
     if known.empty:
         return f"{len(rows)} {name} not tested"
     mean, low, high = (signed(value, 3) for value in (known.mean(), known.min(), known.max()))

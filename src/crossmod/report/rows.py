@@ -27,6 +27,11 @@ def record_of(row: pd.Series) -> Plain:
     return {str(column): value for column, value in row.to_dict().items()}
 
 
+def filled(column: pd.Series) -> pd.Series:
+    """Which entries are there, and not an empty text; booleans also of a column without rows, whatever its type."""
+    return column.notna() & column.ne("")
+
+
 def highest(table: pd.DataFrame, column: str) -> pd.Series:
     """The row with the largest number in a column, the first of several."""
     label: Any = table[column].idxmax()

@@ -25,6 +25,7 @@ from crossmod.report.columns import (
 )
 from crossmod.report.declared import Comparison, outcome_of
 from crossmod.report.results import Results
+from crossmod.report.rows import filled
 from crossmod.report.tables import Cell, Table, number, signed_interval
 from crossmod.report.words import END_TO_END, capital, listed, metric_name, short, small, where
 
@@ -131,7 +132,7 @@ def other(results: Results, hypothesis: Plain, regions: Iterable[str] = END_TO_E
     regions = tuple(regions)
     table = in_regions(results.tested(hypothesis), regions)
     columns = places(results, hypothesis)
-    if table["a"].map(bool).any():
+    if filled(table["a"]).any():
         columns.append(Column("Compared", lambda row: Cell(pair_in_words(row))))
     if table["mean_difference"].notna().any():
         columns.append(Column("Difference", lambda row: number(row["mean_difference"], ".4f")))
@@ -165,7 +166,7 @@ def _differences(results: Results, asked: Comparison, main: pd.DataFrame) -> lis
 
 def _pairs(main: pd.DataFrame) -> list[Row]:
     """The pairs of levels that any cell compares; cells that could not be tested name none."""
-    named = main[main["a"].map(bool) & main["a"].notna()]
+    named = main[filled(main["a"])]
     return named[["a", "b"]].drop_duplicates().to_dict("records")
 
 
