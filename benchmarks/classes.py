@@ -14,13 +14,12 @@ import numpy as np
 import torch
 import yaml
 from measured import ROOT, Apart, ms, ratio, show, take_turns, times, write
+from training_step import step_on
 
-from crossmod.models.hardware import hardware_for
 from crossmod.models.stage import build_for
 from crossmod.predict.native import native_mask
 from crossmod.predict.network import TrainedStage
 from crossmod.scans.grid import Grid
-from crossmod.train.module import Training
 from crossmod.train.tasks import task_of
 
 CLASSES = (1, 3, 8, 24)
@@ -45,20 +44,9 @@ def training_step(classes: int, patch: tuple[int, ...], threads: int) -> Callabl
     torch.manual_seed(0)
     stage, training = stage_of(classes, patch), config("training", "default")
     network = build_for(config("model", "unet"), stage)
-    machine = hardware_for(network, patch, training["precision"])
-    module = Training(network, task_of(stage, training), training, 1000, machine)
-    optimiser = module.configure_optimizers()["optimizer"]
     image = torch.randn(training["batch"], 1, *patch)
     label = torch.randint(0, classes + 1, image.shape)
-
-    def step() -> None:
-        optimiser.zero_grad()
-        with machine.autocast():
-            loss = module.training_step({"image": image, "label": label}, 0)
-        loss.backward()
-        optimiser.step()
-
-    return step
+    return step_on(network, task_of(stage, training), training, patch, (image, label))
 
 
 def inference(classes: int, patch: tuple[int, ...], threads: int, shape: tuple[int, ...]) -> Callable[[], None]:

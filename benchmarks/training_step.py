@@ -20,7 +20,7 @@ from measured import ROOT, Apart, ms, ratio, show, take_turns, times, write
 
 from crossmod.models.hardware import hardware_for
 from crossmod.train.module import Training
-from crossmod.train.tasks import Binary
+from crossmod.train.tasks import Binary, Task
 
 FILTERS = [16, 32, 64, 128]
 DEEP = {"spatial_dims": 3, "in_channels": 1, "out_channels": 2}
@@ -96,7 +96,10 @@ NETWORKS = {
 }
 
 
-def batch_of(batch: int, patch: tuple[int, ...]) -> tuple[torch.Tensor, torch.Tensor]:
+Batch = tuple[torch.Tensor, torch.Tensor]
+
+
+def batch_of(batch: int, patch: tuple[int, ...]) -> Batch:
     """Noise with a tenth of foreground."""
     generator = torch.Generator().manual_seed(0)
     image = torch.randn(batch, 1, *patch, generator=generator)
@@ -130,10 +133,17 @@ def ours(name: str, batch: int, patch: tuple[int, ...], threads: int) -> Callabl
 
 def bare_step(network: torch.nn.Module, training: dict, patch: tuple[int, ...]) -> Callable[[], None]:
     """crossmod's training step of a network by the config of a training, on noise."""
+    return step_on(network, Binary(training["loss"]), training, patch, batch_of(training["batch"], patch))
+
+
+def step_on(
+    network: torch.nn.Module, task: Task, training: dict, patch: tuple[int, ...], batch: Batch
+) -> Callable[[], None]:
+    """crossmod's training step of a network and what it learns, on one batch of images and labels."""
     machine = hardware_for(network, patch, training["precision"])
-    module = Training(network, Binary(training["loss"]), training, 1000, machine)
+    module = Training(network, task, training, 1000, machine)
     optimiser = module.configure_optimizers()["optimizer"]
-    image, label = batch_of(training["batch"], patch)
+    image, label = batch
 
     def step() -> None:
         optimiser.zero_grad()

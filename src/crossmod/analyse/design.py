@@ -64,9 +64,9 @@ class Design:
         """The design in the settings of a job.
 
         ``arms``, ``sites`` (with ``name``, and ``arms`` where not all are validated there), ``targets`` and
-        ``factors`` must be given. Factors are a list of ``name``
-        and ``levels`` in the order of tables, since a mapping loses its order on the way. ``contrast``, ``replicate``
-        and ``dose`` (see :class:`Factors`) and the other attributes may be given.
+        ``factors`` must be given. Factors are a list of ``name`` and ``levels`` in the order of tables, since a mapping
+        loses its order on the way. ``contrast``, ``replicate`` and ``dose`` (see :class:`Factors`) and the other
+        attributes may be given.
 
         Raises:
             UserError: a key is missing or unknown, a value is out of range, or a hypothesis fits no table; all such
