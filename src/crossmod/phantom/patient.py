@@ -18,9 +18,11 @@ from crossmod.phantom.organs import Organs, draw_organs, paint_organs
 from crossmod.phantom.pelvis import Pelvis, draw_pelvis, paint_pelvis
 from crossmod.phantom.recipe import Population, Recipe
 from crossmod.phantom.shapes import RealKidney, draw_shapes, paint_real_kidney, read_shapes, shape_facts
+from crossmod.phantom.spine import Spine, draw_spine, paint_back_fat, paint_spine
+from crossmod.phantom.spine import spine_facts as detailed_spine_facts
 from crossmod.phantom.spine_lesions import SpineLesion, draw_spine_lesions, paint_spine_lesions, spine_facts
 from crossmod.phantom.thorax import Thorax, draw_thorax, paint_arms, paint_thorax
-from crossmod.phantom.tissue import LABELS, ORGANS, VALUES
+from crossmod.phantom.tissue import LABELS, ORGANS, SPINE, VALUES
 from crossmod.phantom.torso import Person, Torso, draw_person, draw_torso, paint_muscles, paint_torso
 from crossmod.phantom.tumour import Tumour, draw_tumour, paint_tumour, push_of
 from crossmod.phantom.viscera import (
@@ -33,6 +35,7 @@ from crossmod.phantom.viscera import (
     paint_lower_psoas,
     paint_viscera,
 )
+from crossmod.scans.box import three
 
 # One stream of random numbers per part: a part that draws more leaves the others as they were. Order is for ever.
 _STREAMS = (
@@ -50,7 +53,11 @@ _STREAMS = (
     "spine",
     "shapes",
     "viscera",
+    "column",
+    "column_tumours",
 )
+# Fine planes are painted around a detailed spine at every second voxel, where these lie nearer to each other (mm).
+_DENSE_MM = 1.2
 
 
 @dataclass(frozen=True)
@@ -69,6 +76,7 @@ class Anatomy:
     liver_lesions: tuple[LiverLesion, ...] = ()
     spine_lesions: tuple[SpineLesion, ...] = ()
     viscera: Viscera | None = None
+    spine: Spine | None = None
 
 
 @dataclass(frozen=True)
@@ -97,7 +105,13 @@ def draw_anatomy(seed: int, population: Population | None = None) -> Anatomy:
     kidneys = draw_kidneys(_stream(seed, "kidneys"), person, torso, who.hydronephrosis)
     planted = _plant(_stream(seed, "shapes"), who, kidneys)
     tumour = draw_tumour(
-        _stream(seed, "tumour"), kidneys, torso, who.tumour, who.tumour_ml, who.tumour_spread, who.tumour_range_ml
+        _stream(seed, "tumour"),
+        kidneys,
+        torso,
+        0.0 if who.spine else who.tumour,
+        who.tumour_ml,
+        who.tumour_spread,
+        who.tumour_range_ml,
     )
     body = Anatomy(
         person=person,
@@ -113,6 +127,9 @@ def draw_anatomy(seed: int, population: Population | None = None) -> Anatomy:
     )
     if who.organs:
         body = _with_viscera(body, _stream(seed, "viscera"))
+    if who.spine:
+        spine = draw_spine(_stream(seed, "column"), _stream(seed, "column_tumours"), person, torso, who.spine)
+        body = replace(body, spine=spine)
     return replace(
         body,
         liver_lesions=draw_liver_lesions(
@@ -124,6 +141,8 @@ def draw_anatomy(seed: int, population: Population | None = None) -> Anatomy:
 
 def labelled(population: Population) -> dict[int, str]:
     """The label values of a population's patients and the structures that they stand for."""
+    if population.spine:
+        return dict(SPINE)
     return LABELS | ORGANS if population.organs else dict(LABELS)
 
 
@@ -153,6 +172,8 @@ def simulate(seed: int, recipe: Recipe, population: Population | None = None) ->
 
 def paint(anatomy: Anatomy, grid: Grid, arms: str = "up") -> tuple[np.ndarray, np.ndarray]:
     """Tissues and labels (uint8) of a body on the fine grid, R-A-S order."""
+    if anatomy.spine is not None:
+        return paint_spine(_around(anatomy, anatomy.spine, grid, arms), grid.fine_axes, anatomy.pose, anatomy.spine)
     canvas = _healthy(anatomy, grid.fine_axes, arms)
     # Last, over what is there: they change no label.
     with canvas.painting(None):
@@ -163,20 +184,38 @@ def paint(anatomy: Anatomy, grid: Grid, arms: str = "up") -> tuple[np.ndarray, n
     return canvas.tissue, np.where(canvas.label > 0, canvas.label, canvas.organ)
 
 
+def _around(anatomy: Anatomy, spine: Spine, grid: Grid, arms: str) -> np.ndarray:
+    """Tissues around a detailed spine on the fine grid (uint8); sub-slices of a slice share theirs."""
+    axes, repeats = [], []
+    for axis, (places, spacing) in enumerate(zip(grid.axes, grid.spacing_mm, strict=True)):
+        every = 2 if axis != grid.slice_axis and spacing < _DENSE_MM else 1
+        axes.append(places[::every] + spacing * (every - 1) / 2)
+        repeats.append(grid.samples if axis == grid.slice_axis else every)
+    tissue = _healthy(replace(anatomy, pose=spine.bent(anatomy.pose)), three(axes), arms).tissue
+    for axis, times in enumerate(repeats):
+        tissue = np.repeat(tissue, times, axis=axis) if times > 1 else tissue
+    x, y, z = (len(places) for places in grid.fine_axes)
+    return np.ascontiguousarray(tissue[:x, :y, :z])
+
+
 def _healthy(anatomy: Anatomy, axes: Axes, arms: str) -> Canvas:
     """All of a body but the lesions of liver and spine."""
-    canvas = Canvas.blank(axes, anatomy.pose, organs=anatomy.viscera is not None)
-    paint_torso(canvas, anatomy.torso, anatomy.pelvis.promontory)
+    detailed = anatomy.spine is not None
+    canvas = Canvas.blank(axes, anatomy.pose, organs=anatomy.viscera is not None or detailed)
+    paint_torso(canvas, anatomy.torso, None if detailed else anatomy.pelvis.promontory)
     if arms == "down":
         paint_arms(canvas, anatomy.torso, anatomy.thorax)
     paint_thorax(canvas, anatomy.thorax)
-    paint_pelvis(canvas, anatomy.torso, anatomy.pelvis)
+    paint_pelvis(canvas, anatomy.torso, anatomy.pelvis, sacrum=not detailed)
     straight = replace(canvas, xyz=[value.copy() for value in canvas.xyz])
     pushes = [real.push for real in anatomy.planted.values() if real.push is not None]
     pushes += [push_of(anatomy.tumour)] if anatomy.tumour else []
     if pushes:
         max(pushes, key=lambda push: push.radius_mm).apply(canvas)
     paint_muscles(canvas, anatomy.torso)
+    if anatomy.spine is not None:
+        paint_back(canvas, anatomy.torso)
+        paint_back_fat(canvas, anatomy.spine.column)
     if anatomy.viscera is None:
         paint_organs(canvas, anatomy.organs)
     else:
@@ -223,6 +262,10 @@ def _stream(seed: int, name: str) -> np.random.Generator:
 def _facts(anatomy: Anatomy, labels: np.ndarray, voxel_ml: float) -> dict[str, Any]:
     """What is true of this patient; volumes are those of the label map."""
     counts = np.bincount(labels.ravel(), minlength=max(VALUES.values()) + 1)
+    if anatomy.spine is not None:
+        person = {"tumour_side": "none", "sex": anatomy.person.sex, "age": anatomy.person.age}
+        volumes = {f"{name}_ml": round(float(counts[value]) * voxel_ml, 3) for value, name in SPINE.items()}
+        return {**person, "bmi": round(anatomy.person.bmi, 1), **volumes, **detailed_spine_facts(anatomy.spine)}
     tumour, real = anatomy.tumour, shape_facts(anatomy.planted)
     # What the label map shows: a mass outside the field of view is none of this case's.
     shown = [side for side in ("right", "left") if counts[VALUES[f"{side}_tumour"]]]
