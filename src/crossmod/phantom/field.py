@@ -60,13 +60,16 @@ class Field:
 
     def on(self, axes: Axes) -> np.ndarray:
         """Values on the grid spanned by three axes in mm, as float32 (len x, len y, len z)."""
-        values = self.control
+        taps = [self._taps(axes[axis], axis) for axis in range(3)]
+        # Only controls that are needed: a thin slab needs few of them across.
+        starts = [int(first.min()) for first, _ in taps]
+        values = self.control[
+            tuple(slice(start, start + 4 + int(np.ptp(first))) for start, (first, _) in zip(starts, taps, strict=True))
+        ]
         for axis in (2, 1):
-            first, weights = self._taps(axes[axis], axis)
             values = np.moveaxis(values, axis, 0)
-            values = np.moveaxis(_mix(values, first, weights), 0, axis)
-        first, weights = self._taps(axes[0], 0)
-        return _mix(np.ascontiguousarray(values), first, weights)
+            values = np.moveaxis(_mix(values, taps[axis][0] - starts[axis], taps[axis][1]), 0, axis)
+        return _mix(np.ascontiguousarray(values), taps[0][0] - starts[0], taps[0][1])
 
     def _taps(self, positions_mm: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]:
         steps = (np.asarray(positions_mm, dtype=np.float64) + self.half_mm[axis]) / self.spacing_mm
