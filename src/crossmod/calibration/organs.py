@@ -1,13 +1,15 @@
-"""Volumes of simulated organs beside published ones and those of real scans with drawn organs."""
+"""Volumes, places and attenuation of simulated organs beside published ones and those of real scans."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pandas as pd
+from scipy import ndimage
 
 from crossmod.job import UserError
-from crossmod.phantom import Population, Recipe, simulate
+from crossmod.phantom import Population, Recipe, draw_recipe, simulate
 from crossmod.phantom.tissue import ORGANS
 from crossmod.scans.files import read_scan
 
@@ -31,7 +33,10 @@ REAL = {
 SEED = 30_000  # of the first simulated patient, far from those of a study's cohorts
 # The field of view of the simulated scans: from the iliac wings to the middle of the heart's own height and above.
 TALL = Recipe(spacing_mm=(3.0, 3.0, 3.0), field_of_view_mm=(420.0, 330.0, 390.0), position_sd_mm=0.0)
-COLUMNS = ["organ", "origin", "subject", "volume_ml"]
+# Values of the right and the left kidney.
+KIDNEYS = {"real": (2, 3), "simulated": (1, 2)}
+MEASURES = ["volume_ml", "right_mm", "front_mm", "up_mm", "hu"]
+COLUMNS = ["organ", "origin", "subject", *MEASURES]
 
 
 @dataclass(frozen=True)
@@ -65,7 +70,13 @@ PUBLISHED = {
 
 
 def simulated_organs(patients: int = 20, recipe: Recipe = TALL) -> pd.DataFrame:
-    """Volumes of the organs of simulated patients without a tumour; no row for an organ that a patient lacks.
+    """Organs of simulated patients without a tumour, one row each; no row for an organ that a patient lacks.
+
+    Their CT are portal venous ones.
+
+    Returns:
+        organ, origin, subject, volume_ml, the way from the middle between the kidneys' centres to the organ's centre
+        (right_mm, front_mm, up_mm), and its median attenuation (hu).
 
     Raises:
         UserError: if fewer than one patient is asked for.
@@ -74,21 +85,66 @@ def simulated_organs(patients: int = 20, recipe: Recipe = TALL) -> pd.DataFrame:
         raise UserError(f"patients = {patients}: must be 1 or more")
     rows: list[tuple] = []
     for seed in range(SEED, SEED + patients):
-        facts = simulate(seed, recipe, Population(tumour=0.0, organs=True)).facts
-        found = [(name, facts[f"{name}_ml"]) for name in ORGANS.values()]
-        rows += [(name, "simulated", f"simulated {seed}", volume) for name, volume in found if volume > 0]
-    return pd.DataFrame(rows, columns=COLUMNS).astype({"volume_ml": float})
+        contrast = draw_recipe("ct-portal-venous", np.random.default_rng([seed, 1])).ct
+        patient = simulate(seed, recipe.model_copy(update={"ct": contrast}), Population(tumour=0.0, organs=True))
+        rows += _rows("simulated", f"simulated {seed}", ORGANS, patient.labels, patient.affine, patient.image)
+    return _table(rows)
 
 
 def real_organs(data: str | Path) -> pd.DataFrame:
-    """Volumes of the organs drawn in the real CT scans; empty where there are none."""
+    """Organs drawn in the real CT scans, as `simulated_organs`; empty where there are none.
+
+    Where a scan lacks its picture, attenuation is NaN; where it lacks a kidney, places are.
+    """
     rows: list[tuple] = []
     for path in sorted((Path(data) / FOLDER).glob("label_*.nii.gz")):
-        scan = read_scan(path)
-        voxel_ml = abs(np.linalg.det(scan.affine[:3, :3])) / 1000.0
-        counts = np.bincount(scan.array.astype(np.uint8).ravel(), minlength=max(REAL) + 1)
-        rows += [(name, "real", path.name.split(".")[0], counts[v] * voxel_ml) for v, name in REAL.items() if counts[v]]
-    return pd.DataFrame(rows, columns=COLUMNS).astype({"volume_ml": float})
+        scan, picture = read_scan(path), path.with_name(path.name.replace("label", "ct"))
+        image = read_scan(picture).array if picture.exists() else None
+        labels = scan.array.astype(np.uint8)
+        rows += _rows("real", path.name.split(".")[0], REAL, labels, scan.affine, image)
+    return _table(rows)
+
+
+def _rows(
+    origin: str, subject: str, names: dict[int, str], labels: np.ndarray, affine: np.ndarray, image: np.ndarray | None
+) -> list[tuple]:
+    """One row per organ that a label map shows."""
+    voxel_ml = abs(np.linalg.det(affine[:3, :3])) / 1000.0
+    counts = np.bincount(labels.ravel(), minlength=max(names) + 1)
+    found = [value for value in names if counts[value]]
+    pair = [value for value in KIDNEYS[origin] if counts[value]]
+    there = nib.affines.apply_affine(affine, ndimage.center_of_mass(labels > 0, labels, [*pair, *found]))
+    middle = there[:2].mean(axis=0) if len(pair) == 2 else np.full(3, np.nan)
+    away = there[len(pair) :] - middle
+    hu = np.full(len(found), np.nan) if image is None else ndimage.median(image, labels, found)
+    return [
+        (names[value], origin, subject, counts[value] * voxel_ml, *place, level)
+        for value, place, level in zip(found, away, hu, strict=True)
+    ]
+
+
+def _table(rows: list[tuple]) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=COLUMNS).astype(dict.fromkeys(MEASURES, float))
+
+
+def organ_places(table: pd.DataFrame) -> pd.DataFrame:
+    """Where organs lie and how dense they are, one row per organ that was drawn in a real scan.
+
+    Args:
+        table: tables of the functions above, stacked.
+
+    Returns:
+        For `simulated` and `real`: medians of right_mm, front_mm, up_mm and hu, with hu_low and hu_high, the least and
+        the greatest patient's.
+    """
+    sides = {}
+    organs = [organ for organ in ORGANS.values() if organ in REAL.values()]
+    for origin in ("simulated", "real"):
+        cell = table[table["origin"] == origin].groupby("organ")
+        side = cell[MEASURES[1:]].median()
+        side["hu_low"], side["hu_high"] = cell["hu"].min(), cell["hu"].max()
+        sides[origin] = side.reindex(organs)
+    return pd.concat(sides, axis=1)
 
 
 def organ_volumes(table: pd.DataFrame) -> pd.DataFrame:

@@ -188,14 +188,14 @@ class Canvas:
         """
         here = self.tissue[box]
         if over is not None:
-            mask = mask & over[here]
+            mask = mask & np.take(over, here)
         if self.organ is not None and self._spared is not None:
-            mask = mask & ~self._spared[self.organ[box]]
-        here[mask] = tissue
+            mask = mask & ~np.take(self._spared, self.organ[box])
+        np.copyto(here, np.uint8(tissue), where=mask)
         if self.organ is not None and self._brush is not None:
-            self.organ[box][mask] = self._brush
+            np.copyto(self.organ[box], np.uint8(self._brush), where=mask)
         if label is not None:
-            self.label[box][mask] = label
+            np.copyto(self.label[box], np.uint8(label), where=mask)
         return mask
 
     def ball_chain(
@@ -264,6 +264,11 @@ class Push:
     centre_mm: np.ndarray
     radius_mm: float
     share: float
+
+    @property
+    def mass_ml(self) -> float:
+        """Volume of the growth."""
+        return float(4 / 3 * np.pi * self.radius_mm**3 / 1000.0)
 
     def reach(self, centre_mm: np.ndarray, radius_mm: np.ndarray | float) -> np.ndarray:
         """No point within `radius_mm` (...) of body points (..., 3) has moved further than this (...)."""

@@ -109,6 +109,10 @@ def _attenuation(settings: CTSettings, histology: str, rng: np.random.Generator)
     gain = settings.enhancement * np.exp(rng.normal(0, settings.enhancement_sd))
     phase = np.clip(rng.normal(settings.phase, settings.phase_sd), 0, 1)
     uptake *= lag(phase)
+    if settings.uptake_sd:
+        step = np.clip(steps(rng), -2, 2)
+        step[Tissue.MEDULLA] = 0.8 * step[Tissue.CORTEX] + 0.6 * step[Tissue.MEDULLA]
+        uptake *= np.exp(settings.uptake_sd * step)
     level = plain + gain * uptake + spread * np.clip(steps(rng), -2.5, 2.5)
     if rng.random() < settings.excretion:
         level[Tissue.URINE] = rng.uniform(120, 700)

@@ -208,15 +208,22 @@ def _parts(kidney: Kidney, q0: np.ndarray, q1: np.ndarray, q2: np.ndarray) -> _P
 
 def paint_fat(canvas: Canvas, kidney: Kidney) -> None:
     """Clear a capsule of perirenal fat, thicker behind and below, before the kidney is painted."""
-    semi = kidney.semi_mm + kidney.fat_mm * np.array([1.3, 0.8, 0.7]) + 0.4
     soft = ~table((*SHELL, *BONES, Tissue.MUSCLE, Tissue.ARTERY, Tissue.VEIN, Tissue.LUNG))
+    capsule = fat_capsule(canvas, kidney)
+    if capsule is not None:
+        canvas.paint(*capsule, Tissue.VISCERAL_FAT, soft)
+
+
+def fat_capsule(canvas: Canvas, kidney: Kidney) -> tuple[Box, np.ndarray] | None:
+    """A box, and which of its points lie in a kidney or in the fat around it; None outside of the canvas."""
+    semi = kidney.semi_mm + kidney.fat_mm * np.array([1.3, 0.8, 0.7]) + 0.4
     centre = kidney.centre_mm + kidney.fat_mm * kidney.fat_shift
     box = canvas.box(centre, float(semi.max()))
     if box is None:
-        return
+        return None
     q = _local(canvas, box, kidney, centre, semi)
     q1 = q[1] - np.float32(kidney.bend) * (q[0] * q[0] - np.float32(0.3))
-    canvas.paint(box, q[0] ** 2 + q1 * q1 + q[2] ** 2 < 1, Tissue.VISCERAL_FAT, soft)
+    return box, q[0] ** 2 + q1 * q1 + q[2] ** 2 < 1
 
 
 def paint_kidney(canvas: Canvas, kidney: Kidney) -> None:

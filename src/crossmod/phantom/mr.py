@@ -95,8 +95,8 @@ FAT_SHARE = dict.fromkeys(FATS, 1.0) | {Tissue.BONE_MARROW: 0.5, Tissue.SINUS_FA
 # Fat of vertebral marrow at 25, 55 and 80 years: 25, 40 and 55 % (Kühn et al., Radiology 2012;265:763, is near these).
 FAT_SHARE |= {Tissue.MARROW_RED: 0.3, Tissue.MARROW_MIXED: 0.45, Tissue.MARROW_FATTY: 0.65, Tissue.HAEMANGIOMA: 0.5}
 # ASSUME: T1-weighted contrast varies half as much within a tissue as T2-weighted one: T1 does, and vessels are no
-# longer dark.
-EVEN_T1 = 0.5
+# longer dark. A spin echo is T2-weighted in full from this echo time.
+EVEN_T1, T2_WEIGHTED_MS = 0.5, 60.0
 # ASSUME: over a long train of echoes everything fades with one T2, between those of liver and kidney: fluids, which
 # fade more slowly, are as blurred as organs.
 TRAIN_T2_MS = 80.0
@@ -146,8 +146,8 @@ def _signal(settings: MRSettings, histology: str, rng: np.random.Generator) -> t
     t1, t2 = rows[:, [0, 1]].T if settings.field_t == 1.5 else rows[:, [2, 3]].T
     density, texture = rows[:, 4], rows[:, 5].copy()
     factor, texture[Tissue.TUMOUR] = SUBTYPE_T2[histology]
-    if settings.readout not in ("spin-echo", "single-shot"):
-        texture *= EVEN_T1
+    spin_echo = settings.readout in ("spin-echo", "single-shot")
+    texture *= max(EVEN_T1, min(1.0, settings.echo_time_ms / T2_WEIGHTED_MS)) if spin_echo else EVEN_T1
     t2 = t2.copy()
     t2[Tissue.TUMOUR] *= factor
     spread = np.exp(settings.relaxation_sd * np.clip(steps(rng, 3), -2.5, 2.5))

@@ -7,34 +7,33 @@ from typing import Any
 import numpy as np
 
 from crossmod.job import UserError
-from crossmod.phantom.canvas import Canvas, Pose
+from crossmod.phantom.canvas import Canvas, Pose, Push
 from crossmod.phantom.ct import render_ct
 from crossmod.phantom.field import Axes
 from crossmod.phantom.grid import Grid, make_grid
-from crossmod.phantom.kidney import Kidney, draw_kidneys, paint_adrenal, paint_fat, paint_kidney
+from crossmod.phantom.kidney import Kidney, draw_kidneys, fat_capsule, paint_adrenal, paint_fat, paint_kidney
 from crossmod.phantom.liver_lesions import LiverLesion, draw_liver_lesions, liver_facts, paint_liver_lesions
 from crossmod.phantom.mr import render_mr
-from crossmod.phantom.organs import Organs, draw_organs, paint_organs
-from crossmod.phantom.pelvis import Pelvis, draw_pelvis, paint_pelvis
-from crossmod.phantom.recipe import Population, Recipe
-from crossmod.phantom.shapes import RealKidney, draw_shapes, paint_real_kidney, read_shapes, shape_facts
-from crossmod.phantom.spine import Spine, draw_spine, paint_back_fat, paint_spine
-from crossmod.phantom.spine import spine_facts as detailed_spine_facts
-from crossmod.phantom.spine_lesions import SpineLesion, draw_spine_lesions, paint_spine_lesions, spine_facts
-from crossmod.phantom.thorax import Thorax, draw_thorax, paint_arms, paint_thorax
-from crossmod.phantom.tissue import LABELS, ORGANS, SPINE, VALUES
-from crossmod.phantom.torso import Person, Torso, draw_person, draw_torso, paint_muscles, paint_torso
-from crossmod.phantom.tumour import Tumour, draw_tumour, paint_tumour, push_of
-from crossmod.phantom.viscera import (
-    SPARED,
-    Viscera,
-    draw_viscera,
-    grown_heart,
+from crossmod.phantom.organs import Blob, Organs, draw_organs, paint_organs
+from crossmod.phantom.paint_viscera import (
+    drop_specks,
     paint_adrenal_limbs,
     paint_back,
     paint_lower_psoas,
     paint_viscera,
 )
+from crossmod.phantom.pelvis import Pelvis, draw_pelvis, paint_pelvis
+from crossmod.phantom.recipe import Population, Recipe
+from crossmod.phantom.room import fitted_viscera, room_axes
+from crossmod.phantom.shapes import RealKidney, draw_shapes, paint_real_kidney, read_shapes, shape_facts
+from crossmod.phantom.spine import Spine, draw_spine, paint_back_fat, paint_spine
+from crossmod.phantom.spine import spine_facts as detailed_spine_facts
+from crossmod.phantom.spine_lesions import SpineLesion, draw_spine_lesions, paint_spine_lesions, spine_facts
+from crossmod.phantom.thorax import Thorax, draw_thorax, paint_arms, paint_thorax
+from crossmod.phantom.tissue import LABELS, ORGANS, SPINE, VALUES, Tissue
+from crossmod.phantom.torso import Person, Torso, deepened, draw_person, draw_torso, paint_muscles, paint_torso
+from crossmod.phantom.tumour import Tumour, draw_tumour, paint_tumour, push_of
+from crossmod.phantom.viscera import SPARED, Viscera, grown_heart
 from crossmod.scans.box import three
 
 # One stream of random numbers per part: a part that draws more leaves the others as they were. Order is for ever.
@@ -56,7 +55,7 @@ _STREAMS = (
     "column",
     "column_tumours",
 )
-# Fine planes are painted around a detailed spine at every second voxel, where these lie nearer to each other (mm).
+# What lies around a detailed spine is painted at every second voxel, where these lie nearer to each other (mm).
 _DENSE_MM = 1.2
 
 
@@ -113,6 +112,11 @@ def draw_anatomy(seed: int, population: Population | None = None) -> Anatomy:
         who.tumour_spread,
         who.tumour_range_ml,
     )
+    # Real kidneys bring their own tumours.
+    tumour = None if any(real.tumour for real in planted.values()) else tumour
+    rng = _stream(seed, "viscera")
+    if who.organs:
+        torso = deepened(torso, person, max((push.mass_ml for push in _pushes(planted, tumour)), default=0.0), rng)
     body = Anatomy(
         person=person,
         pose=Pose.draw(_stream(seed, "pose")),
@@ -122,11 +126,10 @@ def draw_anatomy(seed: int, population: Population | None = None) -> Anatomy:
         organs=draw_organs(_stream(seed, "organs"), torso, person),
         kidneys=kidneys | {side: real.frame for side, real in planted.items()},
         planted=planted,
-        # Real kidneys bring their own tumours.
-        tumour=None if any(real.tumour for real in planted.values()) else tumour,
+        tumour=tumour,
     )
     if who.organs:
-        body = _with_viscera(body, _stream(seed, "viscera"))
+        body = _with_viscera(body, rng)
     if who.spine:
         spine = draw_spine(_stream(seed, "column"), _stream(seed, "column_tumours"), person, torso, who.spine)
         body = replace(body, spine=spine)
@@ -200,19 +203,7 @@ def _around(anatomy: Anatomy, spine: Spine, grid: Grid, arms: str) -> np.ndarray
 
 def _healthy(anatomy: Anatomy, axes: Axes, arms: str) -> Canvas:
     """All of a body but the lesions of liver and spine."""
-    detailed = anatomy.spine is not None
-    canvas = Canvas.blank(axes, anatomy.pose, organs=anatomy.viscera is not None or detailed)
-    paint_torso(canvas, anatomy.torso, None if detailed else anatomy.pelvis.promontory)
-    if arms == "down":
-        paint_arms(canvas, anatomy.torso, anatomy.thorax)
-    paint_thorax(canvas, anatomy.thorax)
-    paint_pelvis(canvas, anatomy.torso, anatomy.pelvis, sacrum=not detailed)
-    straight = replace(canvas, xyz=[value.copy() for value in canvas.xyz])
-    pushes = [real.push for real in anatomy.planted.values() if real.push is not None]
-    pushes += [push_of(anatomy.tumour)] if anatomy.tumour else []
-    if pushes:
-        max(pushes, key=lambda push: push.radius_mm).apply(canvas)
-    paint_muscles(canvas, anatomy.torso)
+    canvas, straight = _trunk(anatomy, axes, arms, organs=anatomy.viscera is not None or anatomy.spine is not None)
     if anatomy.spine is not None:
         paint_back(canvas, anatomy.torso)
         paint_back_fat(canvas, anatomy.spine.column)
@@ -228,6 +219,35 @@ def _healthy(anatomy: Anatomy, axes: Axes, arms: str) -> Canvas:
     for side, kidney in anatomy.kidneys.items():
         with (straight if side in anatomy.planted else canvas).sparing(*SPARED) as place:
             paint_fat(place, kidney)
+    _paint_kidneys(anatomy, canvas, straight)
+    drop_specks(canvas)
+    return canvas
+
+
+def _trunk(anatomy: Anatomy, axes: Axes, arms: str, organs: bool) -> tuple[Canvas, Canvas]:
+    """What is no organ of the belly, on a canvas pushed by a mass; and the same canvas in straight coordinates."""
+    canvas = Canvas.blank(axes, anatomy.pose, organs=organs)
+    block = anatomy.spine is None
+    paint_torso(canvas, anatomy.torso, anatomy.pelvis.promontory if block else None)
+    if arms == "down":
+        paint_arms(canvas, anatomy.torso, anatomy.thorax)
+    paint_thorax(canvas, anatomy.thorax)
+    paint_pelvis(canvas, anatomy.torso, anatomy.pelvis, sacrum=block)
+    straight = replace(canvas, xyz=[value.copy() for value in canvas.xyz])
+    if pushes := _pushes(anatomy.planted, anatomy.tumour):
+        max(pushes, key=lambda push: push.radius_mm).apply(canvas)
+    paint_muscles(canvas, anatomy.torso)
+    return canvas, straight
+
+
+def _pushes(planted: dict[str, RealKidney], tumour: Tumour | None) -> list[Push]:
+    """The mass effects of a body's tumours."""
+    pushes = [real.push for real in planted.values() if real.push is not None]
+    return pushes + ([push_of(tumour)] if tumour else [])
+
+
+def _paint_kidneys(anatomy: Anatomy, canvas: Canvas, straight: Canvas) -> None:
+    """Paint the kidneys and the tumour of one."""
     for side, kidney in anatomy.kidneys.items():
         if side in anatomy.planted:
             paint_real_kidney(straight, anatomy.planted[side])
@@ -237,15 +257,22 @@ def _healthy(anatomy: Anatomy, axes: Axes, arms: str) -> Canvas:
             paint_adrenal(straight if side in anatomy.planted else canvas, kidney)
     if anatomy.tumour:
         paint_tumour(canvas, anatomy.tumour, straight.xyz)
-    return canvas
 
 
 def _with_viscera(body: Anatomy, rng: np.random.Generator) -> Anatomy:
-    """The same body with organs that can be told apart."""
-    thorax = grown_heart(body.thorax)
-    viscera = draw_viscera(rng, body.torso, body.organs, thorax, body.kidneys)
-    solids = (*viscera.liver, *viscera.spleen, *viscera.gallbladder)
-    return replace(body, thorax=thorax, viscera=viscera, organs=replace(body.organs, solids=solids))
+    """The same body with organs that can be told apart, around its kidneys and their tumour."""
+    body = replace(body, thorax=grown_heart(body.thorax))
+    canvas, straight = _trunk(body, room_axes(body.torso), "up", organs=True)
+    clear = np.ones(canvas.tissue.shape, bool)
+    for side, kidney in body.kidneys.items():
+        capsule = fat_capsule(straight if side in body.planted else canvas, kidney)
+        if capsule is not None:
+            clear[capsule[0]] &= ~capsule[1]
+    _paint_kidneys(body, canvas, straight)
+    viscera = fitted_viscera(rng, canvas, clear, body.torso, body.person, body.organs, body.thorax, body.kidneys)
+    # Where the liver is, for its lesions.
+    liver = Blob(viscera.liver.centre_mm, viscera.liver.reach_mm, np.eye(3), Tissue.LIVER)
+    return replace(body, viscera=viscera, organs=replace(body.organs, solids=(liver, *viscera.gallbladder)))
 
 
 def _plant(rng: np.random.Generator, who: Population, kidneys: dict[str, Kidney]) -> dict[str, RealKidney]:

@@ -35,6 +35,12 @@ class CTSettings(Closed):
         1.0, ge=0.0, le=1.6, description="contrast uptake relative to a usual nephrographic phase"
     )
     enhancement_sd: float = Field(0.14, ge=0.0, le=0.4, description="between-patient spread of the uptake (log scale)")
+    uptake_sd: float = Field(
+        0.0,
+        ge=0.0,
+        le=0.6,
+        description="between-patient spread of the uptake of every single tissue (log scale), as by age and disease",
+    )
     phase: float = Field(
         0.9,
         ge=0.0,

@@ -25,8 +25,9 @@ UNEVEN_ELSEWHERE = 15.0
 # Liver iron: T2* of a normal liver at 1.5 T is about 30 ms: Wood et al., Blood 2005;106:1460.
 UNEVEN |= {Tissue.LIVER: 12.0, Tissue.SPLEEN: 8.0}
 # In trains of refocusing pulses, as every T2-weighted protocol has, fat decays more slowly than its T2 says, as
-# J-coupling is suppressed (Henkelman et al., J Magn Reson Imaging 1992;2:533). ASSUME: by this factor.
-FAT_TRAIN = 2.0
+# J-coupling is suppressed (Henkelman et al., J Magn Reson Imaging 1992;2:533). ASSUME: by this factor, from this echo
+# time; a T1-weighted spin echo has a short train or none.
+FAT_TRAIN, TRAIN_FROM_MS = 2.0, 30.0
 FLOWING = (Tissue.ARTERY, Tissue.VEIN, Tissue.LIVER_VESSEL)
 # ASSUME: protons of blood that a gradient echo sees.
 MOVING_BLOOD = 0.85
@@ -57,7 +58,8 @@ def _spin_echo(
     One long train of echoes (single-shot; Patel et al., J Comput Assist Tomogr 1997;21:873, of HASTE) has the same
     contrast: its TE is that of the middle of k-space.
     """
-    r2[list(FATS)] /= FAT_TRAIN
+    if settings.echo_time_ms >= TRAIN_FROM_MS:
+        r2[list(FATS)] /= FAT_TRAIN
     return density * (1 - np.exp(-tr_ms * r1 / 1000)) * np.exp(-te_ms * r2 / 1000)
 
 

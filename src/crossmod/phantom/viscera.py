@@ -11,17 +11,17 @@ from itertools import pairwise
 import numpy as np
 from scipy import ndimage
 
-from crossmod.phantom.canvas import Canvas
 from crossmod.phantom.kidney import Kidney
 from crossmod.phantom.organs import FREE, Blob, Branch, Organs, Tube, content, curve
+from crossmod.phantom.solids import Fitted, Liver, Spleen
 from crossmod.phantom.thorax import Thorax
-from crossmod.phantom.tissue import Tissue, table
+from crossmod.phantom.tissue import Tissue
 from crossmod.phantom.torso import Torso
 
 # How much larger than in patients without labels, chosen so that medians of volumes come close to published ones.
-LIVER, SPLEEN, GALLBLADDER, PANCREAS, STOMACH, HEART = 1.4, 1.1, 1.55, 1.28, 1.19, 1.33
+GALLBLADDER, PANCREAS, STOMACH, HEART = 1.2, 1.28, 1.0, 1.33
 BOWEL_LOOPS = 24  # of those drawn, joined to one bowel
-_CHEST = (*FREE, Tissue.LUNG, Tissue.MYOCARDIUM, Tissue.VEIN, Tissue.MUSCLE)
+CHEST = (*FREE, Tissue.LUNG, Tissue.MYOCARDIUM, Tissue.VEIN, Tissue.MUSCLE)
 _STEP_MM = 7.0
 ADRENALS = ("right_adrenal_gland", "left_adrenal_gland")
 # The fat around a kidney does not reach into these.
@@ -29,88 +29,111 @@ SPARED = ("pancreas", "duodenum", "portal_and_splenic_vein", "stomach", "oesopha
 
 
 @dataclass(frozen=True)
-class Underside:
-    """The lower face of the liver: a slope that falls to the patient's right and to the front.
+class Middle:
+    """What lies between spleen and liver, in the order in which it is painted.
 
-    middle_mm: its height a quarter of the way to the right flank. half_mm: half the width of the cavity.
+    Attributes:
+        vessels: before organs, which grow around them.
+        pancreas: the gland.
+        clefts_mm: fat between its lobules (n, 3).
+        tubes: oesophagus, duodenum and stomach.
+        gas_level_mm: the stomach holds gas before this plane of the scanner.
     """
 
-    middle_mm: float
-    half_mm: float
-
-    def height(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """Height (mm) of the face above points of a horizontal plane."""
-        slope = np.minimum(108.0 * (0.25 - x * np.float32(1 / self.half_mm)), 30.0)
-        return np.float32(self.middle_mm) + slope - np.float32(0.25) * (y - 20)
+    vessels: tuple[Branch, ...]
+    pancreas: Branch
+    clefts_mm: np.ndarray
+    tubes: tuple[Tube, ...]
+    gas_level_mm: float
 
 
 @dataclass(frozen=True)
-class Viscera:
-    """The organs of the belly and the vessels around them, each in the order in which it is painted.
+class Viscera(Middle):
+    """The organs of the belly and the vessels around them.
 
     Attributes:
-        spleen, liver, gallbladder: solid organs.
-        underside: below it there is no liver.
-        vessels: before organs, which grow around them.
+        spleen, liver: fitted into their room.
+        gallbladder: under the liver.
         liver_vessels: within the liver, a part of it.
-        pancreas: the gland.
-        tubes: hollow organs.
+        colon, bowel: hollow organs that fill what is left.
         adrenals: organ → points of its limbs (n, 3).
         mesentery: small vessels, into the fat that is left.
         plaques_mm: chalk in arteries.
     """
 
-    spleen: tuple[Blob, ...]
-    liver: tuple[Blob, ...]
+    spleen: Fitted[Spleen]
+    liver: Fitted[Liver]
     gallbladder: tuple[Blob, ...]
-    underside: Underside
-    vessels: tuple[Branch, ...]
     liver_vessels: tuple[Branch, ...]
-    pancreas: Branch
-    tubes: tuple[Tube, ...]
+    colon: Tube
+    bowel: Tube
     adrenals: dict[str, np.ndarray]
     mesentery: tuple[Branch, ...]
     plaques_mm: np.ndarray
 
 
-def draw_viscera(
-    rng: np.random.Generator, torso: Torso, organs: Organs, thorax: Thorax, kidneys: dict[str, Kidney]
-) -> Viscera:
-    """Draw the labelled organs of a body from the organs that it has anyway."""
-    half = torso.cavity[0]
-    solids = {tissue: tuple(blob for blob in organs.solids if blob.tissue == tissue) for tissue in Tissue}
-    # ASSUME: liver and spleen follow the diaphragm by three quarters of the way.
-    right, left = (
-        float(np.clip(0.75 * (base + dome - usual), -35.0, 20.0))
-        for base, dome, usual in zip(torso.lung_base, torso.lung_dome, (116.0, 106.0), strict=True)
-    )
-    liver = tuple(_placed(blob, LIVER, right) for blob in solids[Tissue.LIVER])
-    vessels = tuple(
-        replace(branch, points_mm=branch.points_mm + _mm(0.0, 0.0, right)) for branch in organs.liver_vessels
-    )
-    # ASSUME: the liver's lower face lies 67 mm below its right lobe's centre, a quarter of the way to the flank.
-    underside = Underside(float(liver[0].centre_mm[2] - 67.0 + rng.normal(0, 5)), half)
-    spleen = tuple(_placed(blob, SPLEEN, left) for blob in solids[Tissue.SPLEEN])
+def draw_middle(
+    rng: np.random.Generator,
+    torso: Torso,
+    organs: Organs,
+    thorax: Thorax,
+    kidneys: dict[str, Kidney],
+    hilum_mm: np.ndarray,
+) -> Middle:
+    """Draw what lies between spleen and liver from the organs that a body has anyway."""
     named = {branch.organ: branch for branch in organs.branches if branch.organ}
-    pancreas = _pancreas(named["pancreas"], kidneys)
-    stomach, *others = organs.tubes
-    stomach = _before_gland(_below_lung(replace(stomach, radius_mm=stomach.radius_mm * STOMACH), torso), pancreas)
-    duodenum = _duodenum(rng, stomach, pancreas, kidneys)
-    colon = _settled(joined([tube for tube in others if tube.organ == "colon"]), underside, kidneys)
-    bowel = joined([_end(duodenum), *(tube for tube in others if tube.organ == "small_bowel")][: BOWEL_LOOPS + 1])
-    return Viscera(
-        spleen=spleen,
-        liver=liver,
-        gallbladder=tuple(_hung(_placed(blob, GALLBLADDER), underside) for blob in solids[Tissue.GALLBLADDER]),
-        underside=underside,
+    pancreas = _pancreas(rng, named["pancreas"], kidneys, hilum_mm)
+    stomach = organs.tubes[0]
+    # ASSUME: what a stomach holds is one fluid or one meal, with gas before a level in most.
+    stomach = replace(
+        stomach, radius_mm=stomach.radius_mm * STOMACH, content=(stomach.content[0],) * len(stomach.content)
+    )
+    # ASSUME: where the trunk is deep, the liver's left lobe has the room before the stomach.
+    stomach = replace(stomach, points_mm=stomach.points_mm * np.array([1.0, 0.8, 1.0]) - _mm(0, 8, 0))
+    stomach = _before_gland(_below_lung(stomach, torso), pancreas, torso)
+    reach = stomach.points_mm[:, 1] + stomach.radius_mm
+    gate = _mm(0.2 * torso.cavity[0], max(0.25 * torso.cavity[1], 44.0), pancreas.points_mm[:, 2].mean() + 34.0)
+    return Middle(
         vessels=(
             *(_great_vessel(named[name], thorax) for name in ("aorta", "inferior_vena_cava")),
-            *_portal(pancreas, spleen[0], vessels[0].points_mm[0], kidneys),
+            *_portal(pancreas, hilum_mm, gate, kidneys),
             *(branch for branch in organs.branches if not branch.organ and branch.radius_mm[0] > 2.5),
         ),
-        liver_vessels=vessels,
         pancreas=pancreas,
-        tubes=(_oesophagus(rng, stomach), duodenum, stomach, colon, bowel),
+        clefts_mm=_clefts(rng, pancreas),
+        tubes=(_oesophagus(rng, stomach), _duodenum(rng, stomach, pancreas, kidneys), stomach),
+        gas_level_mm=float(reach.max() - rng.uniform(-15.0, 30.0)),
+    )
+
+
+def draw_viscera(
+    organs: Organs,
+    kidneys: dict[str, Kidney],
+    spleen: Fitted[Spleen],
+    middle: Middle,
+    liver: Fitted[Liver],
+) -> Viscera:
+    """Draw what settles around spleen and liver, and put all organs together."""
+    face = liver.solid.face
+    others = {name: [tube for tube in organs.tubes if tube.organ == name] for name in ("colon", "small_bowel")}
+    duodenum = middle.tubes[1]
+    colon = _settled(joined(others["colon"]), liver.solid, spleen.solid, kidneys)
+    hub = organs.liver_vessels[0].points_mm[0]
+    lift = float(np.clip(face(hub[:1], hub[1:2])[0] + 12.0 - hub[2], -40.0, 40.0))
+    return Viscera(
+        **vars(middle),
+        spleen=spleen,
+        liver=liver,
+        gallbladder=tuple(
+            _hung(replace(blob, semi_mm=blob.semi_mm * GALLBLADDER), liver.solid)
+            for blob in organs.solids
+            if blob.tissue == Tissue.GALLBLADDER
+        ),
+        liver_vessels=tuple(
+            replace(branch, points_mm=branch.points_mm + _mm(0.0, 0.0, lift)) for branch in organs.liver_vessels
+        ),
+        colon=colon,
+        bowel=joined([_end(duodenum), *others["small_bowel"][:BOWEL_LOOPS]]),
         adrenals={f"{side}_adrenal_gland": _adrenal(kidney) for side, kidney in kidneys.items()},
         mesentery=tuple(branch for branch in organs.branches if not branch.organ and branch.radius_mm[0] <= 2.5),
         plaques_mm=organs.plaques_mm,
@@ -150,7 +173,9 @@ def before_kidneys(points_mm: np.ndarray, radius_mm: np.ndarray, kidneys: dict[s
         level = (apart[:, 0] / (across + radius_mm)) ** 2 + (apart[:, 2] / (up + radius_mm)) ** 2
         front = np.sqrt(np.maximum(1 - level, 0)) * (deep + radius_mm + 2.0)
         forward = np.maximum(forward, np.where(level < 1, front - apart[:, 1], 0.0))
-    return points_mm + np.outer(ndimage.gaussian_filter1d(forward, 1.0, mode="nearest"), [0.0, 1.0, 0.0])
+    # Neighbours come along, so that no path is torn.
+    forward = ndimage.gaussian_filter1d(ndimage.maximum_filter1d(forward, 5), 1.2, mode="nearest")
+    return points_mm + np.outer(forward, [0.0, 1.0, 0.0])
 
 
 def _below_lung(stomach: Tube, torso: Torso) -> Tube:
@@ -161,14 +186,16 @@ def _below_lung(stomach: Tube, torso: Torso) -> Tube:
     return replace(stomach, points_mm=points)
 
 
-def _before_gland(stomach: Tube, gland: Branch) -> Tube:
-    """A stomach that is pushed forwards where the pancreas is in its way."""
+def _before_gland(stomach: Tube, gland: Branch, torso: Torso) -> Tube:
+    """A stomach that is pushed forwards where the pancreas is in its way, up to the front wall."""
     apart = stomach.points_mm[:, None] - gland.points_mm
-    reach = 0.85 * (stomach.radius_mm[:, None] + gland.radius_mm)
+    reach = 0.95 * (stomach.radius_mm[:, None] + gland.radius_mm)
     level = (apart[..., 0] ** 2 + apart[..., 2] ** 2) / reach**2
     front = np.sqrt(np.maximum(1 - level, 0)) * reach - apart[..., 1]
-    forward = np.clip(np.where(level < 1, front, 0.0).max(axis=1), 0.0, 25.0)
+    forward = np.maximum(np.where(level < 1, front, 0.0).max(axis=1), 0.0)
     forward = np.maximum(forward, ndimage.gaussian_filter1d(forward, 1.5, mode="nearest"))
+    room = torso.cavity[1] - 0.8 * stomach.radius_mm - stomach.points_mm[:, 1]
+    forward = np.minimum(forward, np.maximum(room, 0.0))
     return replace(stomach, points_mm=stomach.points_mm + np.outer(forward, [0.0, 1.0, 0.0]))
 
 
@@ -176,32 +203,56 @@ def _mm(x: float, y: float, z: float) -> np.ndarray:
     return np.array([x, y, z], dtype=float)
 
 
-def _placed(blob: Blob, size: float, higher_mm: float = 0.0) -> Blob:
-    return replace(blob, semi_mm=blob.semi_mm * size, centre_mm=blob.centre_mm + _mm(0.0, 0.0, higher_mm))
-
-
-def _hung(blob: Blob, underside: Underside) -> Blob:
+def _hung(blob: Blob, liver: Liver) -> Blob:
     """A gallbladder under the liver: half of it below the liver's lower face."""
     x, y, _ = blob.centre_mm
-    return replace(blob, centre_mm=_mm(x, y, underside.height(np.array([x]), np.array([y]))[0]))
+    return replace(blob, centre_mm=_mm(x, y, liver.face(np.array([x]), np.array([y]))[0]))
 
 
-def _settled(colon: Tube, underside: Underside, kidneys: dict[str, Kidney]) -> Tube:
-    """A colon below the liver and before the kidneys."""
+def _settled(colon: Tube, liver: Liver, spleen: Spleen, kidneys: dict[str, Kidney]) -> Tube:
+    """A colon below the liver and the spleen and before the kidneys, in one piece."""
     points = before_kidneys(colon.points_mm, colon.radius_mm, kidneys)
-    right = points[:, 0] > 0
-    roof = underside.height(points[:, 0], points[:, 1]) - 0.7 * colon.radius_mm
-    points[right, 2] = np.minimum(points[right, 2], roof[right])
-    return replace(colon, points_mm=points)
+    drop, steps = np.zeros(len(points)), np.arange(0.0, 161.0, 8.0)
+    for solid in (liver, spleen):
+        top = points + np.outer(0.7 * colon.radius_mm, [0.0, 0.0, 1.0])
+        hit = np.stack([solid.inside(top[:, 0], top[:, 1], top[:, 2] - step) for step in steps])
+        drop = np.maximum(drop, np.where(hit.all(axis=0), 0.0, steps[hit.argmin(axis=0)]))
+    drop = ndimage.gaussian_filter1d(ndimage.maximum_filter1d(drop, 3), 1.2, mode="nearest")
+    return _dense(replace(colon, points_mm=points - np.outer(drop, [0.0, 0.0, 1.0])))
 
 
-def _pancreas(gland: Branch, kidneys: dict[str, Kidney]) -> Branch:
-    """The gland before the kidneys, with an uncinate process below its head."""
-    gland = replace(gland, radius_mm=gland.radius_mm * PANCREAS)
+def _dense(tube: Tube) -> Tube:
+    """The same tube with a ball at least every few millimetres."""
+    way = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(tube.points_mm, axis=0), axis=1))])
+    at = np.linspace(0.0, way[-1], int(way[-1] / _STEP_MM) + 2)
+    points = np.stack([np.interp(at, way, tube.points_mm[:, axis]) for axis in range(3)], axis=1)
+    nearest = np.searchsorted(way, at).clip(max=len(way) - 1)
+    inside = tuple(tube.content[int(i)] for i in nearest)
+    return replace(tube, points_mm=points, radius_mm=np.interp(at, way, tube.radius_mm), content=inside)
+
+
+def _pancreas(rng: np.random.Generator, gland: Branch, kidneys: dict[str, Kidney], hilum_mm: np.ndarray) -> Branch:
+    """The gland before the kidneys, from the uncinate process below its head to the hilum of the spleen."""
+    # ASSUME: it lies about 18 mm higher than the one of patients without labels, as in the ten real CT (BTCV).
+    points = gland.points_mm + _mm(0.0, 0.0, 18.0 + float(np.clip(rng.normal(0, 8), -16, 16)))
+    share = np.linspace(0, 1, len(points))[:, None] ** 2
+    points = points + share * np.clip(hilum_mm + _mm(12.0, 6.0, 0.0) - points[-1], -45.0, 45.0)
+    # Lobules and clefts of fat.
+    radius = gland.radius_mm * PANCREAS * np.exp(np.clip(rng.normal(0, 0.12, len(points)), -0.25, 0.25))
+    gland = replace(gland, points_mm=points, radius_mm=radius)
     hook = curve([gland.points_mm[0] + _mm(-4.0, -2.0, -16.0), gland.points_mm[0]], 5.0)[:-1]
     points = np.concatenate([hook, gland.points_mm])
     radius = np.concatenate([np.full(len(hook), gland.radius_mm[0] * 0.85), gland.radius_mm])
     return replace(gland, points_mm=before_kidneys(points, radius, kidneys), radius_mm=radius, over=FREE)
+
+
+def _clefts(rng: np.random.Generator, gland: Branch) -> np.ndarray:
+    """Points (n, 3) of the fat within a pancreas: none in some, a fifth of the gland in others."""
+    count = int(rng.uniform(0, 140))
+    at = rng.integers(len(gland.points_mm), size=count)
+    away = rng.normal(size=(count, 3))
+    away /= np.linalg.norm(away, axis=1, keepdims=True)
+    return gland.points_mm[at] + away * (gland.radius_mm[at] * rng.uniform(0.35, 1.0, count))[:, None]
 
 
 def _duodenum(rng: np.random.Generator, stomach: Tube, pancreas: Branch, kidneys: dict[str, Kidney]) -> Tube:
@@ -233,11 +284,11 @@ def _oesophagus(rng: np.random.Generator, stomach: Tube) -> Tube:
     cardia = fundus + wide * np.array([0.5, 0.35, 0.0])
     knots = [[4.0, 27.0, 280.0], [3.0, 30.0, 190.0], [-2.0, 40.0, cardia[2] + 42], [-8.0, 46.0, cardia[2] + 20], cardia]
     points = curve(knots, 5.0)
-    # ASSUME: it is empty but for a little air, and 13 to 17 mm wide with its wall.
+    # ASSUME: it is 13 to 17 mm wide with its wall, and collapsed but for a little fluid and air.
     radius = rng.uniform(6.5, 8.5) * rng.uniform(0.95, 1.05, len(points))
-    gas = rng.random(len(points)) < 0.3
-    inside = tuple(Tissue.BOWEL_GAS if air else Tissue.BOWEL_WALL for air in gas)
-    return Tube(points, radius, float(radius.mean() - 2.5), inside, "oesophagus")
+    kinds = rng.choice([Tissue.BOWEL_GAS, Tissue.BOWEL_FLUID, Tissue.MUSCLE], len(points), p=(0.08, 0.25, 0.67))
+    inside = tuple(Tissue(int(kind)) for kind in kinds)
+    return Tube(points, radius, 2.5, inside, "oesophagus")
 
 
 def _great_vessel(vessel: Branch, thorax: Thorax) -> Branch:
@@ -252,10 +303,10 @@ def _great_vessel(vessel: Branch, thorax: Thorax) -> Branch:
     above = curve(knots, 6.0)[:-1]
     points = np.concatenate([above, vessel.points_mm[below]])
     radius = np.concatenate([np.full(len(above), vessel.radius_mm[below][0]), vessel.radius_mm[below]])
-    return replace(vessel, points_mm=points, radius_mm=radius, over=(*_CHEST, Tissue.ARTERY))
+    return replace(vessel, points_mm=points, radius_mm=radius, over=(*CHEST, Tissue.ARTERY))
 
 
-def _portal(pancreas: Branch, spleen: Blob, hilum: np.ndarray, kidneys: dict[str, Kidney]) -> tuple[Branch, ...]:
+def _portal(pancreas: Branch, hilum_mm: np.ndarray, gate: np.ndarray, kidneys: dict[str, Kidney]) -> tuple[Branch, ...]:
     """The splenic vein behind the pancreas, the portal vein up to the liver, and the mesenteric vein from below."""
     gland, thick = pancreas.points_mm, pancreas.radius_mm
     place = np.linspace(0.42, 0.95, 4)
@@ -263,20 +314,20 @@ def _portal(pancreas: Branch, spleen: Blob, hilum: np.ndarray, kidneys: dict[str
     behind[:, 1] -= np.interp(place, np.linspace(0, 1, len(gland)), thick) + 1.0
     # They lie in front of the great vessels.
     behind[:, 1] = np.where(behind[:, 0] > -30.0, np.maximum(behind[:, 1], 42.0), behind[:, 1])
-    meeting, gate = behind[0], np.array([hilum[0] + 14.0, max(hilum[1], 44.0), hilum[2] + 8.0])
+    meeting = behind[0]
     forks = [
         curve([gate, gate + step, gate + 2.0 * step], 4.0)
-        for step in (np.array([17.0, -4.0, 3.0]), np.array([-14.0, 10.0, 6.0]))
+        for step in (np.array([23.0, -4.0, 3.0]), np.array([-14.0, 10.0, 6.0]))
     ]
-    entry = spleen.centre_mm + spleen.semi_mm * _mm(0.5, 0.35, 0.05)
-    splenic = curve([meeting, *behind[1:], entry], 4.0)
+    splenic = curve([meeting, *behind[1:-1], 0.5 * (behind[-1] + hilum_mm) + _mm(4.0, 5.0, 0.0), hilum_mm], 4.0)
     splenic = before_kidneys(splenic, np.full(len(splenic), 6.0), kidneys)
+    splenic += np.linspace(0, 1, len(splenic))[:, None] ** 3 * (hilum_mm - splenic[-1])
     portal = curve([meeting, meeting + _mm(8.0, 1.0, 14.0), 0.4 * meeting + 0.6 * gate + _mm(0.0, 3.0, 0.0), gate], 4.0)
     below = curve([meeting, meeting + _mm(0.0, 6.0, -25.0), [4.0, 50.0, -70.0]], 4.0)
     over, name = (*FREE, Tissue.MUSCLE), "portal_and_splenic_vein"
     return (
-        Branch(portal, np.linspace(8.5, 7.2, len(portal)), Tissue.VEIN, over, name),
-        Branch(splenic, np.linspace(6.2, 5.2, len(splenic)), Tissue.VEIN, over, name),
+        Branch(portal, np.linspace(9.2, 7.8, len(portal)), Tissue.VEIN, over, name),
+        Branch(splenic, np.linspace(6.8, 5.6, len(splenic)), Tissue.VEIN, over, name),
         *(Branch(fork, np.linspace(5.5, 3.5, len(fork)), Tissue.VEIN, over, name) for fork in forks),
         Branch(below, np.full(len(below), 5.0), Tissue.VEIN, FREE),
     )
@@ -284,119 +335,11 @@ def _portal(pancreas: Branch, spleen: Blob, hilum: np.ndarray, kidneys: dict[str
 
 def _adrenal(kidney: Kidney) -> np.ndarray:
     """Points (n, 3) of a gland above a kidney: two thin limbs that part backwards from a ridge in front."""
-    top = kidney.centre_mm + kidney.turn[0] * kidney.semi_mm[0] * 0.98 + kidney.turn[1] * kidney.semi_mm[1] * 0.5
-    ridge = top + _mm(-2.0 * kidney.sign, 11.0, 6.0)
+    top = kidney.centre_mm + kidney.turn[0] * kidney.semi_mm[0] * 0.8 + kidney.turn[1] * kidney.semi_mm[1] * 0.95
+    ridge = top + _mm(-4.0 * kidney.sign, 19.0, 4.0)
     points = []
     for limb in (np.array([-0.25 * kidney.sign, -1.0, 0.0]), np.array([0.65 * kidney.sign, -0.8, 0.0])):
         for height in np.arange(-10.0, 18.1, 3.5):
             length = 19.0 - 0.3 * (height + 10.0)
             points += [ridge + limb * along + _mm(0.0, 0.0, height) for along in np.arange(0.0, length, 3.5)]
     return np.array(points)
-
-
-def paint_viscera(canvas: Canvas, viscera: Viscera) -> None:
-    """Paint vessels, then organs around them, each only into what is still fat."""
-    _paint_blobs(canvas, viscera.spleen, "spleen", FREE)
-    for branch in viscera.vessels:
-        _paint_branch(canvas, branch)
-    _paint_branch(canvas, viscera.pancreas)
-    for tube in viscera.tubes[:-1]:
-        _paint_tube(canvas, tube)
-    _paint_liver(canvas, viscera)
-    _paint_blobs(canvas, viscera.gallbladder, "gallbladder", (*FREE, Tissue.LIVER))
-    _paint_tube(canvas, viscera.tubes[-1])
-    for branch in viscera.mesentery:
-        _paint_branch(canvas, branch)
-    with canvas.painting(None):
-        canvas.ball_chain(viscera.plaques_mm, np.full(len(viscera.plaques_mm), 2.4), Tissue.PLAQUE, (Tissue.ARTERY,))
-
-
-def paint_adrenal_limbs(canvas: Canvas, viscera: Viscera, side: str) -> None:
-    """Paint the adrenal gland of one side.
-
-    ASSUME: where lung or muscle reaches as low as it lies, it has the room.
-    """
-    name = f"{side}_adrenal_gland"
-    with canvas.painting(name):
-        points = viscera.adrenals[name]
-        canvas.ball_chain(points, np.full(len(points), 3.2), Tissue.ADRENAL, (*FREE, Tissue.LUNG, Tissue.MUSCLE))
-
-
-def paint_back(canvas: Canvas, torso: Torso) -> None:
-    """Paint the autochthonous muscles of the back: a column on either side of the spinous processes.
-
-    ASSUME: 55 mm wide at the kidneys and three quarters of it in the chest, from behind the transverse processes to
-    the fascia; they end as a wedge on the sacrum.
-    """
-    front, back = torso.vertebra[1] + 11.0, torso.back - torso.fat_back - 1.5
-    for side, name in ((1, "right"), (-1, "left")):
-        reach = np.array([30.0, (back - front) / 2 + 2.0, 240.0])
-        box = canvas.box(np.array([side * 28.0, -(front + back) / 2, 40.0]), reach)
-        if box is None:
-            continue
-        x, y, z = (value[box] for value in canvas.xyz)
-        wide = np.clip(1 - z * np.float32(0.25 / 120), 0.75, 1.0) * np.clip(1 + (z + 120) * np.float32(0.008), 0.4, 1)
-        u = (np.float32(side) * x - 28 * wide) / (27 * wide)
-        rear = np.float32(back) - np.float32(torso.groove) * np.exp(x * x * np.float32(-1 / 700))
-        v = (-y - (front + rear) / 2) / ((rear - front) / 2)
-        u, v = u * u, v * v
-        level = u * u + v * v
-        free = ~canvas.belongs(box, f"{name}_iliopsoas_muscle")
-        # A fascia of fat parts them from the other muscles of the trunk.
-        canvas.paint(box, free & (level < 1.35), Tissue.VISCERAL_FAT, table((Tissue.MUSCLE,)))
-        with canvas.painting(f"{name}_autochthonous_muscle"):
-            mask = free & (level < 1) & (np.float32(side) * x > 2.5)
-            canvas.paint(box, mask, Tissue.MUSCLE, table((Tissue.MUSCLE, Tissue.VISCERAL_FAT)))
-
-
-def paint_lower_psoas(canvas: Canvas, torso: Torso, hip: np.ndarray) -> None:
-    """Paint the iliopsoas from the pelvic brim to the front of the hip."""
-    for side, name in ((1, "right"), (-1, "left")):
-        mirror = np.array([side, 1.0, 1.0])
-        brim = np.array([torso.vertebra[0] + 18.0, 0.0, -146.0])
-        points = curve(
-            np.array([brim, hip + _mm(-28.0, 20.0, 40.0), hip + _mm(-14.0, 26.0, -8.0), hip + _mm(4, 8, -50)]) * mirror,
-            6,
-        )
-        with canvas.painting(f"{name}_iliopsoas_muscle"):
-            radius = np.linspace(torso.psoas, 11.0, len(points))
-            canvas.ball_chain(points, radius, Tissue.MUSCLE, (Tissue.MUSCLE, Tissue.VISCERAL_FAT))
-
-
-def _paint_blobs(canvas: Canvas, blobs: Sequence[Blob], organ: str, over: tuple[Tissue, ...]) -> None:
-    with canvas.painting(organ):
-        for blob in blobs:
-            canvas.ellipsoid(blob.centre_mm, blob.semi_mm, blob.tissue, over, blob.turn)
-
-
-def _paint_liver(canvas: Canvas, viscera: Viscera) -> None:
-    """Paint the liver, and take away what hangs below its lower face."""
-    _paint_blobs(canvas, viscera.liver, "liver", FREE)
-    for blob in viscera.liver:
-        box = canvas.box(blob.centre_mm, np.sqrt((blob.turn.T**2) @ np.square(blob.semi_mm)))
-        if box is not None:
-            below = canvas.belongs(box, "liver")
-            x, y, z = (value[box][below] for value in canvas.xyz)
-            below[below] = z < viscera.underside.height(x, y)
-            canvas.paint(box, below, Tissue.VISCERAL_FAT)
-    with canvas.painting(None):
-        for branch in viscera.liver_vessels:
-            canvas.ball_chain(branch.points_mm, branch.radius_mm, branch.tissue, branch.over)
-
-
-def _paint_branch(canvas: Canvas, branch: Branch) -> None:
-    with canvas.painting(branch.organ) if branch.organ else canvas.sparing():
-        canvas.ball_chain(branch.points_mm, branch.radius_mm, branch.tissue, branch.over)
-
-
-def _paint_tube(canvas: Canvas, tube: Tube) -> None:
-    """Paint the wall of a hollow organ, then what it holds into its own wall alone."""
-    wall = table((Tissue.BOWEL_WALL,))
-    with canvas.painting(tube.organ):
-        if tube.organ == "oesophagus":
-            with canvas.sparing("aorta", "inferior_vena_cava"):
-                canvas.ball_chain(tube.points_mm, tube.radius_mm, Tissue.BOWEL_WALL, _CHEST)
-        else:
-            canvas.ball_chain(tube.points_mm, tube.radius_mm, Tissue.BOWEL_WALL, FREE)
-        for i, box, mask in canvas.balls(tube.points_mm, tube.radius_mm - tube.wall_mm):
-            canvas.paint(box, mask & canvas.belongs(box, tube.organ), tube.content[i], wall)

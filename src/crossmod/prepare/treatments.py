@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 # ASSUME: where a CT network is to see what lies outside the body, it has seen air in training.
 AIR_HU = -1000.0
-# ASSUME: a network for the abdomen on CT sees soft tissue in this window, as those of crossmod do.
-SOFT_TISSUE_HU = [-200, 300]
+# ASSUME: a network for the abdomen on CT sees soft tissue in this window, to which public sets are often cut (BTCV).
+SOFT_TISSUE_HU = [-125, 275]
 _INVERTED: list[Plain] = [{"clip": [0, 3000]}, {"invert": {}}]
 # ASSUME: the authors' code makes black by the range (their README: github.com/hhaentze/Annotation-Acceleration), the
 # paper's text by a percentile; both are here under names of their own, and the last one is crossmod's, not the paper's.
