@@ -46,10 +46,10 @@ def _paint_disc(frame: Frame, disc: Disc) -> None:
             np.abs(frame.u / np.float32(back)) ** _BACK,
         )
         if share == _NUCLEUS:
-            g = g + (np.abs(frame.v - wedge * 0) / np.float32(0.62 * disc.height)) ** 4
+            g = g + (np.abs(frame.v) / np.float32(0.62 * disc.height)) ** 4
         frame.put(np.where(flat, g, np.inf), _across(frame.x, disc.width * share), tissue, name)
-    if disc.grade in HEALTHY:  # the cleft within a nucleus, which adults have
-        g = quadric([(frame.u, 0.5 * disc.depth), (frame.v, 0.55)])
+    if disc.grade == max(HEALTHY) and disc.height > 7.0:  # the cleft within a nucleus, which adults have
+        g = quadric([(frame.u, 0.5 * disc.depth), (frame.v, 0.4)])
         frame.put(g, quadric([(frame.x, 0.5 * disc.width)]), Tissue.DISC, "disc")
 
 
@@ -107,9 +107,8 @@ def _paint_body(frame: Frame, one: Vertebra, name: str, waist_side: float) -> Bo
 
 def _marrow(sagittal: Sagittal, column: Column, box: Box) -> None:
     """Turn mixed marrow redder or fattier in patches; with age fattier ones win."""
-    axes = sagittal.canvas.axes
-    patches = column.patches.on((axes[0][box[0]], axes[1][box[1]], axes[2][box[2]])) * np.float32(0.6)
-    patches += np.float32(column.fat)
+    x, y, z = (axis[part] for axis, part in zip(sagittal.canvas.axes, box, strict=True))
+    patches = (column.patches.on((x, y, z)) + column.grain.on((x, y, z))) * np.float32(0.45) + np.float32(column.fat)
     mixed = table((Tissue.MARROW_MIXED,))
     here = sagittal.canvas.label[box]
     sagittal.canvas.paint(box, (patches > 0.7) & (here > 0), Tissue.MARROW_FATTY, mixed)
@@ -126,6 +125,7 @@ def _worn(frame: Frame, one: Vertebra, column: Column, number: int) -> None:
             g = quadric(
                 [(frame.u - 0.3 * one.semi_depth, 0.75 * one.semi_depth), (frame.v - side * one.height / 2, 6.0)]
             )
+            g = np.where(np.abs(frame.v) < one.height / 2, g, np.inf)
             frame.put(
                 g, quadric([(frame.x, 0.7 * max(one.width))]), Tissue.MARROW_FATTY, "vertebral_body", table(_MARROW)
             )
@@ -134,6 +134,7 @@ def _worn(frame: Frame, one: Vertebra, column: Column, number: int) -> None:
 def _vein(frame: Frame, one: Vertebra) -> None:
     """The basivertebral vein: a funnel from the middle of the back wall."""
     g = quadric([(frame.u + one.semi_depth, 0.75 * one.semi_depth), (frame.v, 1.5)])
+    g = np.where(frame.u > -one.semi_depth, g, np.inf)
     frame.put(
         g, quadric([(frame.x, 5.0)]), Tissue.VENOUS_PLEXUS, "vertebral_body", table((*_MARROW, Tissue.BONE_CORTEX))
     )

@@ -27,7 +27,7 @@ _SAC_WIDE = 0.86
 
 @dataclass(frozen=True)
 class Shift:
-    """How the cord gives way: most at a height, none `reach` above and below. Lengths mm, across and along the depth."""
+    """How the cord gives way: most at a height, none `reach` above and below, by mm across and forward."""
 
     height: float
     reach: float
@@ -130,11 +130,11 @@ def paint_bed(sagittal: Sagittal, canal: Canal, column: Column) -> None:
     canvas.paint(box, flavum, Tissue.LIGAMENT, SOFT)
     behind = -d - canal.deep
     middle = np.abs(x) < 2.6
-    # Fibres lie between the processes, with fat between them.
+    # ASSUME: what is between the processes is as bright as muscle, with fat among it.
     axes = [axis[part] for axis, part in zip(canvas.axes, box, strict=True)]
-    fibres = column.strands.on((np.zeros(1), axes[1], axes[2])) > 0.2
+    fibres = column.grain.on((np.zeros(1), axes[1], axes[2])) > 0.2
     between = middle & (behind > 2.0) & (behind < canal.spinous)
-    canvas.paint(box, between & fibres, Tissue.LIGAMENT, SOFT)
+    canvas.paint(box, between & fibres, Tissue.MUSCLE, SOFT)
     canvas.paint(box, between & ~fibres, Tissue.VISCERAL_FAT, SOFT)
     canvas.paint(box, middle & (np.abs(behind - canal.spinous - 1.0) < 1.2), Tissue.LIGAMENT, SOFT)
     canvas.paint(box, inside, Tissue.VISCERAL_FAT, label=0)

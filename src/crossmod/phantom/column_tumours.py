@@ -193,14 +193,9 @@ def _paint_vertebral(sagittal: Sagittal, vertebra: Vertebra, one: ColumnTumour) 
     back, inside = u < -vertebra.semi_depth + 1.0, np.abs(x) < vertebra.canal[0]
     if one.epidural:
         # It fills the canal before the cord, not around it.
-        front = u > -(vertebra.semi_depth + 1.0 * vertebra.canal[1])
-        canvas.paint(
-            box,
-            mask & back & inside & front & (here != value_of("cord")),
-            Tissue.BONE_METASTASIS,
-            table((*_EPIDURAL, Tissue.CORD)),
-            value,
-        )
+        before = back & inside & (u > -(vertebra.semi_depth + vertebra.canal[1]))
+        free = np.isin(here, [0, value_of("canal")])
+        canvas.paint(box, mask & before & free, Tissue.BONE_METASTASIS, table((*_EPIDURAL, Tissue.CORD)), value)
     if one.paravertebral:
         outside = ~(back & inside) & (here == 0)
         canvas.paint(box, mask & outside, Tissue.BONE_METASTASIS, table(_BESIDE), value)
@@ -230,7 +225,7 @@ def _paint_intradural(sagittal: Sagittal, canal: Canal, column: Column, one: Col
 
 
 def tumour_facts(tumours: tuple[ColumnTumour, ...]) -> dict[str, Any]:
-    """What is true of a patient's tumours: kind, number, largest diameter, how many leave the bone; haemangiomas apart."""
+    """What is true of a patient's tumours: kind, number, size, how many leave the bone; haemangiomas apart."""
     own = [one for one in tumours if one.kind != "haemangioma"]
     kinds = Counter(one.kind for one in own)
     return {

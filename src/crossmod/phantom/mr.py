@@ -73,11 +73,11 @@ RELAXATION = {
     # lies between muscle and fat by its share of fat, whose echoes of a train fade slowly; tumours within the dura are
     # as bright as cord on T1, meningiomas hardly brighter on T2, schwannomas much so.
     Tissue.LIGAMENT: (800, 14, 900, 13, 0.5, 0.1),
-    Tissue.DISC_NUCLEUS: (1250, 120, 1450, 110, 0.9, 0.08),
+    Tissue.DISC_NUCLEUS: (1100, 120, 1300, 110, 0.75, 0.08),
     Tissue.DISC_DRY: (900, 38, 1000, 35, 0.55, 0.15),
-    Tissue.MARROW_RED: (680, 56, 740, 54, 0.68, 0.1),
+    Tissue.MARROW_RED: (620, 58, 680, 56, 0.68, 0.1),
     Tissue.MARROW_MIXED: (520, 68, 560, 66, 0.7, 0.1),
-    Tissue.MARROW_FATTY: (400, 85, 440, 82, 0.76, 0.1),
+    Tissue.MARROW_FATTY: (440, 78, 475, 76, 0.73, 0.1),
     Tissue.VENOUS_PLEXUS: (1350, 170, 1700, 140, 0.75, 0.15),
     Tissue.HAEMANGIOMA: (390, 120, 430, 110, 0.9, 0.3),
     Tissue.SCHWANNOMA: (1150, 125, 1400, 110, 0.93, 0.16),

@@ -64,7 +64,7 @@ class Sagittal:
 
 @dataclass(frozen=True)
 class Frame:
-    """Coordinates of one vertebra or disc, mm: x to the right (nx,), u forward and v up (ny, nz) in a part of the plane.
+    """Coordinates of one vertebra or disc in mm: x to the right (nx,), u forward and v up of a plane's part (ny, nz).
 
     Forms that are painted have the same shapes.
     """

@@ -115,6 +115,7 @@ class Column:
         cord_end: height (mm) at which the cord ends.
         fat: of the marrow, against that of mixed marrow; -1 red to 1 fatty.
         patches: unit field in which marrow is redder or fattier than elsewhere.
+        grain: finer unit field of the same, and of the fat between the processes.
         strands: unit field of the fat within the muscles of the back.
         muscle_fat: share of these muscles that is fat.
         aside: how far the column bends to the right (mm), and the height (mm) at which it does most.
@@ -127,6 +128,7 @@ class Column:
     cord_end: float
     fat: float
     patches: Field
+    grain: Field
     strands: Field
     muscle_fat: float
     aside: tuple[float, float]
@@ -179,8 +181,9 @@ def draw_column(rng: np.random.Generator, person: Person, torso: Torso, wear: fl
         cord_end=torso.cord_end,
         # ASSUME: marrow is mixed at 50 years, red at 20 and fatty at 80.
         fat=float(np.clip((person.age - 50) / 30 + rng.normal(0, 0.45), -1.2, 1.4)),
-        patches=random_field(rng, 6.0, 1.0),
-        strands=random_field(rng, 3.5, 1.0),
+        patches=random_field(rng, 6.0, 1.0, (60.0, 110.0, 300.0)),
+        grain=random_field(rng, 3.0, 1.0, (45.0, 110.0, 300.0)),
+        strands=random_field(rng, 3.5, 1.0, (110.0, 180.0, 90.0)),
         muscle_fat=float(np.clip(rng.normal(0.06 + 0.004 * (person.age - 30), 0.05), 0.02, 0.45)),
         aside=(float(rng.normal(0, 3.0)), float(rng.uniform(-60, 160))),
         roots=np.stack([np.cos(angle) * rng.uniform(0.45, 0.75, 9), np.sin(angle) * rng.uniform(0.5, 0.75, 9)], axis=1),
