@@ -70,12 +70,12 @@ def in_picture(body: Anatomy) -> list[str]:
 
 def test_every_vertebra_is_a_body_of_its_own(healthy, bodies):
     for patient, body in zip(healthy, bodies, strict=True):
-        parts, count = ndimage.label(patient.labels == BODY)
+        parts, _ = ndimage.label(patient.labels == BODY)
         volumes = np.bincount(parts.ravel())[1:] * np.prod(LUMBAR.spacing_mm) / 1000
         whole = volumes[volumes > 8.0]
         assert len(in_picture(body)) <= len(whole) <= len(in_picture(body)) + 2
-        # What is neither is a body cut by the edge of the picture.
-        assert count - len(whole) <= 2
+        # What else there is are bodies cut by the edge of the picture, and rims thinner than a voxel.
+        assert np.count_nonzero(volumes > 0.1) - len(whole) <= 2
         assert np.all(whole < 60.0)
 
 

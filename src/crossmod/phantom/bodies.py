@@ -84,8 +84,7 @@ def _paint_body(frame: Frame, one: Vertebra, name: str, waist_side: float) -> Bo
     outline = np.where(u > 0, np.abs(u / deep) ** np.float32(_FRONT), np.abs(u / deep) ** np.float32(_BACK))
     hollow = _HOLLOW_MM if name != "sacrum" else 0.3
     top = np.abs(v) - np.float32(one.height / 2) - u * np.float32(one.wedge / 4 / one.semi_depth)
-    top = top + np.float32(hollow) * (1 - np.clip((u / np.float32(one.semi_depth)) ** 2, 0, 1))
-    found = frame.within(np.where(top < hollow, outline, np.inf), _across(x, wide.max() + _LIGAMENT_MM), 1.25)
+    found = frame.within(np.where(top < 0, outline, np.inf), _across(x, wide.max() + _LIGAMENT_MM), 1.25)
     if found is None:
         return None
     box, (xs, us, vs) = found
@@ -93,13 +92,14 @@ def _paint_body(frame: Frame, one: Vertebra, name: str, waist_side: float) -> Bo
     radius = outline[None, us, vs] + (np.abs(x[xs]) ** np.float32(_SIDES))[:, None, None] * (
         wide[us, vs] ** np.float32(-_SIDES)
     )
-    bowl = (np.float32(hollow) * np.clip((x[xs] / np.float32(max(one.width))) ** 2, 0, 1))[:, None, None]
+    bowl = ((x[xs] / np.float32(max(one.width))) ** 2)[:, None, None] + (u / np.float32(one.semi_depth)) ** 2
+    top = top + np.float32(hollow) * np.maximum(1 - bowl, 0)
     canvas, value = frame.canvas, value_of(name)
-    ligament = (radius < np.where(u > 0, (1 + _LIGAMENT_MM / deep) ** _FRONT, 0)) & (top < bowl)
+    ligament = (radius < np.where(u > 0, (1 + _LIGAMENT_MM / deep) ** _FRONT, 0)) & (top < 0)
     canvas.paint(box, ligament, Tissue.LIGAMENT, label=0)
-    canvas.paint(box, (radius < 1) & (top < bowl), Tissue.BONE_CORTEX, label=value)
+    canvas.paint(box, (radius < 1) & (top < 0), Tissue.BONE_CORTEX, label=value)
     core = (radius < np.where(u > 0, (1 - CORTEX_MM / deep) ** _FRONT, (1 - CORTEX_MM / deep) ** _BACK)) & (
-        top + np.float32(CORTEX_MM) < bowl
+        top < -CORTEX_MM
     )
     canvas.paint(box, core, Tissue.MARROW_MIXED, label=value)
     return box
