@@ -75,9 +75,9 @@ RELAXATION = {
     Tissue.LIGAMENT: (800, 14, 900, 13, 0.5, 0.1),
     Tissue.DISC_NUCLEUS: (1100, 120, 1300, 110, 0.75, 0.08),
     Tissue.DISC_DRY: (900, 38, 1000, 35, 0.55, 0.15),
-    Tissue.MARROW_RED: (620, 58, 680, 56, 0.68, 0.1),
-    Tissue.MARROW_MIXED: (520, 68, 560, 66, 0.7, 0.1),
-    Tissue.MARROW_FATTY: (440, 78, 475, 76, 0.73, 0.1),
+    Tissue.MARROW_RED: (620, 72, 680, 70, 0.56, 0.1),
+    Tissue.MARROW_MIXED: (520, 86, 560, 84, 0.58, 0.1),
+    Tissue.MARROW_FATTY: (440, 98, 475, 95, 0.62, 0.1),
     Tissue.VENOUS_PLEXUS: (1350, 170, 1700, 140, 0.75, 0.15),
     Tissue.HAEMANGIOMA: (390, 120, 430, 110, 0.9, 0.3),
     Tissue.SCHWANNOMA: (1150, 125, 1400, 110, 0.93, 0.16),
@@ -197,10 +197,10 @@ def _receive_field(grid: Grid, settings: MRSettings, rng: np.random.Generator) -
 def _spine_coil(y_mm: np.ndarray, radius_mm: float) -> np.ndarray:
     """Logarithm of the sensitivity of loops under the back, on their axis: r^3 / (r^2 + depth^2)^(3/2).
 
-    Hoult & Lauterbur, J Magn Reson 1979;34:425. ASSUME: loops lie 95 mm behind the vertebral bodies, in a row along the
+    Hoult & Lauterbur, J Magn Reson 1979;34:425. ASSUME: loops lie 105 mm behind the vertebral bodies, in a row along the
     spine that is longer than the picture.
     """
-    depth = np.maximum(y_mm + 95.0, 0.0)
+    depth = np.maximum(y_mm + 105.0, 0.0)
     return (-1.5 * np.log1p((depth / radius_mm) ** 2)).astype(np.float32)
 
 

@@ -26,7 +26,7 @@ from crossmod.phantom.pelvis import Pelvis, draw_pelvis, paint_pelvis
 from crossmod.phantom.recipe import Population, Recipe
 from crossmod.phantom.room import fitted_viscera, room_axes
 from crossmod.phantom.shapes import RealKidney, draw_shapes, paint_real_kidney, read_shapes, shape_facts
-from crossmod.phantom.spine import Spine, draw_spine, paint_back_fat, paint_spine
+from crossmod.phantom.spine import Spine, broad_back, draw_spine, paint_back_fat, paint_spine
 from crossmod.phantom.spine import spine_facts as detailed_spine_facts
 from crossmod.phantom.spine_lesions import SpineLesion, draw_spine_lesions, paint_spine_lesions, spine_facts
 from crossmod.phantom.thorax import Thorax, draw_thorax, paint_arms, paint_thorax
@@ -132,7 +132,7 @@ def draw_anatomy(seed: int, population: Population | None = None) -> Anatomy:
         body = _with_viscera(body, rng)
     if who.spine:
         spine = draw_spine(_stream(seed, "column"), _stream(seed, "column_tumours"), person, torso, who.spine)
-        body = replace(body, spine=spine)
+        body = replace(body, spine=spine, torso=broad_back(torso))
     return replace(
         body,
         liver_lesions=draw_liver_lesions(

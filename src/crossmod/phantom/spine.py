@@ -1,6 +1,6 @@
 """The spine in detail: a column with its canal and tumours, painted over a trunk that bends as it does."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,9 @@ from crossmod.phantom.vertebrae import WORN, Column, draw_column
 
 # ASSUME: the great vessels lie this much further forward of the spine than in the trunk without details.
 _ROOM_MM = 4.0
+# ASSUME: muscles of the back are this much thicker than in the trunk without details, as in the two real patients at
+# hand, and the skin over the spine is hollow by half as much.
+_BACK_MM = 12.0
 # Strands of fat in muscle run along the spine: their field is stretched so much along the height.
 _STRETCH = 4.0
 
@@ -34,6 +37,11 @@ class Spine:
     def bent(self, pose: Pose) -> Pose:
         """The pose of a trunk whose depth follows the column."""
         return pose.bent(Profile(lambda heights: -self.column.forward_mm(heights) - _ROOM_MM))
+
+
+def broad_back(torso: Torso) -> Torso:
+    """The same trunk with thicker muscles of the back."""
+    return replace(torso, back=torso.back + _BACK_MM, groove=torso.groove / 2)
 
 
 def draw_spine(

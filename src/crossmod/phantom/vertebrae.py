@@ -184,7 +184,7 @@ def draw_column(rng: np.random.Generator, person: Person, torso: Torso, wear: fl
         patches=random_field(rng, 6.0, 1.0, (60.0, 110.0, 300.0)),
         grain=random_field(rng, 3.0, 1.0, (45.0, 110.0, 300.0)),
         strands=random_field(rng, 3.5, 1.0, (110.0, 180.0, 90.0)),
-        muscle_fat=float(np.clip(rng.normal(0.06 + 0.004 * (person.age - 30), 0.05), 0.02, 0.45)),
+        muscle_fat=float(np.clip(rng.normal(0.04 + 0.003 * (person.age - 30), 0.04), 0.01, 0.4)),
         aside=(float(rng.normal(0, 3.0)), float(rng.uniform(-60, 160))),
         roots=np.stack([np.cos(angle) * rng.uniform(0.45, 0.75, 9), np.sin(angle) * rng.uniform(0.5, 0.75, 9)], axis=1),
         lordosis_deg=round(lordosis, 1),
