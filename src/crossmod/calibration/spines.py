@@ -53,7 +53,9 @@ def real_spines(data: str | Path) -> list[Spined]:
     found = []
     for path in sorted((Path(data) / BODIES).glob("*_img.nii.gz")):
         name, weighting = path.name.removesuffix("_img.nii.gz").split("_")
-        image, labels = (_ras(read_scan(file).array) for file in (path, path.with_name(path.name.replace("img", "lab"))))
+        image, labels = (
+            _ras(read_scan(file).array) for file in (path, path.with_name(path.name.replace("img", "lab")))
+        )
         scan = Scan(image, np.diag([1.0, 1.0, 1.0, 1.0]))
         found.append(Spined(name, "real", weighting.upper(), scan, labels.astype(np.uint8), {}))
     return found
@@ -121,7 +123,9 @@ def spine_measures(scans: list[Spined]) -> pd.DataFrame:
         table = pd.DataFrame(list(_of_bodies(one)))
         rows += [(*head, measure, float(table[measure].median())) for measure in table if table[measure].notna().any()]
         if one.weighting == "T2" and one.masks.get("cord", np.zeros(1, bool)).any():
-            rows += [(*head, *row[1:]) for row in _cord(one.scan.array, one.masks["cord"], one.masks["canal"], one.name)]
+            rows += [
+                (*head, *row[1:]) for row in _cord(one.scan.array, one.masks["cord"], one.masks["canal"], one.name)
+            ]
     return pd.DataFrame(rows, columns=COLUMNS).astype({"value": float})
 
 

@@ -197,8 +197,8 @@ def _receive_field(grid: Grid, settings: MRSettings, rng: np.random.Generator) -
 def _spine_coil(y_mm: np.ndarray, radius_mm: float) -> np.ndarray:
     """Logarithm of the sensitivity of loops under the back, on their axis: r^3 / (r^2 + depth^2)^(3/2).
 
-    Hoult & Lauterbur, J Magn Reson 1979;34:425. ASSUME: loops lie 105 mm behind the vertebral bodies, in a row along the
-    spine that is longer than the picture.
+    Hoult & Lauterbur, J Magn Reson 1979;34:425. ASSUME: loops lie 105 mm behind the vertebral bodies, in a row along
+    the spine that is longer than the picture.
     """
     depth = np.maximum(y_mm + 105.0, 0.0)
     return (-1.5 * np.log1p((depth / radius_mm) ** 2)).astype(np.float32)
