@@ -67,10 +67,8 @@ def middle_at(column: Column, height_mm: float) -> tuple[np.ndarray, float, floa
     points, heights, wide, deep = _nodes(column)
     line = curve(points, 1.0)
     forward = float(np.interp(height_mm, line[::-1, 1], line[::-1, 0]))
-    return (
-        np.array([forward, height_mm]),
-        *(float(np.interp(height_mm, heights[::-1], value[::-1])) for value in (wide, deep)),
-    )
+    across, along = (float(np.interp(height_mm, heights[::-1], value[::-1])) for value in (wide, deep))
+    return np.array([forward, height_mm]), across, along
 
 
 def _nodes(column: Column) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

@@ -71,7 +71,7 @@ class Pose:
         return out
 
 
-def _bounds(warp: tuple[Field, Field, Field], beyond: int) -> tuple[np.ndarray, np.ndarray]:
+def _bounds(warp: tuple[Field, ...], beyond: int) -> tuple[np.ndarray, np.ndarray]:
     """Least and greatest warp around each node; the lowest and highest ones answer for some nodes beyond them too."""
     far = np.arange(-beyond, len(_NODES[2]) + beyond) * _NODE_MM + _NODES[2][0]
     nodes = np.stack([field.on((_NODES[0], _NODES[1], far)) for field in warp])

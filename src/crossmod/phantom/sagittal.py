@@ -116,4 +116,4 @@ def value_of(name: str | None) -> int:
 
 def quadric(parts: list[tuple[np.ndarray, float]]) -> np.ndarray:
     """Sum of squares of coordinates over their semi-axes (mm)."""
-    return sum(((value / np.float32(semi)) ** 2 for value, semi in parts), start=np.float32(0))
+    return np.sum([(value / np.float32(semi)) ** 2 for value, semi in parts], axis=0, dtype=np.float32)
