@@ -115,5 +115,6 @@ def value_of(name: str | None) -> int:
 
 
 def quadric(parts: list[tuple[np.ndarray, float]]) -> np.ndarray:
-    """Sum of squares of coordinates over their semi-axes (mm)."""
-    return np.sum([(value / np.float32(semi)) ** 2 for value, semi in parts], axis=0, dtype=np.float32)
+    """Sum of the squares of one or two coordinates over their semi-axes (mm)."""
+    squares = [(value / np.float32(semi)) ** 2 for value, semi in parts]
+    return squares[0] if len(squares) == 1 else squares[0] + squares[1]
