@@ -256,6 +256,14 @@ def test_the_same_seed_gives_the_same_bytes(healthy):
     assert healthy[0].image.tobytes() != healthy[1].image.tobytes()
 
 
+def test_a_tumour_outside_of_the_picture_is_none_of_the_cases():
+    everyone = Population(spine=SpinePatients(metastases=1.0, intradural=0.0, levels=("T3", "T4")))
+    facts = simulate(1, LUMBAR.model_copy(update={"spacing_mm": (6.0, 4.0, 4.0)}), everyone).facts
+    assert (
+        facts["spinal_tumour_ml"] == 0 and facts["spinal_tumour_kind"] == "none" and facts["spinal_tumour_count"] == 0
+    )
+
+
 def test_tumours_are_drawn_apart_from_the_column(bodies):
     """Whoever has a tumour has the spine of the same seed without it."""
     ill = draw_anatomy(1, Population(spine=SpinePatients(metastases=1.0, intradural=0.0)))

@@ -65,6 +65,11 @@ class ColumnTumour:
     shift: Shift | None = None
     foramen: bool = False
 
+    @property
+    def structure(self) -> str:
+        """What its label is called."""
+        return "haemangioma" if self.kind == "haemangioma" else "spinal_tumour"
+
 
 def draw_column_tumours(rng: np.random.Generator, column: Column, who: SpinePatients) -> tuple[ColumnTumour, ...]:
     """Draw the tumours of a patient: of vertebrae, or one within the dura; and haemangiomas."""
@@ -226,7 +231,7 @@ def _paint_intradural(sagittal: Sagittal, canal: Canal, column: Column, one: Col
 
 def tumour_facts(tumours: tuple[ColumnTumour, ...]) -> dict[str, Any]:
     """What is true of a patient's tumours: kind, number, size, how many leave the bone; haemangiomas apart."""
-    own = [one for one in tumours if one.kind != "haemangioma"]
+    own = [one for one in tumours if one.structure == "spinal_tumour"]
     kinds = Counter(one.kind for one in own)
     return {
         "spinal_tumour_kind": kinds.most_common(1)[0][0] if kinds else "none",

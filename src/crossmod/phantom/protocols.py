@@ -69,6 +69,7 @@ _SPINE = _MR | {
     "depth_mm": (215.0, 250.0),
     "height_mm": (215.0, 260.0),
     "middle_mm": (-62.0, -30.0),
+    "position_sd_mm": 3.0,
     "arms": "down",
     "mr.coil_mm": (100.0, 260.0),
     "mr.bias": (0.03, 0.15),

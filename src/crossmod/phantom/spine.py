@@ -87,12 +87,13 @@ def paint_spine(around: np.ndarray, axes: Axes, pose: Pose, spine: Spine) -> tup
     return sagittal.canvas.tissue, sagittal.canvas.label
 
 
-def spine_facts(spine: Spine) -> dict[str, Any]:
-    """What is true of a patient's spine, in the picture or not."""
+def spine_facts(spine: Spine, shown: set[str]) -> dict[str, Any]:
+    """What is true of a patient's spine; a tumour is none of this case's where no label shows it."""
+    tumours = tuple(one for one in spine.tumours if one.structure in shown)
     discs = [disc for disc in spine.column.discs if disc.name in MOBILE]
     return {
         "lordosis_deg": spine.column.lordosis_deg,
         "kyphosis_deg": spine.column.kyphosis_deg,
         "worn_discs": sum(disc.grade in WORN for disc in discs),
-        **tumour_facts(spine.tumours),
+        **tumour_facts(tumours),
     }

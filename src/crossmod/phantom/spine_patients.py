@@ -34,7 +34,7 @@ class SpinePatients(Closed):
     # 11 % of 3829 spines at autopsy: Schmorl & Junghanns; 27 % on MR: Barzin & Maleki, Pak J Biol Sci 2009;12:1367.
     haemangiomas: float = Field(0.15, ge=0.0, le=1.0, description="share of patients with a vertebral haemangioma")
     levels: tuple[Level, Level] = Field(
-        ("T11", "L5"), description="highest and lowest vertebra that may have a tumour, for the field of view"
+        ("T12", "L5"), description="highest and lowest vertebra that may have a tumour, for the field of view"
     )
     wear: float = Field(
         1.0, ge=0.0, le=2.0, description="how worn discs are: 0 all healthy, 1 as usual for the age, 2 twice as much"
@@ -48,5 +48,5 @@ class SpinePatients(Closed):
                 raise ValueError(f"{one} + {other} = {total:g}: shares of one whole must not exceed 1")
         high, low = (MOBILE.index(level) for level in self.levels)
         if high > low:
-            raise ValueError(f"levels = {list(self.levels)}: the highest vertebra comes first, such as [T11, L5]")
+            raise ValueError(f"levels = {list(self.levels)}: the highest vertebra comes first, such as [T12, L5]")
         return self
