@@ -420,7 +420,7 @@ def test_spider(make, spider, tmp_path):
     assert rows["patient"].tolist() == ["spider-1", "spider-1", "spider-2"]
     assert rows["sequence"].tolist() == ["t1", "t2", "t2"]
     assert rows["sex"].tolist() == ["female", "female", "male"]
-    assert {cohort.labels[value] for value in (1, 25, 101)} == {"vertebra"}
+    assert {cohort.labels[value] for value in (1, 25, 101)} == {"whole_vertebra"}
     assert cohort.labels[100] == "canal" and cohort.labels[201] == "disc"
     assert not (faults["severity"] == "error").any()
     label = read_scan(cohort.root / rows["label"][0])

@@ -33,8 +33,8 @@ OTHERS = (
     "spine",
     "spleen",
     "stomach",
-    "vertebra",
     "vertebral_body",
+    "whole_vertebra",
 )
 # ASSUME: KiTS' "kidney" leaves out tumours and cysts, so it stands for parenchyma; it includes most of the sinus, about
 # a tenth of its volume.

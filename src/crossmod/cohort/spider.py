@@ -14,9 +14,9 @@ from crossmod.tables import read_user
 # Vertebrae and discs are counted from below; a hundred more are vertebrae that the picture shows in part.
 # ASSUME: a vertebra is drawn with its arch, and the canal is the dural sac with the cord.
 LABELS = {
-    **dict.fromkeys(range(1, 26), "vertebra"),
+    **dict.fromkeys(range(1, 26), "whole_vertebra"),
     100: "canal",
-    **dict.fromkeys(range(101, 126), "vertebra"),
+    **dict.fromkeys(range(101, 126), "whole_vertebra"),
     **dict.fromkeys(range(201, 226), "disc"),
 }
 _SEQUENCES = ("t1", "t2", "t2_space")

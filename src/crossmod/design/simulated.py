@@ -51,7 +51,7 @@ def organ_faults(study: Plain, nodes: dict[str, Training]) -> Iterator[str]:
                 continue
             lacking = {key: parts for key, parts in lacking.items() if key not in curable}
             words = ", ".join(dict.fromkeys(part for parts in curable.values() for part in parts))
-            # Patients of the spine have its structures alone.
+            # Patients with that key have its structures alone.
             key, state, action = ("spine", "set", "leave it out") if shown == SPINE else (cure, "not set", action)
             yield (
                 f"cohorts.{name}.population.{key}: {state}, so that no label map shows {words}; "

@@ -141,9 +141,14 @@ def lag(phase: float) -> np.ndarray:
 
 
 def chance(rng: np.random.Generator) -> np.ndarray:
-    """A random step of every tissue, standard normal, float32 (len(Tissue),); cortex and medulla mostly agree."""
+    """A random step of every tissue, standard normal, float32 (len(Tissue),); cortex and medulla mostly agree.
+
+    So do marrows.
+    """
     step = np.clip(steps(rng), -2, 2)
     step[Tissue.MEDULLA] = 0.8 * step[Tissue.CORTEX] + 0.6 * step[Tissue.MEDULLA]
+    for marrow in (Tissue.MARROW_RED, Tissue.MARROW_FATTY):
+        step[marrow] = 0.95 * step[Tissue.MARROW_MIXED] + 0.3 * step[marrow]
     step[[Tissue.AIR, Tissue.LUNG, Tissue.BOWEL_GAS]] = 0
     return step.astype(np.float32)
 

@@ -75,9 +75,9 @@ RELAXATION = {
     Tissue.LIGAMENT: (800, 14, 900, 13, 0.5, 0.1),
     Tissue.DISC_NUCLEUS: (1100, 120, 1300, 110, 0.75, 0.08),
     Tissue.DISC_DRY: (900, 38, 1000, 35, 0.55, 0.15),
-    Tissue.MARROW_RED: (620, 72, 680, 70, 0.56, 0.1),
-    Tissue.MARROW_MIXED: (520, 86, 560, 84, 0.58, 0.1),
-    Tissue.MARROW_FATTY: (440, 98, 475, 95, 0.62, 0.1),
+    Tissue.MARROW_RED: (600, 74, 660, 72, 0.57, 0.1),
+    Tissue.MARROW_MIXED: (520, 84, 560, 82, 0.59, 0.1),
+    Tissue.MARROW_FATTY: (450, 94, 485, 92, 0.62, 0.1),
     Tissue.VENOUS_PLEXUS: (1350, 170, 1700, 140, 0.75, 0.15),
     Tissue.HAEMANGIOMA: (390, 120, 430, 110, 0.9, 0.3),
     Tissue.SCHWANNOMA: (1150, 125, 1400, 110, 0.93, 0.16),
@@ -153,6 +153,9 @@ def _signal(settings: MRSettings, histology: str, rng: np.random.Generator) -> t
     spread = np.exp(settings.relaxation_sd * np.clip(steps(rng, 3), -2.5, 2.5))
     # Cortex and medulla vary together: hydration and age move both.
     spread[:, Tissue.MEDULLA] = spread[:, Tissue.CORTEX] * spread[:, Tissue.MEDULLA] ** 0.3
+    # So do marrows: what differs between them is their fat.
+    for marrow in (Tissue.MARROW_RED, Tissue.MARROW_FATTY):
+        spread[:, marrow] = spread[:, Tissue.MARROW_MIXED] * spread[:, marrow] ** 0.2
     # Flow: how much of the blood's echo survives differs widely.
     for vessel in (Tissue.ARTERY, Tissue.VEIN, Tissue.LIVER_VESSEL):
         spread[2, vessel] *= np.exp(rng.normal(0, 0.5))

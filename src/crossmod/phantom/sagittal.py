@@ -103,10 +103,14 @@ class Frame:
         self.canvas.paint(box, mask, tissue, over, value_of(name))
 
     def bone(self, g: np.ndarray, f: np.ndarray, semi_mm: float, name: str, marrow: Tissue) -> None:
-        """Paint a quadric as cortex around marrow; `semi_mm` is its smallest semi-axis."""
+        """Paint a quadric as cortex around marrow; `semi_mm` is its smallest semi-axis.
+
+        ASSUME: walls that lie in the sagittal plane are half as thick: a slice is thicker than they are, and a slice
+        without sub-slices would show them alone.
+        """
         self.put(g, f, Tissue.BONE_CORTEX, name)
-        inner = np.float32(1 / max(1 - CORTEX_MM / semi_mm, 0.05) ** 2)
-        self.put(g * inner, f * inner, marrow, name)
+        inner, beside = (np.float32(1 / max(1 - mm / semi_mm, 0.05) ** 2) for mm in (CORTEX_MM, CORTEX_MM / 2))
+        self.put(g * inner, f * beside, marrow, name)
 
 
 def value_of(name: str | None) -> int:
