@@ -35,7 +35,8 @@ def organ_faults(study: Plain, nodes: dict[str, Training]) -> Iterator[str]:
     """
     from crossmod.phantom import LABELS, ORGANS, SPINE, labelled, parse_population
 
-    cures = {"organs": (LABELS | ORGANS, "set it to true"), "spine": (SPINE, "set it to {}, or to what it should say")}
+    alone = "spine"  # the key whose patients have its structures alone
+    cures = {"organs": (LABELS | ORGANS, "set it to true"), alone: (SPINE, "set it to {}, or to what it should say")}
     for name, cohort in study["cohorts"].items():
         if cohort["source"] != "simulated":
             continue
@@ -51,8 +52,7 @@ def organ_faults(study: Plain, nodes: dict[str, Training]) -> Iterator[str]:
                 continue
             lacking = {key: parts for key, parts in lacking.items() if key not in curable}
             words = ", ".join(dict.fromkeys(part for parts in curable.values() for part in parts))
-            # Patients with that key have its structures alone.
-            key, state, action = ("spine", "set", "leave it out") if shown == SPINE else (cure, "not set", action)
+            key, state, action = (alone, "set", "leave it out") if shown == SPINE else (cure, "not set", action)
             yield (
                 f"cohorts.{name}.population.{key}: {state}, so that no label map shows {words}; "
                 f"{', '.join(curable)} {'asks' if len(curable) == 1 else 'ask'} for it; {action}"
