@@ -15,6 +15,7 @@ OTHERS = (
     "cord",
     "disc",
     "duodenum",
+    "first_sacral_body",
     "gallbladder",
     "haemangioma",
     "heart",

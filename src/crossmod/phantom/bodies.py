@@ -62,17 +62,22 @@ def paint_bodies(sagittal: Sagittal, column: Column) -> None:
     for number, vertebra in enumerate(column.vertebrae):
         frame = sagittal.frame(vertebra, max(vertebra.depth) + 8.0)
         if frame is not None:
-            name = "sacrum" if vertebra.name[0] == "S" else "vertebral_body"
-            box = _paint_body(frame, vertebra, name, _WAIST_SIDE if name != "sacrum" else 0.0)
+            box = _paint_body(frame, vertebra)
             if box is not None:
                 _marrow(sagittal, column, box)
                 _worn(frame, vertebra, column, number)
-            if name != "sacrum":
+            if vertebra.name[0] != "S":
                 _vein(frame, vertebra)
 
 
-def _paint_body(frame: Frame, one: Vertebra, name: str, waist_side: float) -> Box | None:
+def _name(one: Vertebra) -> str:
+    """The structure that a body is."""
+    return {"S1": "first_sacral_body"}.get(one.name, "sacrum" if one.name[0] == "S" else "vertebral_body")
+
+
+def _paint_body(frame: Frame, one: Vertebra) -> Box | None:
     """Cortex and endplates around marrow; where they may lie."""
+    fused = one.name[0] == "S"
     u, v, x = frame.u, frame.v, frame.x
     t = np.clip(v / np.float32(one.height / 2), -1, 1)
     share, middle = (t + 1) / 2, 1 - t * t
@@ -80,9 +85,9 @@ def _paint_body(frame: Frame, one: Vertebra, name: str, waist_side: float) -> Bo
     deep = (one.depth[0] + np.float32(one.depth[1] - one.depth[0]) * share) * lips
     deep = deep * (1 - np.where(u > 0, np.float32(_WAIST_FRONT), np.float32(_WAIST_BACK)) * middle)
     wide = (one.width[0] + np.float32(one.width[1] - one.width[0]) * share) * lips
-    wide = wide * (1 - np.float32(waist_side) * middle)
+    wide = wide * (1 - np.float32(0.0 if fused else _WAIST_SIDE) * middle)
     outline = np.where(u > 0, np.abs(u / deep) ** np.float32(_FRONT), np.abs(u / deep) ** np.float32(_BACK))
-    hollow = _HOLLOW_MM if name != "sacrum" else 0.3
+    hollow = 0.3 if fused else _HOLLOW_MM
     top = np.abs(v) - np.float32(one.height / 2) - u * np.float32(one.wedge / 4 / one.semi_depth)
     found = frame.within(np.where(top < 0, outline, np.inf), _across(x, wide.max() + _LIGAMENT_MM), 1.25)
     if found is None:
@@ -94,7 +99,7 @@ def _paint_body(frame: Frame, one: Vertebra, name: str, waist_side: float) -> Bo
     )
     bowl = ((x[xs] / np.float32(max(one.width))) ** 2)[:, None, None] + (u / np.float32(one.semi_depth)) ** 2
     top = top + np.float32(hollow) * np.maximum(1 - bowl, 0)
-    canvas, value = frame.canvas, value_of(name)
+    canvas, value = frame.canvas, value_of(_name(one))
     ligament = (radius < np.where(u > 0, (1 + _LIGAMENT_MM / deep) ** _FRONT, 0)) & (top < 0)
     canvas.paint(box, ligament, Tissue.LIGAMENT, label=0)
     canvas.paint(box, (radius < 1) & (top < 0), Tissue.BONE_CORTEX, label=value)

@@ -292,8 +292,8 @@ def _facts(anatomy: Anatomy, labels: np.ndarray, voxel_ml: float) -> dict[str, A
     if anatomy.spine is not None:
         person = {"tumour_side": "none", "sex": anatomy.person.sex, "age": anatomy.person.age}
         volumes = {f"{name}_ml": round(float(counts[value]) * voxel_ml, 3) for value, name in SPINE.items()}
-        shown = {name for value, name in SPINE.items() if counts[value]}
-        return {**person, "bmi": round(anatomy.person.bmi, 1), **volumes, **detailed_spine_facts(anatomy.spine, shown)}
+        seen = {name for value, name in SPINE.items() if counts[value]}
+        return {**person, "bmi": round(anatomy.person.bmi, 1), **volumes, **detailed_spine_facts(anatomy.spine, seen)}
     tumour, real = anatomy.tumour, shape_facts(anatomy.planted)
     # What the label map shows: a mass outside the field of view is none of this case's.
     shown = [side for side in ("right", "left") if counts[VALUES[f"{side}_tumour"]]]

@@ -104,10 +104,20 @@ ORGANS = dict(
 )
 # The values of patients whose spine is drawn in detail (`Population.spine`), who have no others. The order is for ever.
 # ASSUME: a vertebral body is the body alone, posterior elements are all arches, the canal is the dural sac without the
-# cord, but with the roots, the sacrum is its bodies, and a tumour within a bone is no part of that bone.
+# cord, but with the roots, the sacrum is all of it but its first body, and a tumour in a bone is no part of that bone.
 SPINE = dict(
     enumerate(
-        ("vertebral_body", "posterior_elements", "sacrum", "disc", "canal", "cord", "spinal_tumour", "haemangioma"),
+        (
+            "vertebral_body",
+            "posterior_elements",
+            "sacrum",
+            "disc",
+            "canal",
+            "cord",
+            "spinal_tumour",
+            "haemangioma",
+            "first_sacral_body",
+        ),
         start=max(ORGANS) + 1,
     )
 )
