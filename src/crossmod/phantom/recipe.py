@@ -323,8 +323,8 @@ class Population(Closed):
             raise ValueError(f"{key}: must hold the median, tumour_ml = {self.tumour_ml:g}")
         if self.spine is not None and (self.organs or self.shapes or self.spine_lesions or self.liver_lesions):
             raise ValueError(
-                "spine: leaves no room for organs, shapes, liver_lesions and spine_lesions, which belong to patients of "
-                "the kidneys; leave these out, or spine"
+                "spine: leaves no room for organs, shapes, liver_lesions and spine_lesions, which belong to patients "
+                "of the kidneys; leave these out, or spine"
             )
         return self
 
