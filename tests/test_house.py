@@ -28,6 +28,8 @@ ARGUED = [
     ("cohort/amos22.py", '6: "liver"', "a label of the public data set"),
     ("cohort/amos22.py", "adrenal_gland", "a label of the public data set"),
     ("cohort/chaos.py", "liver", "labels and patients of the public data set"),
+    ("cohort/spider.py", "lumbar spine", "what the public data set shows"),
+    ("design/simulated.py", 'alone = "spine"', "a key of simulated populations"),
     ("report/style.py", "axes.spines", "the frame of a figure, as matplotlib calls it"),
     ("report/slices.py", "spine", "the frame of a figure, as matplotlib calls it"),
 ]

@@ -4,7 +4,7 @@ import pytest
 
 from crossmod.anatomy.structures import split_side, structure_problem
 from crossmod.design.fields import unknown_structure
-from crossmod.phantom import ORGANS
+from crossmod.phantom import ORGANS, SPINE
 
 
 @pytest.mark.parametrize(
@@ -14,8 +14,8 @@ def test_good_names(name):
     assert structure_problem(name) is None
 
 
-def test_organs_of_simulated_patients_are_known():
-    for name in ORGANS.values():
+def test_structures_of_simulated_patients_are_known():
+    for name in (*ORGANS.values(), *SPINE.values()):
         assert structure_problem(name) is None and unknown_structure(name) is None
 
 

@@ -261,6 +261,6 @@ def test_the_notebook_runs_without_real_scans(root, tmp_path):
     )
     outputs = [out for cell in nbformat.read(done, as_version=4).cells for out in cell.get("outputs", [])]
     assert not [out for out in outputs if out["output_type"] in ("error", "stream")], "no warnings, no errors"
-    shown = {f"calibration_{name}" for name in (*PICTURES, "kidney_weightings")}
+    shown = {f"calibration_{name}" for name in (*PICTURES, "kidney_weightings", "spines")}
     assert {path.stem for path in (tmp_path / "figures").iterdir()} == shown
     assert any("no real scans" in out.get("data", {}).get("text/markdown", "") for out in outputs)

@@ -379,3 +379,69 @@ def test_totalsegmentator_lists_subjects_that_lack_something(make, total, tmp_pa
         "s0004": "no ct.nii.gz or mri.nii.gz",
         "s0005": "no segmentations/kidney_right.nii.gz, no segmentations/kidney_left.nii.gz",
     }
+
+
+# SPIDER
+
+
+@pytest.fixture
+def spider(tmp_path):
+    """Two patients: one with T1 and T2, one with T2 alone and with a series that nobody outlined."""
+    import SimpleITK as sitk
+
+    dataset = tmp_path / "spider"
+    rng = np.random.default_rng(0)
+    labels = np.zeros((5, 40, 30), np.uint8)  # slices, rows from above, columns from the front
+    for number, top in ((101, 0), (3, 10), (2, 20), (1, 30)):
+        labels[:, top : top + 7, 4:14] = number
+    for number, top in ((203, 7), (202, 17), (201, 27)):
+        labels[:, top : top + 3, 4:14] = number
+    labels[1:4, :, 16:20] = 100
+    for name, drawn in (("1_t1", True), ("1_t2", True), ("2_t2", True), ("10_t2_SPACE", False)):
+        values = rng.integers(0, 900, labels.shape).astype(np.int16)
+        for part, array in (("images", values), ("masks", labels)):
+            if part == "images" or drawn:
+                picture = sitk.GetImageFromArray(array)
+                picture.SetSpacing((6.0, 6.0, 12.0))
+                # Along the picture's axes: backwards, down, and to the left.
+                picture.SetDirection((0, 0, 1, 1, 0, 0, 0, -1, 0))
+                (dataset / part).mkdir(parents=True, exist_ok=True)
+                sitk.WriteImage(picture, str(dataset / part / f"{name}.mha"))
+    (dataset / "overview.csv").write_text(
+        "new_file_name,subset,sex\n1_t1,training,F\n1_t2,training,F\n2_t2,training,M\n"
+    )
+    return dataset
+
+
+def test_spider(make, spider, tmp_path):
+    cohort, faults = make("spider", spider)
+    rows = cohort.cases
+    assert rows["case"].tolist() == ["1_t1", "1_t2", "2_t2"]
+    assert rows["patient"].tolist() == ["spider-1", "spider-1", "spider-2"]
+    assert rows["sequence"].tolist() == ["t1", "t2", "t2"]
+    assert rows["sex"].tolist() == ["female", "female", "male"]
+    assert {cohort.labels[value] for value in (1, 25, 101)} == {"whole_vertebra"}
+    assert cohort.labels[100] == "canal" and cohort.labels[201] == "disc"
+    assert not (faults["severity"] == "error").any()
+    label = read_scan(cohort.root / rows["label"][0])
+    lowest, highest = ((label.affine @ [*np.argwhere(label.array == v).mean(axis=0), 1])[2] for v in (1, 101))
+    assert lowest < highest
+    record = json.loads((tmp_path / "results" / "spider" / "cohort.json").read_text())
+    assert record["left_out"] == {"10_t2_SPACE": "no masks/10_t2_SPACE.mha"}
+
+
+def test_spider_one_sequence(make, spider):
+    cohort, _ = make("spider", spider, sequence="t1")
+    assert cohort.cases["case"].tolist() == ["1_t1"]
+    with pytest.raises(UserError, match=r"sequence is 'flair'; this source has t1, t2, t2_space"):
+        make("spider", spider, sequence="flair")
+    with pytest.raises(UserError, match=r"no image of t2_space with a mask \(1 left out\)"):
+        make("spider", spider, sequence="t2_space")
+
+
+def test_spider_without_its_overview_or_with_another_table(make, spider):
+    (spider / "overview.csv").write_text("file,sex\n1_t1,F\n")
+    with pytest.raises(UserError, match="no column 'new_file_name'"):
+        make("spider", spider)
+    (spider / "overview.csv").unlink()
+    assert set(make("spider", spider)[0].cases["sex"]) == {"unknown"}

@@ -55,3 +55,16 @@ def test_a_wrong_population_is_told_once():
 def test_studies_that_come_with_crossmod_ask_for_what_is_there():
     for study in ("renal", "renal_budget", "measure"):
         compose([f"study={study}"])
+
+
+def test_a_structure_of_the_spine_is_had_by_its_own_key():
+    asked = "+stages.kidney.classes.vertebra=[vertebral_body]"
+    said = refusal(asked, "stages.kidney.keep=null")
+    assert "cohorts.ct.population.spine: not set, so that no label map shows vertebral_body" in said
+    assert "population.organs" not in said and "set it to {}" in said
+
+
+def test_patients_of_the_spine_have_no_kidneys():
+    said = refusal("+cohorts.mr.population={spine: {}}")
+    assert "cohorts.mr.population.spine: set, so that no label map shows" in said and "leave it out" in said
+    assert "population.organs" not in said

@@ -204,7 +204,7 @@ def test_no_kidney_is_changed_by_the_pelvis(monkeypatch, seed):
     recipe = Recipe(spacing_mm=(5, 5, 5), field_of_view_mm=(420, 340, 440), centre_mm=(0, 20, -60), position_sd_mm=0.0)
     who = Population(tumour=0.0)
     whole = patient.simulate(seed, recipe, who)
-    monkeypatch.setattr(patient, "paint_pelvis", lambda *_: None)
+    monkeypatch.setattr(patient, "paint_pelvis", lambda *_, **__: None)
     bare = patient.simulate(seed, recipe, who)
     assert (whole.tissues != bare.tissues).any()
     np.testing.assert_array_equal(whole.labels, bare.labels)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from crossmod.job import Job, Part, UserError, whole
 
-SOURCES = ("simulated", "folder", "kits23", "amos22", "chaos", "totalsegmentator", "derived")
+SOURCES = ("simulated", "folder", "kits23", "amos22", "chaos", "totalsegmentator", "spider", "derived")
 
 
 def run(job: Job) -> None:

@@ -17,6 +17,7 @@ SOURCES = {
     "amos22": (("root",), ("modality",)),
     "chaos": (("root",), ("modality", "sequence")),
     "totalsegmentator": (("root",), ("modality",)),
+    "spider": (("root",), ("sequence",)),
     "derived": (("of", "structures"), ("volume_ml",)),
 }
 
@@ -30,9 +31,11 @@ class Teacher(Closed):
 class Cohort(Closed):
     """Where a table of cases comes from."""
 
-    source: Literal["simulated", "folder", "kits23", "amos22", "chaos", "totalsegmentator", "derived"] = Field(
-        description="simulated patients, a table of the user's, a public set as downloaded, or another cohort with "
-        "new labels"
+    source: Literal["simulated", "folder", "kits23", "amos22", "chaos", "totalsegmentator", "spider", "derived"] = (
+        Field(
+            description="simulated patients, a table of the user's, a public set as downloaded, or another cohort with "
+            "new labels"
+        )
     )
     title: str = Field("", description="what the cohort is called in figures and text; folder: must be given")
     cases: Count | None = Field(None, le=100_000, description="simulated: how many patients to draw")

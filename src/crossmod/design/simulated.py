@@ -33,8 +33,10 @@ def organ_faults(study: Plain, nodes: dict[str, Training]) -> Iterator[str]:
 
     A class needs one of its structures at least: in every cohort that it is learnt from, and at every site.
     """
-    from crossmod.phantom import LABELS, ORGANS, labelled, parse_population
+    from crossmod.phantom import LABELS, ORGANS, SPINE, labelled, parse_population
 
+    alone = "spine"  # the key whose patients have its structures alone
+    cures = {"organs": (LABELS | ORGANS, "set it to true"), alone: (SPINE, "set it to {}, or to what it should say")}
     for name, cohort in study["cohorts"].items():
         if cohort["source"] != "simulated":
             continue
@@ -44,14 +46,18 @@ def organ_faults(study: Plain, nodes: dict[str, Training]) -> Iterator[str]:
             continue
         asked = _asked(study, name, nodes)
         lacking = {key: parts for key, parts in asked.items() if not values_of(shown, parts)}
-        curable = {key: parts for key, parts in lacking.items() if values_of(LABELS | ORGANS, parts)}
-        if curable:
+        for cure, (would_show, action) in cures.items():
+            curable = {key: lacking[key] for key in lacking if values_of(would_show, lacking[key])}
+            if not curable or shown == would_show:
+                continue
+            lacking = {key: parts for key, parts in lacking.items() if key not in curable}
             words = ", ".join(dict.fromkeys(part for parts in curable.values() for part in parts))
+            key, state, action = (alone, "set", "leave it out") if shown == SPINE else (cure, "not set", action)
             yield (
-                f"cohorts.{name}.population.organs: not set, so that no label map shows {words}; "
-                f"{', '.join(curable)} {'asks' if len(curable) == 1 else 'ask'} for it; set it to true"
+                f"cohorts.{name}.population.{key}: {state}, so that no label map shows {words}; "
+                f"{', '.join(curable)} {'asks' if len(curable) == 1 else 'ask'} for it; {action}"
             )
-        for key in [key for key in lacking if key not in curable and key.startswith("stages.")]:
+        for key in [key for key in lacking if key.startswith("stages.")]:
             yield (
                 f"{key}: learns from cohort '{name}', and no simulated patient has {' or '.join(lacking[key])} "
                 "labelled; name other structures, or other patients"

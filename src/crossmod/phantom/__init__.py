@@ -3,12 +3,13 @@
 from crossmod.phantom.patient import Anatomy, Patient, draw_anatomy, labelled, simulate
 from crossmod.phantom.protocols import PROTOCOLS, draw_recipe
 from crossmod.phantom.recipe import CTSettings, MRSettings, Population, Recipe, parse_population, parse_recipe
-from crossmod.phantom.tissue import LABELS, ORGANS, Tissue
+from crossmod.phantom.tissue import LABELS, ORGANS, SPINE, Tissue
 
 __all__ = [
     "LABELS",
     "ORGANS",
     "PROTOCOLS",
+    "SPINE",
     "Anatomy",
     "CTSettings",
     "MRSettings",

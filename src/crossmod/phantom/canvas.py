@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy import ndimage
 
-from crossmod.phantom.field import Axes, random_field
+from crossmod.phantom.field import Axes, Field, Profile, random_field
 from crossmod.phantom.tissue import VALUES, Tissue, table
 from crossmod.scans.box import Box, three
 
 # The warp is also kept at these nodes, to bound it locally; between nodes it can exceed them by the slack.
 _NODE_MM, _SLACK_MM = 20.0, 1.5
 _NODES = (np.arange(-260.0, 261.0, _NODE_MM),) * 3
+_BEYOND = 4  # how many nodes further up and down a bent trunk is looked at
 
 
 @dataclass(frozen=True)
@@ -37,10 +38,12 @@ class Pose:
         slow = tuple(random_field(rng, 70.0, 4.5) for _ in range(3))
         fast = tuple(random_field(rng, 26.0, 1.0) for _ in range(3))
         warp = tuple(quick.plus(calm) for quick, calm in zip(fast, slow, strict=True))
-        nodes = np.stack([field.on(_NODES) for field in warp])
-        near = (1, 3, 3, 3)
-        least, most = ndimage.minimum_filter(nodes, near), ndimage.maximum_filter(nodes, near)
-        return cls(_turn(roll, yaw), warp, least - _SLACK_MM, most + _SLACK_MM)
+        return cls(_turn(roll, yaw), warp, *_bounds(warp, 0))
+
+    def bent(self, forward_mm: Profile) -> "Pose":
+        """The same pose with more warp along the body's depth, which depends on the height alone."""
+        warp = (self.warp[0], self.warp[1].plus(forward_mm), self.warp[2])
+        return Pose(self.turn, warp, *_bounds(warp, _BEYOND))
 
     def warp_range(self, centre_mm: np.ndarray, reach_mm: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Least and greatest warp (3,) within a box of half size `reach_mm` (3,) around a scanner point, mm."""
@@ -66,6 +69,20 @@ class Pose:
             value += row[0] * line[0] + row[1] * line[1] + row[2] * line[2]
             out.append(value)
         return out
+
+
+def _bounds(warp: tuple[Field, ...], beyond: int) -> tuple[np.ndarray, np.ndarray]:
+    """Least and greatest warp around each node; the lowest and highest ones answer for some nodes beyond them too."""
+    far = np.arange(-beyond, len(_NODES[2]) + beyond) * _NODE_MM + _NODES[2][0]
+    nodes = np.stack([field.on((_NODES[0], _NODES[1], far)) for field in warp])
+    near = (1, 3, 3, 3)
+    least, most = ndimage.minimum_filter(nodes, near), ndimage.maximum_filter(nodes, near)
+    ends = (slice(0, beyond + 1), slice(beyond + 1, -beyond - 1), slice(-beyond - 1, None))
+    low, inner, high = (least[..., part] for part in ends)
+    least = np.concatenate([low.min(-1, keepdims=True), inner, high.min(-1, keepdims=True)], axis=-1)
+    low, inner, high = (most[..., part] for part in ends)
+    most = np.concatenate([low.max(-1, keepdims=True), inner, high.max(-1, keepdims=True)], axis=-1)
+    return least - _SLACK_MM, most + _SLACK_MM
 
 
 def _turn(roll_rad: float, yaw_rad: float) -> np.ndarray:

@@ -7,7 +7,7 @@ from crossmod.phantom.artefacts import streak
 from crossmod.phantom.field import random_field
 from crossmod.phantom.grid import Grid
 from crossmod.phantom.recipe import CTSettings, Recipe
-from crossmod.phantom.tissue import Tissue
+from crossmod.phantom.tissue import Tissue, steps
 
 # Spread (HU) of every tissue under full domain randomisation.
 RANDOM_HU = 22.0
@@ -59,6 +59,19 @@ HU = {
     Tissue.LIVER_METASTASIS: (41, 27, 6, 8),
     Tissue.BONE_METASTASIS: (65, 35, 25, 30),
     Tissue.INTRADURAL_TUMOUR: (42, 45, 7, 7),
+    # ASSUME: of the spine in detail, marrow loses density as it turns to fat, slow veins take up what veins do, and of
+    # the tumours within the dura the meningioma takes up most.
+    Tissue.LIGAMENT: (70, 5, 10, 6),
+    Tissue.DISC_NUCLEUS: (80, 4, 10, 6),
+    Tissue.DISC_DRY: (95, 6, 15, 12),
+    Tissue.MARROW_RED: (190, 22, 30, 35),
+    Tissue.MARROW_MIXED: (150, 15, 30, 35),
+    Tissue.MARROW_FATTY: (100, 8, 30, 35),
+    Tissue.VENOUS_PLEXUS: (42, 105, 8, 5),
+    Tissue.HAEMANGIOMA: (110, 45, 30, 90),
+    Tissue.SCHWANNOMA: (35, 60, 7, 9),
+    Tissue.MENINGIOMA: (48, 75, 7, 5),
+    Tissue.EPENDYMOMA: (38, 50, 7, 8),
 }
 UPTAKE = {"clear_cell": (85.0, 22.0), "papillary": (32.0, 9.0), "chromophobe": (55.0, 12.0)}
 
@@ -97,10 +110,10 @@ def _attenuation(settings: CTSettings, histology: str, rng: np.random.Generator)
     phase = np.clip(rng.normal(settings.phase, settings.phase_sd), 0, 1)
     uptake *= lag(phase)
     if settings.uptake_sd:
-        step = np.clip(rng.normal(size=len(Tissue)), -2, 2)
+        step = np.clip(steps(rng), -2, 2)
         step[Tissue.MEDULLA] = 0.8 * step[Tissue.CORTEX] + 0.6 * step[Tissue.MEDULLA]
         uptake *= np.exp(settings.uptake_sd * step)
-    level = plain + gain * uptake + spread * np.clip(rng.normal(size=len(Tissue)), -2.5, 2.5)
+    level = plain + gain * uptake + spread * np.clip(steps(rng), -2.5, 2.5)
     if rng.random() < settings.excretion:
         level[Tissue.URINE] = rng.uniform(120, 700)
     if rng.random() < settings.oral_contrast:
@@ -128,9 +141,14 @@ def lag(phase: float) -> np.ndarray:
 
 
 def chance(rng: np.random.Generator) -> np.ndarray:
-    """A random step of every tissue, standard normal, float32 (len(Tissue),); cortex and medulla mostly agree."""
-    step = np.clip(rng.normal(size=len(Tissue)), -2, 2)
+    """A random step of every tissue, standard normal, float32 (len(Tissue),); cortex and medulla mostly agree.
+
+    So do marrows.
+    """
+    step = np.clip(steps(rng), -2, 2)
     step[Tissue.MEDULLA] = 0.8 * step[Tissue.CORTEX] + 0.6 * step[Tissue.MEDULLA]
+    for marrow in (Tissue.MARROW_RED, Tissue.MARROW_FATTY):
+        step[marrow] = 0.95 * step[Tissue.MARROW_MIXED] + 0.3 * step[marrow]
     step[[Tissue.AIR, Tissue.LUNG, Tissue.BOWEL_GAS]] = 0
     return step.astype(np.float32)
 

@@ -5,6 +5,7 @@ coordinate axes, one axis after the other, with four taps per axis: cheap, and f
 on the number of threads.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +22,18 @@ Axes = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
+class Profile:
+    """A scalar that depends on the height alone, by a smooth function of heights in mm."""
+
+    at: Callable[[np.ndarray], np.ndarray]
+
+    def on(self, axes: Axes) -> np.ndarray:
+        """Values on the grid spanned by three axes in mm, as `Field.on`."""
+        values = self.at(np.asarray(axes[2], dtype=float)).astype(np.float32)
+        return np.broadcast_to(values, tuple(len(axis) for axis in axes))
+
+
+@dataclass(frozen=True)
 class Field:
     """A smooth random scalar field: `control` values (nx, ny, nz) every `spacing_mm`."""
 
@@ -33,7 +46,7 @@ class Field:
         """No value of the field exceeds this (convex hull of a B-spline)."""
         return float(np.abs(self.control).max())
 
-    def plus(self, slower: "Field") -> "Field":
+    def plus(self, slower: "Field | Profile") -> "Field":
         """The sum with a field of longer waves, on this one's lattice: half the work of evaluating both.
 
         The splines of this lattice go through the slower field's values at its nodes.
@@ -47,13 +60,16 @@ class Field:
 
     def on(self, axes: Axes) -> np.ndarray:
         """Values on the grid spanned by three axes in mm, as float32 (len x, len y, len z)."""
-        values = self.control
+        taps = [self._taps(axes[axis], axis) for axis in range(3)]
+        # Only controls that are needed: a thin slab needs few of them across.
+        starts = [int(first.min()) for first, _ in taps]
+        values = self.control[
+            tuple(slice(start, start + 4 + int(np.ptp(first))) for start, (first, _) in zip(starts, taps, strict=True))
+        ]
         for axis in (2, 1):
-            first, weights = self._taps(axes[axis], axis)
             values = np.moveaxis(values, axis, 0)
-            values = np.moveaxis(_mix(values, first, weights), 0, axis)
-        first, weights = self._taps(axes[0], 0)
-        return _mix(np.ascontiguousarray(values), first, weights)
+            values = np.moveaxis(_mix(values, taps[axis][0] - starts[axis], taps[axis][1]), 0, axis)
+        return _mix(np.ascontiguousarray(values), taps[0][0] - starts[0], taps[0][1])
 
     def _taps(self, positions_mm: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]:
         steps = (np.asarray(positions_mm, dtype=np.float64) + self.half_mm[axis]) / self.spacing_mm
@@ -67,11 +83,12 @@ class Field:
 def _mix(values: np.ndarray, first: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Cubic B-spline along the leading axis: (m, ...) controls to (n, ...) values."""
     out = np.empty((len(first), *values.shape[1:]), dtype=np.float32)
+    part = np.empty(values.shape[1:], dtype=np.float32)
     for i, j in enumerate(first):  # one slab at a time stays in the cache
         w = weights[:, i]
         np.multiply(values[j], w[0], out=out[i])
         for k in (1, 2, 3):
-            out[i] += values[j + k] * w[k]
+            out[i] += np.multiply(values[j + k], w[k], out=part)
     return out
 
 

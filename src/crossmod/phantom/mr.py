@@ -10,7 +10,7 @@ from crossmod.phantom.field import random_field
 from crossmod.phantom.grid import Grid
 from crossmod.phantom.recipe import MRSettings, Recipe
 from crossmod.phantom.sequences import fat_phase, signal
-from crossmod.phantom.tissue import FATS, Tissue
+from crossmod.phantom.tissue import FATS, Tissue, steps
 
 # Tissue: T1 and T2 (ms) at 1.5 T, T1 and T2 at 3 T, proton density (share of water's), spread of texture.
 # Sources: [1] de Bazelaire et al., Radiology 2004;230:652 (kidney, liver, spleen, pancreas, muscle, marrow, fat);
@@ -68,6 +68,21 @@ RELAXATION = {
     Tissue.LIVER_METASTASIS: (1150, 85, 1450, 72, 0.9, 0.15),
     Tissue.BONE_METASTASIS: (1150, 65, 1450, 55, 0.85, 0.15),
     Tissue.INTRADURAL_TUMOUR: (1050, 105, 1350, 90, 0.92, 0.12),
+    # ASSUME: of the spine in detail, ligaments are as dark as tendon; a healthy nucleus has the T2 of Pfirrmann grades
+    # I and II, a dry disc that of IV and V (Watanabe et al., Spine 2007;32:2468, whose medians are near these); marrow
+    # lies between muscle and fat by its share of fat, whose echoes of a train fade slowly; tumours within the dura are
+    # as bright as cord on T1, meningiomas hardly brighter on T2, schwannomas much so.
+    Tissue.LIGAMENT: (800, 14, 900, 13, 0.5, 0.1),
+    Tissue.DISC_NUCLEUS: (1100, 120, 1300, 110, 0.75, 0.08),
+    Tissue.DISC_DRY: (900, 38, 1000, 35, 0.55, 0.15),
+    Tissue.MARROW_RED: (600, 74, 660, 72, 0.57, 0.1),
+    Tissue.MARROW_MIXED: (520, 84, 560, 82, 0.59, 0.1),
+    Tissue.MARROW_FATTY: (450, 94, 485, 92, 0.62, 0.1),
+    Tissue.VENOUS_PLEXUS: (1350, 170, 1700, 140, 0.75, 0.15),
+    Tissue.HAEMANGIOMA: (390, 120, 430, 110, 0.9, 0.3),
+    Tissue.SCHWANNOMA: (1150, 125, 1400, 110, 0.93, 0.16),
+    Tissue.MENINGIOMA: (950, 85, 1200, 80, 0.9, 0.06),
+    Tissue.EPENDYMOMA: (1050, 110, 1350, 95, 0.92, 0.14),
 }
 # Relaxation of carcinomas relative to the row above: T2 factor and texture. Clear-cell carcinomas are bright and uneven
 # on T2, papillary ones dark and even (haemosiderin), chromophobe ones between: Oliva et al., AJR 2009;192:1524.
@@ -77,6 +92,8 @@ SUBTYPE_T2 = {"clear_cell": (1.25, 0.24), "papillary": (0.55, 0.1), "chromophobe
 # ASSUME: half of the marrow's signal is fat, and a fifth of the sinus fat's signal is that of small vessels and
 # calyces.
 FAT_SHARE = dict.fromkeys(FATS, 1.0) | {Tissue.BONE_MARROW: 0.5, Tissue.SINUS_FAT: 0.8}
+# Fat of vertebral marrow at 25, 55 and 80 years: 25, 40 and 55 % (Kühn et al., Radiology 2012;265:763, is near these).
+FAT_SHARE |= {Tissue.MARROW_RED: 0.3, Tissue.MARROW_MIXED: 0.45, Tissue.MARROW_FATTY: 0.65, Tissue.HAEMANGIOMA: 0.5}
 # ASSUME: T1-weighted contrast varies half as much within a tissue as T2-weighted one: T1 does, and vessels are no
 # longer dark. A spin echo is T2-weighted in full from this echo time.
 EVEN_T1, T2_WEIGHTED_MS = 0.5, 60.0
@@ -133,9 +150,12 @@ def _signal(settings: MRSettings, histology: str, rng: np.random.Generator) -> t
     texture *= max(EVEN_T1, min(1.0, settings.echo_time_ms / T2_WEIGHTED_MS)) if spin_echo else EVEN_T1
     t2 = t2.copy()
     t2[Tissue.TUMOUR] *= factor
-    spread = np.exp(settings.relaxation_sd * np.clip(rng.normal(size=(3, len(Tissue))), -2.5, 2.5))
+    spread = np.exp(settings.relaxation_sd * np.clip(steps(rng, 3), -2.5, 2.5))
     # Cortex and medulla vary together: hydration and age move both.
     spread[:, Tissue.MEDULLA] = spread[:, Tissue.CORTEX] * spread[:, Tissue.MEDULLA] ** 0.3
+    # So do marrows: what differs between them is their fat.
+    for marrow in (Tissue.MARROW_RED, Tissue.MARROW_FATTY):
+        spread[:, marrow] = spread[:, Tissue.MARROW_MIXED] * spread[:, marrow] ** 0.2
     # Flow: how much of the blood's echo survives differs widely.
     for vessel in (Tissue.ARTERY, Tissue.VEIN, Tissue.LIVER_VESSEL):
         spread[2, vessel] *= np.exp(rng.normal(0, 0.5))
@@ -172,7 +192,19 @@ def _receive_field(grid: Grid, settings: MRSettings, rng: np.random.Generator) -
     near = (x[:, None] / 180.0) ** 2 + ((y[None, :] - 20.0) / 120.0) ** 2
     field = random_field(rng, 130.0, settings.bias).on(grid.axes)
     field += (0.8 * settings.bias * rng.uniform(-0.2, 1.0) * np.minimum(near, 1.4)).astype(np.float32)[:, :, None]
+    if settings.coil_mm:
+        field += _spine_coil(y, settings.coil_mm)[None, :, None]
     return field
+
+
+def _spine_coil(y_mm: np.ndarray, radius_mm: float) -> np.ndarray:
+    """Logarithm of the sensitivity of loops under the back, on their axis: r^3 / (r^2 + depth^2)^(3/2).
+
+    Hoult & Lauterbur, J Magn Reson 1979;34:425. ASSUME: loops lie 105 mm behind the vertebral bodies, in a row along
+    the spine that is longer than the picture.
+    """
+    depth = np.maximum(y_mm + 105.0, 0.0)
+    return (-1.5 * np.log1p((depth / radius_mm) ** 2)).astype(np.float32)
 
 
 def _add_noise(image: np.ndarray, sd: float, rng: np.random.Generator) -> None:

@@ -26,12 +26,15 @@ from crossmod.phantom.pelvis import Pelvis, draw_pelvis, paint_pelvis
 from crossmod.phantom.recipe import Population, Recipe
 from crossmod.phantom.room import fitted_viscera, room_axes
 from crossmod.phantom.shapes import RealKidney, draw_shapes, paint_real_kidney, read_shapes, shape_facts
+from crossmod.phantom.spine import Spine, broad_back, draw_spine, paint_back_fat, paint_spine
+from crossmod.phantom.spine import spine_facts as detailed_spine_facts
 from crossmod.phantom.spine_lesions import SpineLesion, draw_spine_lesions, paint_spine_lesions, spine_facts
 from crossmod.phantom.thorax import Thorax, draw_thorax, paint_arms, paint_thorax
-from crossmod.phantom.tissue import LABELS, ORGANS, VALUES, Tissue
+from crossmod.phantom.tissue import LABELS, ORGANS, SPINE, VALUES, Tissue
 from crossmod.phantom.torso import Person, Torso, deepened, draw_person, draw_torso, paint_muscles, paint_torso
 from crossmod.phantom.tumour import Tumour, draw_tumour, paint_tumour, push_of
 from crossmod.phantom.viscera import SPARED, Viscera, grown_heart
+from crossmod.scans.box import three
 
 # One stream of random numbers per part: a part that draws more leaves the others as they were. Order is for ever.
 _STREAMS = (
@@ -49,7 +52,11 @@ _STREAMS = (
     "spine",
     "shapes",
     "viscera",
+    "column",
+    "column_tumours",
 )
+# What lies around a detailed spine is painted at every second voxel, where these lie nearer to each other (mm).
+_DENSE_MM = 1.2
 
 
 @dataclass(frozen=True)
@@ -68,6 +75,7 @@ class Anatomy:
     liver_lesions: tuple[LiverLesion, ...] = ()
     spine_lesions: tuple[SpineLesion, ...] = ()
     viscera: Viscera | None = None
+    spine: Spine | None = None
 
 
 @dataclass(frozen=True)
@@ -96,7 +104,13 @@ def draw_anatomy(seed: int, population: Population | None = None) -> Anatomy:
     kidneys = draw_kidneys(_stream(seed, "kidneys"), person, torso, who.hydronephrosis)
     planted = _plant(_stream(seed, "shapes"), who, kidneys)
     tumour = draw_tumour(
-        _stream(seed, "tumour"), kidneys, torso, who.tumour, who.tumour_ml, who.tumour_spread, who.tumour_range_ml
+        _stream(seed, "tumour"),
+        kidneys,
+        torso,
+        0.0 if who.spine else who.tumour,
+        who.tumour_ml,
+        who.tumour_spread,
+        who.tumour_range_ml,
     )
     # Real kidneys bring their own tumours.
     tumour = None if any(real.tumour for real in planted.values()) else tumour
@@ -116,6 +130,9 @@ def draw_anatomy(seed: int, population: Population | None = None) -> Anatomy:
     )
     if who.organs:
         body = _with_viscera(body, rng)
+    if who.spine:
+        spine = draw_spine(_stream(seed, "column"), _stream(seed, "column_tumours"), person, torso, who.spine)
+        body = replace(body, spine=spine, torso=broad_back(torso))
     return replace(
         body,
         liver_lesions=draw_liver_lesions(
@@ -127,6 +144,8 @@ def draw_anatomy(seed: int, population: Population | None = None) -> Anatomy:
 
 def labelled(population: Population) -> dict[int, str]:
     """The label values of a population's patients and the structures that they stand for."""
+    if population.spine:
+        return dict(SPINE)
     return LABELS | ORGANS if population.organs else dict(LABELS)
 
 
@@ -156,6 +175,8 @@ def simulate(seed: int, recipe: Recipe, population: Population | None = None) ->
 
 def paint(anatomy: Anatomy, grid: Grid, arms: str = "up") -> tuple[np.ndarray, np.ndarray]:
     """Tissues and labels (uint8) of a body on the fine grid, R-A-S order."""
+    if anatomy.spine is not None:
+        return paint_spine(_around(anatomy, anatomy.spine, grid, arms), grid.fine_axes, anatomy.pose, anatomy.spine)
     canvas = _healthy(anatomy, grid.fine_axes, arms)
     # Last, over what is there: they change no label.
     with canvas.painting(None):
@@ -166,9 +187,26 @@ def paint(anatomy: Anatomy, grid: Grid, arms: str = "up") -> tuple[np.ndarray, n
     return canvas.tissue, np.where(canvas.label > 0, canvas.label, canvas.organ)
 
 
+def _around(anatomy: Anatomy, spine: Spine, grid: Grid, arms: str) -> np.ndarray:
+    """Tissues around a detailed spine on the fine grid (uint8); sub-slices of a slice share theirs."""
+    axes, repeats = [], []
+    for axis, (places, spacing) in enumerate(zip(grid.axes, grid.spacing_mm, strict=True)):
+        every = 2 if axis != grid.slice_axis and spacing < _DENSE_MM else 1
+        axes.append(places[::every] + spacing * (every - 1) / 2)
+        repeats.append(grid.samples if axis == grid.slice_axis else every)
+    tissue = _healthy(replace(anatomy, pose=spine.bent(anatomy.pose)), three(axes), arms).tissue
+    for axis, times in enumerate(repeats):
+        tissue = np.repeat(tissue, times, axis=axis) if times > 1 else tissue
+    x, y, z = (len(places) for places in grid.fine_axes)
+    return np.ascontiguousarray(tissue[:x, :y, :z])
+
+
 def _healthy(anatomy: Anatomy, axes: Axes, arms: str) -> Canvas:
     """All of a body but the lesions of liver and spine."""
-    canvas, straight = _trunk(anatomy, axes, arms, organs=anatomy.viscera is not None)
+    canvas, straight = _trunk(anatomy, axes, arms, organs=anatomy.viscera is not None or anatomy.spine is not None)
+    if anatomy.spine is not None:
+        paint_back(canvas, anatomy.torso)
+        paint_back_fat(canvas, anatomy.spine.column)
     if anatomy.viscera is None:
         paint_organs(canvas, anatomy.organs)
     else:
@@ -189,11 +227,12 @@ def _healthy(anatomy: Anatomy, axes: Axes, arms: str) -> Canvas:
 def _trunk(anatomy: Anatomy, axes: Axes, arms: str, organs: bool) -> tuple[Canvas, Canvas]:
     """What is no organ of the belly, on a canvas pushed by a mass; and the same canvas in straight coordinates."""
     canvas = Canvas.blank(axes, anatomy.pose, organs=organs)
-    paint_torso(canvas, anatomy.torso, anatomy.pelvis.promontory)
+    block = anatomy.spine is None
+    paint_torso(canvas, anatomy.torso, anatomy.pelvis.promontory if block else None)
     if arms == "down":
         paint_arms(canvas, anatomy.torso, anatomy.thorax)
     paint_thorax(canvas, anatomy.thorax)
-    paint_pelvis(canvas, anatomy.torso, anatomy.pelvis)
+    paint_pelvis(canvas, anatomy.torso, anatomy.pelvis, sacrum=block)
     straight = replace(canvas, xyz=[value.copy() for value in canvas.xyz])
     if pushes := _pushes(anatomy.planted, anatomy.tumour):
         max(pushes, key=lambda push: push.radius_mm).apply(canvas)
@@ -250,6 +289,11 @@ def _stream(seed: int, name: str) -> np.random.Generator:
 def _facts(anatomy: Anatomy, labels: np.ndarray, voxel_ml: float) -> dict[str, Any]:
     """What is true of this patient; volumes are those of the label map."""
     counts = np.bincount(labels.ravel(), minlength=max(VALUES.values()) + 1)
+    if anatomy.spine is not None:
+        person = {"tumour_side": "none", "sex": anatomy.person.sex, "age": anatomy.person.age}
+        volumes = {f"{name}_ml": round(float(counts[value]) * voxel_ml, 3) for value, name in SPINE.items()}
+        seen = {name for value, name in SPINE.items() if counts[value]}
+        return {**person, "bmi": round(anatomy.person.bmi, 1), **volumes, **detailed_spine_facts(anatomy.spine, seen)}
     tumour, real = anatomy.tumour, shape_facts(anatomy.planted)
     # What the label map shows: a mass outside the field of view is none of this case's.
     shown = [side for side in ("right", "left") if counts[VALUES[f"{side}_tumour"]]]

@@ -71,8 +71,8 @@ def draw_pelvis(rng: np.random.Generator, person: Person, torso: Torso) -> Pelvi
     )
 
 
-def paint_pelvis(canvas: Canvas, torso: Torso, pelvis: Pelvis) -> None:
-    """Paint muscles and bones of the pelvis, then its organs."""
+def paint_pelvis(canvas: Canvas, torso: Torso, pelvis: Pelvis, sacrum: bool = True) -> None:
+    """Paint muscles and bones of the pelvis, with or without the sacrum, then its organs."""
     top = pelvis.crest + 25.0
     box = canvas.box(np.array([0.0, 0.0, top - 200.0]), np.array([260.0, 260.0, 200.0]))
     if box is None:
@@ -81,7 +81,8 @@ def paint_pelvis(canvas: Canvas, torso: Torso, pelvis: Pelvis) -> None:
         _bowl(canvas, (slice(start, min(start + 8, box[0].stop)), *box[1:]), torso, pelvis)
     for side in (1, -1):
         _hip(canvas, pelvis, side)
-    _sacrum(canvas, pelvis)
+    if sacrum:
+        _sacrum(canvas, pelvis)
     _organs(canvas, pelvis)
 
 

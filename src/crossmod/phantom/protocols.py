@@ -58,6 +58,30 @@ _VOLUME = {
     "mr.echo_time_ms": (1.2, 2.4),
     "mr.flip_deg": (9.0, 13.0),
 }
+# ASSUME: sagittal protocols of the lumbar spine as in use (ACR-ASNR-SCBT-MR practice parameter for MRI of the adult
+# spine): surface coils, partly evened out by the scanner; the thoracic spine is had by `centre_mm: [0, 10, 130]`.
+_SPINE = _MR | {
+    "plane": "sagittal",
+    "inplane_mm": (0.6, 0.7),
+    "across_mm": (3.3, 4.6),
+    "slice_thickness_mm": (3.0, 4.0),
+    "width_mm": (54.0, 70.0),
+    "depth_mm": (215.0, 250.0),
+    "height_mm": (215.0, 260.0),
+    "middle_mm": (-62.0, -30.0),
+    "position_sd_mm": 3.0,
+    "arms": "down",
+    "mr.coil_mm": (100.0, 260.0),
+    "mr.bias": (0.03, 0.15),
+    "mr.noise": (0.003, 0.02),
+    "mr.psf_fwhm_mm": (0.7, 1.1),
+    "mr.truncation": (0.7, 1.0),
+    "mr.ghosts": [0.0, 0.0, 0.02, 0.05],
+    "mr.breathing_mm": 0.0,
+    "mr.slice_gain_sd": (0.0, 0.04),
+    "mr.fat_suppression": 0.0,
+}
+_SPINE_T1 = _SPINE | {"mr.repetition_time_ms": (450.0, 700.0), "mr.echo_time_ms": (8.0, 14.0)}
 
 PROTOCOLS: dict[str, dict[str, Any]] = {
     "ct-plain": _CT | {"sequence": "plain", "ct.enhancement": (0.0, 0.03), "ct.excretion": 0.0},
@@ -157,6 +181,10 @@ PROTOCOLS: dict[str, dict[str, Any]] = {
         "mr.echo_spacing_ms": (3.5, 5.0),
         "mr.fat_suppression": 0.0,
     },
+    "mr-spine-t1": _SPINE_T1 | {"sequence": "t1"},
+    "mr-spine-gd-t1": _SPINE_T1 | {"sequence": "gd-t1", "mr.gadolinium": (0.8, 1.2), "mr.phase": 1.0},
+    "mr-spine-t2": _SPINE
+    | {"sequence": "t2", "mr.repetition_time_ms": (2500.0, 4500.0), "mr.echo_time_ms": (85.0, 120.0)},
 }
 
 _PLANES = {"axial": ("LPS", "RAS", "LAS"), "coronal": ("LIA", "LSP", "RSA"), "sagittal": ("AIR", "PSL")}

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 import nibabel as nib
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from crossmod.job import UserError
+from crossmod.phantom.closed import Closed
+from crossmod.phantom.spine_patients import SpinePatients
 from crossmod.scans.box import three
 
 if TYPE_CHECKING:
@@ -20,11 +22,7 @@ SPACING_MM, EXTENT_MM, CENTRE_MM, MOST_VOXELS = (0.5, 12.0), (48.0, 520.0), (-30
 TUMOUR_ML = (0.1, 2500.0)
 
 
-class _Closed(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class CTSettings(_Closed):
+class CTSettings(Closed):
     """Scanner and contrast of a CT."""
 
     kernel_fwhm_mm: float = Field(
@@ -65,7 +63,7 @@ class CTSettings(_Closed):
     )
 
 
-class MRSettings(_Closed):
+class MRSettings(Closed):
     """Scanner and sequence of an MR."""
 
     field_t: Tesla = Field(1.5, description="main field, tesla")
@@ -102,6 +100,13 @@ class MRSettings(_Closed):
         0.35, ge=0.0, le=1.0, description="how strongly suppression fails where the field is uneven"
     )
     bias: float = Field(0.22, ge=0.0, le=0.8, description="spread of the receive field across the picture (log scale)")
+    coil_mm: float = Field(
+        0.0,
+        ge=0.0,
+        le=400.0,
+        description="radius of surface coils in a row under the back: the smaller, the faster the picture darkens "
+        "to the front; 0 is none",
+    )
     noise: float = Field(
         0.025,
         ge=0.0,
@@ -201,7 +206,7 @@ class MRSettings(_Closed):
         return self.echo_train * self.echo_spacing_ms if self.echo_train > 1 else 0.0
 
 
-class Recipe(_Closed):
+class Recipe(Closed):
     """How one cohort of simulated patients is scanned. Defaults: the internal nephrographic CT."""
 
     modality: Literal["CT", "MR"] = Field("CT", description="what kind of scanner")
@@ -268,7 +273,7 @@ class Recipe(_Closed):
         return three(int(axis) for axis, _ in nib.orientations.axcodes2ornt(tuple(self.orientation)))
 
 
-class Population(_Closed):
+class Population(Closed):
     """Who is scanned: one cohort's patients. Defaults: kidney-cancer patients, as KiTS23's."""
 
     tumour: float = Field(1.0, ge=0.0, le=1.0, description="share of patients with a renal-cell carcinoma")
@@ -302,15 +307,25 @@ class Population(_Closed):
         description="whether label maps hold the organs of the trunk too, from spleen to iliopsoas muscle; their "
         "anatomy is then drawn in more detail, so that images differ from those without",
     )
+    spine: SpinePatients | None = Field(
+        None,
+        description="patients of the spine, `{}` or with keys of its own: the spine is drawn in detail and label maps "
+        "hold its structures alone; nobody has a renal tumour. Empty: patients of the kidneys",
+    )
 
     @model_validator(mode="after")
-    def _volumes(self) -> Self:
+    def _consistent(self) -> Self:
         low, high = self.tumour_range_ml
         key = f"tumour_range_ml = [{low:g}, {high:g}]"
         if not TUMOUR_ML[0] <= low < high <= TUMOUR_ML[1]:
             raise ValueError(f"{key}: two rising numbers, in {TUMOUR_ML[0]:g} to {TUMOUR_ML[1]:g} ml")
         if not low <= self.tumour_ml <= high:
             raise ValueError(f"{key}: must hold the median, tumour_ml = {self.tumour_ml:g}")
+        if self.spine is not None and (self.organs or self.shapes or self.spine_lesions or self.liver_lesions):
+            raise ValueError(
+                "spine: leaves no room for organs, shapes, liver_lesions and spine_lesions, which belong to patients "
+                "of the kidneys; leave these out, or spine"
+            )
         return self
 
 
@@ -328,7 +343,7 @@ def parse_population(settings: dict[str, Any]) -> Population:
     return _parsed(Population, "population", settings)
 
 
-def _parsed(model: type[_Closed], word: str, settings: dict[str, Any]) -> Any:
+def _parsed(model: type[Closed], word: str, settings: dict[str, Any]) -> Any:
     try:
         return model.model_validate(settings)
     except ValidationError as error:
@@ -341,14 +356,14 @@ def _inside(key: str, value: float, bounds: tuple[float, float]) -> None:
         raise ValueError(f"{key} = {value}: must lie in {bounds[0]:g} to {bounds[1]:g} mm")
 
 
-def _sentence(model: type[_Closed], word: str, fault: Mapping[str, Any]) -> str:
+def _sentence(model: type[Closed], word: str, fault: Mapping[str, Any]) -> str:
     """One fault of some settings: its full key, the value, and the range or the nearest key."""
     key = ".".join([word, *(str(part) for part in fault["loc"])])
     if fault["type"] == "value_error":  # already says key, value and range
         return f"{word}.{fault['msg'].removeprefix('Value error, ')}"
     *above, last = fault["loc"] or ("",)
     section = model
-    sections: dict[str, type[_Closed]] = {"ct": CTSettings, "mr": MRSettings}
+    sections: dict[str, type[Closed]] = {"ct": CTSettings, "mr": MRSettings, "spine": SpinePatients}
     for part in above:
         section = sections.get(str(part), section)
     if fault["type"] == "extra_forbidden":

@@ -1,4 +1,4 @@
-"""A contact sheet: one simulated case of every protocol, three cuts through its kidneys."""
+"""A contact sheet: one simulated case of every protocol, three cuts through its kidneys or its spine."""
 
 import io
 from pathlib import Path
@@ -11,9 +11,13 @@ from crossmod.job import whole
 from crossmod.phantom.patient import Patient, simulate
 from crossmod.phantom.protocols import PROTOCOLS, draw_recipe
 from crossmod.phantom.recipe import Population, Recipe
+from crossmod.phantom.spine_patients import SpinePatients
+from crossmod.phantom.tissue import VALUES
 
 # Okabe & Ito's sky blue and orange: told apart with any colour vision.
-_COLOURS = {"parenchyma": "#56B4E9", "tumour": "#E69F00"}
+_COLOURS = ("#56B4E9", "#E69F00")
+# What is outlined: parenchyma or vertebral bodies, and tumours.
+_SHOWN = (("right_parenchyma", "left_parenchyma", "vertebral_body"), ("right_tumour", "left_tumour", "spinal_tumour"))
 TITLE = "crossmod phantom"  # in the PNG: tells a sheet from pictures of the user's
 _CUTS = ("axial", "coronal", "sagittal")
 
@@ -24,7 +28,7 @@ def draw_sheet(path: Path, seed: int, population: Population | None = None) -> N
     Args:
         path: PNG to write.
         seed: of the first patient; the others count on.
-        population: who they are; None: patients with renal-cell carcinoma.
+        population: who they are; None: patients with renal-cell carcinoma, or of the spine where the protocol is.
     """
     import matplotlib
 
@@ -40,7 +44,8 @@ def draw_sheet(path: Path, seed: int, population: Population | None = None) -> N
         panel.axis("off")
     for number, name in enumerate(PROTOCOLS):
         recipe = draw_recipe(name, np.random.default_rng([seed, number]))
-        patient = simulate(seed + number, recipe, population)
+        who = Population(spine=SpinePatients()) if population is None and name.startswith("mr-spine") else population
+        patient = simulate(seed + number, recipe, who)
         row, column = divmod(number, columns)
         _draw_case(axes[3 * row : 3 * row + 3, column], patient, recipe, name)
     buffer = io.BytesIO()
@@ -60,11 +65,11 @@ def is_sheet(path: Path) -> bool:
 
 
 def _draw_case(panels: np.ndarray, patient: Patient, recipe: Recipe, name: str) -> None:
-    """Axial, coronal and sagittal cut of one case, with its parenchyma and tumour outlined."""
+    """Axial, coronal and sagittal cut of one case, with its parenchyma or vertebral bodies and tumour outlined."""
     image, labels, spacing = _ras(patient)
-    parenchyma, tumour = np.isin(labels, (1, 2)), np.isin(labels, (5, 6))
+    main, tumour = (np.isin(labels, [VALUES[name] for name in names]) for names in _SHOWN)
     low, high = (-160, 240) if recipe.modality == "CT" else np.percentile(image, (1, 99.5))
-    middle = [int(np.median(index)) for index in np.nonzero(parenchyma)] if parenchyma.any() else None
+    middle = [int(np.median(index)) for index in np.nonzero(main)] if main.any() else None
     middle = middle or [n // 2 for n in image.shape]
     # A sagittal cut through the middle of the right kidney shows more than one through the spine.
     right = np.nonzero(labels == 1)[0]
@@ -73,10 +78,10 @@ def _draw_case(panels: np.ndarray, patient: Patient, recipe: Recipe, name: str) 
         a, b = (n for n in range(3) if n != axis)
         picture = np.take(image, cuts[axis], axis)
         panel.imshow(picture.T, cmap="gray", vmin=low, vmax=high, origin="lower", aspect=spacing[b] / spacing[a])
-        for mask, kind in ((parenchyma, "parenchyma"), (tumour, "tumour")):
+        for mask, colour in zip((main, tumour), _COLOURS, strict=True):
             part = np.take(mask, cuts[axis], axis)
             if part.any():
-                panel.contour(part.T, [0.5], colors=_COLOURS[kind], linewidths=0.7)
+                panel.contour(part.T, [0.5], colors=colour, linewidths=0.7)
         # Radiological view: the patient's right is on the left of the picture.
         if axis != 0:
             panel.invert_xaxis()

@@ -46,6 +46,17 @@ class Tissue(IntEnum):
     LIVER_METASTASIS = 35
     BONE_METASTASIS = 36
     INTRADURAL_TUMOUR = 37
+    LIGAMENT = 38
+    DISC_NUCLEUS = 39
+    DISC_DRY = 40
+    MARROW_RED = 41
+    MARROW_MIXED = 42
+    MARROW_FATTY = 43
+    VENOUS_PLEXUS = 44
+    HAEMANGIOMA = 45
+    SCHWANNOMA = 46
+    MENINGIOMA = 47
+    EPENDYMOMA = 48
 
 
 # Values of the label maps. `None` stands for "not a renal structure".
@@ -91,11 +102,41 @@ ORGANS = dict(
         start=max(LABELS) + 1,
     )
 )
-VALUES = {name: value for value, name in (LABELS | ORGANS).items()}
+# The values of patients whose spine is drawn in detail (`Population.spine`), who have no others. The order is for ever.
+# ASSUME: a vertebral body is the body alone, posterior elements are all arches, the canal is the dural sac without the
+# cord, but with the roots, the sacrum is all of it but its first body, and a tumour in a bone is no part of that bone.
+SPINE = dict(
+    enumerate(
+        (
+            "vertebral_body",
+            "posterior_elements",
+            "sacrum",
+            "disc",
+            "canal",
+            "cord",
+            "spinal_tumour",
+            "haemangioma",
+            "first_sacral_body",
+        ),
+        start=max(ORGANS) + 1,
+    )
+)
+VALUES = {name: value for value, name in (LABELS | ORGANS | SPINE).items()}
 
 BONES = (Tissue.BONE_CORTEX, Tissue.BONE_MARROW, Tissue.DISC, Tissue.CSF, Tissue.CORD)
 SHELL = (Tissue.AIR, Tissue.SKIN, Tissue.SUBCUTANEOUS_FAT)
 FATS = (Tissue.SUBCUTANEOUS_FAT, Tissue.VISCERAL_FAT, Tissue.SINUS_FAT)
+
+
+# Tissues up to this one draw from the stream of a scan; those that came later from a stream of their own, so that the
+# scans of earlier ones stay as they were.
+_FIRST = Tissue.INTRADURAL_TUMOUR + 1
+
+
+def steps(rng: np.random.Generator, *rows: int) -> np.ndarray:
+    """A standard normal number of every tissue, (*rows, len(Tissue))."""
+    first, later = rng.normal(size=(*rows, _FIRST)), rng.spawn(1)[0].normal(size=(*rows, len(Tissue) - _FIRST))
+    return np.concatenate([first, later], axis=-1)
 
 
 def table(tissues: tuple[Tissue, ...]) -> np.ndarray:

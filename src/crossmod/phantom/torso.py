@@ -157,8 +157,11 @@ def deepened(torso: Torso, person: Person, mass_ml: float, rng: np.random.Genera
     return replace(torso, front=torso.front + max(deeper, 0.0), lung_base=base)
 
 
-def paint_torso(canvas: Canvas, torso: Torso, promontory_mm: float) -> None:
-    """Paint outline, fat, wall, ribs and lungs over the whole grid, then the spine down to the sacrum."""
+def paint_torso(canvas: Canvas, torso: Torso, promontory_mm: float | None) -> None:
+    """Paint outline, fat, wall, ribs and lungs over the whole grid, then the spine down to the sacrum.
+
+    Without a promontory there is no spine: it is painted elsewhere, in detail.
+    """
     for start in range(0, canvas.tissue.shape[0], 8):  # slabs stay in the cache
         slab = slice(start, start + 8)
         x, y, z = (value[slab] for value in canvas.xyz)
@@ -167,7 +170,8 @@ def paint_torso(canvas: Canvas, torso: Torso, promontory_mm: float) -> None:
             lung = canvas.tissue[slab] == Tissue.LUNG
             canvas.organ[slab][lung & (x > 0)] = VALUES["right_lung"]
             canvas.organ[slab][lung & (x < 0)] = VALUES["left_lung"]
-    _spine(canvas, torso, promontory_mm)
+    if promontory_mm is not None:
+        _spine(canvas, torso, promontory_mm)
 
 
 def _layers(torso: Torso, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:

@@ -20,6 +20,7 @@ SOURCES = {
     "amos22": "AMOS22",
     "chaos": "CHAOS",
     "totalsegmentator": "TotalSegmentator",
+    "spider": "SPIDER",
     "derived": "label maps composed of references and of predictions",
 }
 LEARNS = {
