@@ -26,6 +26,7 @@ TRAINING = {
     "batch": 2,
     "budget": "steps",
     "foreground": 0.5,
+    "boundary": 0.0,
     "checkpoint_every": 2,
     "balance": "natural",
     "precision": "auto",

@@ -72,6 +72,30 @@ def test_foreground_oversampling_oversamples(patches):
     assert share[0.0] < 1.0
 
 
+def test_patches_may_be_forced_onto_the_edge_of_the_foreground(patches):
+    """Also in the planes of a thin patch, of which the ends of an organ along the thin axis are no edge."""
+    data = patches(foreground=0.0, boundary=1.0)
+    case = data.cases[0]
+    label = np.asarray(case.label) > 0
+    for thin in (None, 2):
+        data.thin, data.edges = thin, {}
+        edge = data._edge(case)
+        assert 0 < len(edge) < label.sum()
+        for x, y, z in edge:
+            beside = [(x - 1, y, z), (x + 1, y, z), (x, y - 1, z), (x, y + 1, z)]
+            beside += [(x, y, z - 1), (x, y, z + 1)] if thin is None else []
+            inside = [p for p in beside if all(0 <= i < n for i, n in zip(p, label.shape, strict=True))]
+            assert label[x, y, z] and not all(label[p] for p in inside)
+        assert tuple(data._centre(case, np.random.default_rng(0))) in {tuple(point) for point in edge} or thin is None
+
+
+def test_the_prior_counts_patches_with_foreground(patches):
+    augmentation = TRAINING["augmentation"] | {"affine": 0.0}
+    data = patches(foreground=0.3, augmentation=augmentation)
+    assert data.prior(30) == np.mean([bool(data[sample]["label"].any()) for sample in range(30)])
+    assert patches(foreground=1.0).prior(20) == 1.0
+
+
 def test_kidney_patches_show_a_kidney(patches):
     data = patches("parenchyma")
     assert all(data[i]["label"].any() for i in range(20))

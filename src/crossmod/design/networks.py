@@ -151,6 +151,7 @@ class Training(Closed):
         None, description="decay of the moving average of the weights; null: the last weights are kept"
     )
     foreground: Probability = Field(description="share of the patches forced onto foreground")
+    boundary: Probability = Field(0.0, description="share of the patches forced onto the edge of the foreground")
     checkpoint_every: Count = Field(description="steps between resumable checkpoints")
     balance: Literal["natural", "modality"] = Field(
         description="natural: every case equally often; modality: CT and MR equally often"
@@ -160,6 +161,12 @@ class Training(Closed):
     )
     threads: Threads = Field(description="CPU threads per training; part of what makes a run repeatable")
     augmentation: Augmentation = Field(description="random changes of patches")
+
+    @model_validator(mode="after")
+    def _shares_are_shares(self) -> "Training":
+        if (forced := self.foreground + self.boundary) > 1:
+            raise ValueError(f"foreground and boundary: {forced:g} of the patches; together at most 1")
+        return self
 
 
 class Throughput(Closed):

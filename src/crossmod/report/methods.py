@@ -232,13 +232,14 @@ def _training(study: Plain) -> str:
         "natural": "every case was drawn equally often",
         "modality": "CT and MR were drawn equally often",
     }[training["balance"]]
+    edge = f" and {100 * training['boundary']:g} % onto its edge" if training.get("boundary") else ""
     further = f" Gradients were clipped to a norm of {training['clip_norm']:g}." if training.get("clip_norm") else ""
     if training.get("average"):
         further += f" Of the weights a moving average (decay {training['average']:g}) is kept."
     return (
         f"Loss: {_described(training['loss'])}. Optimiser: {_described(training['optimiser'])}. "
         f"{_schedule(training.get('schedule'))}Batches of {training['batch']} patches, "
-        f"{100 * training['foreground']:g} % of them forced onto foreground; {balance}.{further} Augmentation: "
+        f"{100 * training['foreground']:g} % of them forced onto foreground{edge}; {balance}.{further} Augmentation: "
         f"{', '.join(changes)}. {_budget(study)} Seeds: {seeds}. {_kept_weights(training)}"
     )
 

@@ -36,6 +36,7 @@ for _name in ("lightning.pytorch", "lightning.fabric"):
     logging.getLogger(_name).setLevel(logging.WARNING)
 
 LOG_EVERY = 10  # steps per point of the training curve
+PRIOR_OF = 200  # patches that tell how many of them hold foreground
 
 
 def train(job: Job) -> None:
@@ -90,6 +91,7 @@ def train(job: Job) -> None:
             "steps": steps,
             "loss": module.task.config,
             "start": started,
+            "foreground": patches.prior(PRIOR_OF),
         }
         write_json(job.outputs["run"], record)
         (resume / LAST).unlink(missing_ok=True)

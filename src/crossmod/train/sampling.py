@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
+from scipy.ndimage import binary_erosion, generate_binary_structure
 from torch.utils.data import Dataset, Sampler
 
 from crossmod.job import UserError
@@ -10,7 +11,7 @@ from crossmod.models.thin import thin_axis
 from crossmod.prepare.stored import Prepared
 from crossmod.scans.box import window
 from crossmod.scans.grid import filled_spacing_mm
-from crossmod.train.augment import Augment
+from crossmod.train.augment import Augment, Change
 from crossmod.train.degrade import Degrade
 
 # Patches are read this much larger than the network sees them, so that rotation and scaling find real voxels.
@@ -45,7 +46,7 @@ class Patches(Dataset):
     Args:
         cases: prepared cases of one stage.
         stage: config of the stage (region, patch, spacing_mm, jitter_mm, learns, degrade).
-        training: config of the training (foreground, balance, augmentation).
+        training: config of the training (foreground, boundary, balance, augmentation).
         seed: of everything random.
 
     An item is ``{"image": (1, X, Y, Z) float32, "label": (1, X, Y, Z) int64}``. Where images are to be restored,
@@ -60,7 +61,7 @@ class Patches(Dataset):
         self.patch = np.array(stage["patch"])
         self.thin = thin_axis(stage["patch"])
         self.spacing_mm, self.jitter_mm = stage["spacing_mm"], stage.get("jitter_mm") or 0.0
-        self.foreground = training["foreground"]
+        self.foreground, self.boundary = training["foreground"], training["boundary"]
         self.cases = [case for case in cases if case.boxes or self.region == "image"]
         if not self.cases:
             raise UserError(
@@ -71,12 +72,25 @@ class Patches(Dataset):
         self.augment = Augment(training["augmentation"], tuple(stage["patch"]))
         self.degrade = Degrade(**stage.get("degrade") or {}) if stage.get("learns") == "reconstruction" else None
         self.seed = seed
+        self.edges: dict[int, np.ndarray] = {}
 
-    def __getitem__(self, sample: int) -> dict:
+    def prior(self, samples: int) -> float:
+        """The share of the first patches that hold foreground, before they are rotated and scaled."""
+        held = 0
+        for sample in range(samples):
+            _, _, case, low, size = self._drawn(sample)
+            held += bool(window(case.label, low + (size - self.patch) // 2, self.patch, 0).any())
+        return held / samples
+
+    def _drawn(self, sample: int) -> tuple[np.random.Generator, Change, Prepared, np.ndarray, np.ndarray]:
+        """Generator, transform and case of a sample, with low corner and size of the window that is read."""
         case = self.cases[self.schedule.case(sample)]
         rng = np.random.default_rng([self.seed, 7, sample])
         transform = self.augment.draw(rng)
-        low, size = self._place(case, rng, transform.moves)
+        return rng, transform, case, *self._place(case, rng, transform.moves)
+
+    def __getitem__(self, sample: int) -> dict:
+        rng, transform, case, low, size = self._drawn(sample)
         image = window(case.image, low, size, case.background)
         label = window(case.label, low, size, 0)
         item = transform(image, label)
@@ -95,14 +109,26 @@ class Patches(Dataset):
         shape = np.array(case.image.shape)
         if self.region != "image":
             return self._in_box(case, rng)
-        if rng.random() < self.foreground and len(case.foreground):
+        drawn = rng.random()
+        if drawn < self.foreground and len(case.foreground):
             centre = _foreground(case, rng)
+        elif drawn < self.foreground + self.boundary and len(edge := self._edge(case)):
+            centre = edge[rng.integers(len(edge))]
         else:
             centre = np.array([rng.integers(n) for n in shape])
         # The patch stays inside the image where the image is large enough; else it is centred on it.
         half = self.patch // 2
         clamped = np.clip(centre, half, np.maximum(shape - (self.patch - half), half))
         return np.where(shape > self.patch, clamped, shape // 2)
+
+    def _edge(self, case: Prepared) -> np.ndarray:
+        """(N, 3) voxels of the foreground with one beside them that is none, in the planes of a thin patch."""
+        if id(case) not in self.edges:
+            cross = generate_binary_structure(3, 1)
+            cross = cross if self.thin is None else cross.take([1], axis=self.thin)
+            found = np.asarray(case.label) > 0
+            self.edges[id(case)] = np.argwhere(found & ~binary_erosion(found, cross, border_value=1))
+        return self.edges[id(case)]
 
     def _in_box(self, case: Prepared, rng: np.random.Generator) -> np.ndarray:
         """About the middle of a unit's box; a thin patch lies anywhere along it."""
