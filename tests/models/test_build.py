@@ -12,7 +12,9 @@ from safetensors.torch import save_file
 from crossmod.design.compose import compose
 from crossmod.job import UserError
 from crossmod.models.allowed import LARGEST_NUMBER, NETWORKS, OF_MONAI, target_problem
-from crossmod.models.build import build, load_weights, save_weights
+from crossmod.models.build import build, load_weights, save_weights, start_from
+from crossmod.models.stage import build_for
+from tests.conftest import ROOT
 
 UNET = {
     "_target_": "monai.networks.nets.UNet",
@@ -238,3 +240,19 @@ def test_a_study_s_config_has_the_same_check(tmp_path):
     assert target_problem(copy.deepcopy(model)) is None
     fitting = ["stages.kidney.patch=[64,64,48]", "stages.parenchyma.patch=[64,64,64]"]
     assert target_problem(compose(["model=dynunet", *fitting])["model"]) is None
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in (ROOT / "conf/model").glob("*.yaml")))
+def test_weights_of_every_network_of_the_config_come_back_from_their_file(tmp_path, name):
+    """Also of those that know a block by two names, of which the file holds one."""
+    study = "spine" if name.endswith("2d") or name.startswith("patched") else "renal"
+    composed = compose([f"study={study}", f"model={name}", *(["scale=full"] if name == "dynunet" else [])])
+    stage = next(stage for stage in composed["stages"].values() if stage["learns"] == "segmentation")
+    torch.manual_seed(0)
+    first, second, third = (build_for(composed["model"], stage) for _ in range(3))
+    save_weights(first, tmp_path / "model.safetensors", {})
+    load_weights(second, tmp_path / "model.safetensors")
+    started = start_from(third, tmp_path / "model.safetensors")
+    assert not started.new and not started.unused
+    for other in (second, third):
+        assert all(torch.equal(tensor, other.state_dict()[key]) for key, tensor in first.state_dict().items())

@@ -96,7 +96,8 @@ def _of_bounded_size() -> Iterator[None]:
 
 def save_weights(network: torch.nn.Module, path: str | Path, facts: dict[str, Any]) -> None:
     """Store weights as safetensors, whole or not at all, with facts as JSON in the file's header."""
-    state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    own = network.state_dict()
+    state = {name: own[name].detach().cpu().contiguous() for name in dict.fromkeys(_first_names(own).values())}
     with whole(path) as partial:
         # One key: several would be written in an order that differs from run to run.
         save_file(state, partial, metadata={"crossmod": json.dumps(facts, sort_keys=True)})
@@ -108,7 +109,7 @@ def load_weights(network: torch.nn.Module, path: str | Path) -> torch.nn.Module:
     Raises:
         UserError: if the file is missing, damaged or of another network.
     """
-    state = _read(path)
+    state = _read(path, network)
     _load(network, state, path)
     _refuse_damaged(network, state, path)
     return network.eval()
@@ -135,7 +136,7 @@ def start_from(network: torch.nn.Module, path: str | Path) -> Start:
     Raises:
         UserError: if the file is missing or damaged, or no kernel in it fits: biases fit by chance.
     """
-    state, own = _read(path), network.state_dict()
+    state, own = _read(path, network), network.state_dict()
     fitting = {name: tensor for name, tensor in state.items() if name in own and own[name].shape == tensor.shape}
     if not any(tensor.ndim > 1 for tensor in fitting.values()):
         raise UserError(
@@ -147,13 +148,27 @@ def start_from(network: torch.nn.Module, path: str | Path) -> Start:
     return Start(list(fitting), [name for name in own if name not in fitting], sorted(set(state) - set(fitting)))
 
 
-def _read(path: str | Path) -> dict[str, torch.Tensor]:
+def _first_names(state: dict[str, torch.Tensor]) -> dict[str, str]:
+    """Name → the first name of the same tensor. MONAI's DynUNet knows its blocks by two names, and files hold them
+    once.
+    """
+    first: dict[tuple[int, torch.Size], str] = {}
+    return {
+        name: first.setdefault((tensor.data_ptr(), tensor.shape), name) if tensor.numel() else name
+        for name, tensor in state.items()
+    }
+
+
+def _read(path: str | Path, network: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """Name → tensor of a file, under all names that the network has for it."""
     if not Path(path).is_file():
         raise UserError(f"{path}: no such weights.")
     try:
-        return load_file(path)
+        state = load_file(path)
     except (SafetensorError, RuntimeError, OSError) as error:
         raise _foreign(path, error) from error
+    names = _first_names(network.state_dict())
+    return {name: state[first] for name, first in names.items() if first in state} | state
 
 
 def _load(network: torch.nn.Module, state: dict[str, torch.Tensor], path: str | Path) -> None:
