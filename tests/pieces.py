@@ -31,8 +31,8 @@ def table(found: list[dict]) -> pd.DataFrame:
     """Rows as :func:`crossmod.analyse.scores.read_scores` gives them."""
     frame = pd.DataFrame(found)
     frame["subject"], frame["person"] = "clinic/" + frame["case"] + "/both", "clinic/" + frame["patient"]
-    for column, names in (("arm", None), ("site", None), ("target", None), ("region", None), ("side", None)):
-        frame[column] = pd.Categorical(frame[column], categories=names, ordered=True)
+    for column in ("arm", "site", "target", "region", "side"):
+        frame[column] = pd.Categorical(frame[column], categories=frame[column].unique(), ordered=True)
     return frame
 
 
