@@ -103,7 +103,7 @@ def test_a_unit_without_a_seed_is_left_out_and_one_empty_in_some_seed_is_told():
     nothing, invented = ("s4", "p3", 0, 0, 0, 100), ("s4", "p3", 0, 20, 0, 100)
     row = pooled([*rows([*THREE, nothing]), *rows([*THREE, invented], seed=1)]).loc["precision"]
     assert (row["n"], row["n_per_image"]) == (4, 3) and row["pooled"] == pytest.approx(168 / 230)
-    assert "1 pooled units have no score of their own in some seed" in row["note"]
+    assert "pooled units without a score of their own in some seed: 1" in row["note"]
 
 
 def test_components_are_not_pooled():

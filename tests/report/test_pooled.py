@@ -72,7 +72,7 @@ def test_without_a_contrast_the_best_arm_is_shown_and_said_to_be_chosen(tmp_path
 def test_one_unit_has_one_score_and_no_difference(tmp_path):
     alone = results(tmp_path, design(("patches",)), rows(THREE[:1]))
     (text,) = pooled.sentences(alone)
-    assert "differ by more than 0.01 in 0 of 6 scores" in text
+    assert "differ by more than 0.01 in none of 6 scores" in text
     assert "is the mean F1 score to three decimals here (0.900 with “patches”)." in text
 
 
@@ -82,7 +82,7 @@ def test_an_undefined_score_says_why(tmp_path):
     precision = next(row for row in shown.rows if row[0].text == "Precision")
     assert precision[2].value is None and "reference and prediction are empty" in precision[2].text
     assert pooled.sentences(nothing) == [
-        "Tumour in a slice: mean per slice and pooled score differ by more than 0.01 in 0 of 1 scores, most in "
+        "Tumour in a slice: mean per slice and pooled score differ by more than 0.01 in none of 1 scores, most in "
         "accuracy with “patches” (1.000 per slice, 1.000 pooled)."
     ]
 

@@ -124,7 +124,7 @@ def _noted(row: dict[str, Any]) -> dict[str, Any]:
     """The row with one note that speaks of both kinds."""
     parts = [row["note"], f"per image: {row['per_image_note']}" if row["per_image_note"] else ""]
     if row["n_per_image"] < row["n"]:
-        parts.append(f"{row['n'] - row['n_per_image']} pooled units have no score of their own in some seed")
+        parts.append(f"pooled units without a score of their own in some seed: {row['n'] - row['n_per_image']}")
     return row | {"note": "; ".join(filter(None, parts))}
 
 

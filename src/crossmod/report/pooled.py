@@ -157,7 +157,7 @@ def _differ(results: Results, shown: Shown) -> str:
         return "no score is known both ways."
     rows = rows.assign(off=(rows["pooled"] - rows["per_image"]).abs())
     many = int((rows["off"] > NOTABLE).sum())
-    text = f"mean per {unit} and pooled score differ by more than {NOTABLE:g} in {many} of {len(rows)} scores"
+    text = f"mean per {unit} and pooled score differ by more than {NOTABLE:g} in {many or 'none'} of {len(rows)} scores"
     most = highest(rows, "off")
     return (
         f"{text}, most in {metric_name(most['metric'])} {_at(results, shown, most)} ({most['per_image']:.3f} per "
