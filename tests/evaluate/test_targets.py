@@ -30,7 +30,7 @@ ORGANS = {
         "in_slices": {"stage": "organs", "classes": ["lesion"], "unit": "slice"},
         "in_patches": {"stage": "organs", "classes": ["lesion"], "unit": "patch"},
     },
-    "metrics": ["dsc", "hd95_mm", "precision", "recall", "accuracy", "f1", "iou"],
+    "metrics": ["dsc", "hd95_mm", "precision", "recall", "accuracy", "f1", "iou", "shared_ml", "extent_ml"],
     "surface_tolerance_mm": 2.0,
 }
 AXIAL = np.diag([1.0, 1.0, 5.0, 1.0])
@@ -64,7 +64,8 @@ def test_lesions_are_found_missed_or_invented(lesions):
     assert [row["dsc"] for row in rows] == [0.75, 0, 0]
     assert [row["hd95_mm"] for row in rows][1:] == [np.inf, np.inf]
     assert rows[2]["volume_reference_ml"] == 0 and np.isnan(rows[2]["relative_difference_pct"])
-    assert all(np.isnan(row["accuracy"]) for row in rows), "nothing bounds a lesion"
+    assert all(np.isnan(row[name]) for row in rows for name in ("accuracy", "extent_ml")), "nothing bounds a lesion"
+    assert [row["shared_ml"] for row in rows] == pytest.approx([36 * 0.005, 0, 0])
     assert [row["tumour_ml"] for row in rows] == [48 * 0.005, 4 * 0.005, 0]
 
 
@@ -98,6 +99,8 @@ def test_planes_and_tiles_count_as_confusion_tables_do(target, size, labels, pre
         counted = metrics.compare(pair.reference, pair.predicted, (1, 1, 5), pair.voxels, pair.flat)
         assert metrics.accuracy(counted) == pytest.approx((true == said).mean())
         assert metrics.recall(counted) == pytest.approx((true & said).sum() / true.sum())
+        assert metrics.shared_ml(counted) == pytest.approx((true & said).sum() * 0.005)
+        assert metrics.extent_ml(counted) == pytest.approx(true.size * 0.005)
         assert metrics.precision(counted) == pytest.approx((true & said).sum() / max(said.sum(), 1))
         assert metrics.iou(counted) == pytest.approx((true & said).sum() / (true | said).sum())
         assert metrics.f1(counted) == metrics.dsc(counted)
@@ -203,7 +206,7 @@ def test_columns_are_those_that_a_study_asks_for():
             "volume_difference_ml",
             "relative_difference_pct",
         ],
-        *["precision", "recall", "accuracy", "f1", "iou"],
+        *["precision", "recall", "accuracy", "f1", "iou", "shared_ml", "extent_ml"],
     ]
 
 

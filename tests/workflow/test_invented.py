@@ -186,3 +186,23 @@ def test_a_thin_network_starts_from_one_that_restored_images(finished):
     slices = found.query("unit == 'slice'")
     assert slices.groupby("case")["part"].nunique().min() > 1 and slices["accuracy"].between(0, 1).all()
     assert len(found.query("unit == 'patch'")) > len(slices)
+
+
+def test_a_page_shows_pooled_scores_and_throughput_and_both_follow_from_their_files(finished):
+    results = finished("slices")
+    found = pd.read_csv(results / "analyse/pooled.csv").set_index(["arm", "target", "metric"]).sort_index()
+    whole, cut = (found.loc[("mr3-restore-adamw", target)] for target in ("slice", "patch"))
+    assert cut.loc["recall", "pooled"] == pytest.approx(whole.loc["recall", "pooled"]), "patches hold all that is there"
+    assert cut.loc["precision", "pooled"] >= whole.loc["precision", "pooled"], "and not all that is invented"
+    assert found["pooled"].dropna().between(0, 1).all() and found.index.get_level_values(1).nunique() == 3
+    audited = pd.read_csv(results / "report/audit.csv", keep_default_na=False)
+    assert audited["agrees"].all()
+    places = audited["place"].str.extract(r"^(said-pooled|table-pooled|table-throughput)")[0]
+    assert set(places.dropna()) >= {"said-pooled", "table-pooled", "table-throughput"}
+    job = json.loads((results / "report/index.job.json").read_text())
+    assert job["inputs"]["throughput"] == "results/slices/smoke/throughput.csv"
+    assert would_run(results, "override=throughput.repeats=5") == {
+        "throughput": 1,
+        "report": 1,
+        "number_audit": 1,
+    }

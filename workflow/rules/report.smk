@@ -32,6 +32,7 @@ rule report:
         check=f"{R}/cohort/check.csv",
         splits=f"{R}/split/splits.json",
         audit=f"{R}/split/audit.csv",
+        throughput=SHOWN,
         template="src/crossmod/report/page.html.j2",
     output:
         **REPORT,
@@ -50,6 +51,7 @@ rule report:
                 "cohorts": folders("cohort", COHORTS),
                 "check": f"{R}/cohort/check.csv",
                 "results": R,
+                **({"throughput": SHOWN[0]} if SHOWN else {}),
             },
             REPORT,
             {"study": design.published(STUDY)},

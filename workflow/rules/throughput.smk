@@ -1,5 +1,5 @@
 # throughput: planes a second of every network on this machine, where the study asks for it. It takes all cores, so that nothing runs beside
-# it. No other result depends on it, and it is the same on no two machines.
+# it. Of all results the page alone reads it, where the study lists the section `throughput`, and it is the same on no two machines.
 rule throughput:
     output:
         **THROUGHPUT,

@@ -14,11 +14,13 @@ from crossmod.job import Plain
 from crossmod.schema import Closed, nearest
 
 # Tables that the analyse step writes itself.
-TAKEN = ("scores", "dsc", "units", "incomplete", "volumes", "reference_error", "classes", "located")
+TAKEN = ("scores", "dsc", "units", "incomplete", "volumes", "reference_error", "classes", "located", "pooled")
 CELL = ["site", "target", "region"]
 UNIT = ["subject", "person", "patient", "case", "side"]
 # Measured beside the metrics, and no score of a model.
-NO_SCORE = ("ellipsoid_ml",)
+NO_SCORE = ("ellipsoid_ml", "shared_ml", "extent_ml")
+# Scores that are a ratio of volumes, so that they can be pooled over units (:mod:`crossmod.analyse.pooled`).
+POOLED = ("dsc", "precision", "recall", "accuracy", "f1", "iou")
 # Metrics that are words; see :func:`crossmod.evaluate.metrics.located`.
 WORDS = ("located",)
 # Why a metric is undefined, where it is not for want of a reference and a prediction.

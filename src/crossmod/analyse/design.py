@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 from pydantic import ValidationError
 
-from crossmod.analyse.declared import Hypotheses, faults_of_hypotheses, scored_of, words_of
+from crossmod.analyse.declared import POOLED, Hypotheses, faults_of_hypotheses, scored_of, words_of
 from crossmod.analyse.factors import Factors
 from crossmod.analyse.plan import AnalysisPlan
 from crossmod.analyse.stats.errors import some
@@ -104,6 +104,12 @@ class Design:
     def scored(self) -> list[str]:
         """Metrics that are summarised and can be tested."""
         return scored_of(self.metrics)
+
+    @property
+    def pooled(self) -> list[str]:
+        """Scores that are pooled over units; none where the volume that both masks share is not known."""
+        known = {name for name in POOLED if name != "accuracy" or "extent_ml" in self.metrics}
+        return [name for name in self.scored if name in known] if "shared_ml" in self.metrics else []
 
     @property
     def words(self) -> list[str]:

@@ -12,6 +12,7 @@ from crossmod.analyse.declared import CELL
 from crossmod.analyse.design import Design
 from crossmod.analyse.located import rates_of
 from crossmod.analyse.plan import AnalysisPlan, Tested, families_of, run_plan
+from crossmod.analyse.pooled import pooled_of
 from crossmod.analyse.scores import ADDED, cells_of, found_alone, read_scores
 from crossmod.analyse.summary import summarise
 from crossmod.analyse.tables import (
@@ -39,9 +40,9 @@ def run(job: jobs.Job) -> None:
     Written: ``scores.csv`` (all rows in order), ``dsc.csv`` (:func:`summarise`), ``units.csv`` (:func:`units_of`),
     ``incomplete.csv`` (every unit left out of a test, with the missing cells and the reason), ``volumes.csv``
     (:func:`compare_volumes`), ``reference_error.csv`` (:func:`reference_errors`), and where the study declares them
-    ``classes.csv`` (:func:`over_classes`) and ``located.csv`` (:func:`rates_of`); one CSV for each declared hypothesis
-    (:class:`crossmod.analyse.plan.Tested`) and ``rows/``, the rows behind every p-value; ``notes.json`` (what a reader
-    must know) and ``record.json`` (hash of the plan, families).
+    ``classes.csv`` (:func:`over_classes`), ``located.csv`` (:func:`rates_of`) and ``pooled.csv`` (:func:`pooled_of`);
+    one CSV for each declared hypothesis (:class:`crossmod.analyse.plan.Tested`) and ``rows/``, the rows behind every
+    p-value; ``notes.json`` (what a reader must know) and ``record.json`` (hash of the plan, families).
 
     Raises:
         IncompleteDesignError: duplicate score rows.
@@ -82,20 +83,21 @@ class Analysis:
 def analyse(scores: pd.DataFrame, design: Design) -> Analysis:
     """Summaries, the declared hypotheses and the agreement of volumes, from the rows of :func:`read_scores`."""
     plans, true = design.plans(), scores[~found_alone(scores, design)]
-    pooled = comparable(true)
-    units = units_of(pooled, design)
-    tested = _tested(pooled, units, design, plans)
+    compared, summary = comparable(true), summarise(scores, design)
+    units = units_of(compared, design)
+    tested = _tested(compared, units, design, plans)
     errors = reference_errors(true, design)
     volumes, volume_rows, left_out = compare_volumes(true, errors, design)
     incomplete = [incomplete_of(units, _of_complete_units(design), design), left_out]
     tables = {
         "scores": scores.drop(columns=ADDED),
-        "dsc": summarise(scores, design),
+        "dsc": summary,
         "units": units,
         "incomplete": pd.concat(incomplete, ignore_index=True).reindex(columns=INCOMPLETE_COLUMNS),
         "reference_error": errors,
         **({"classes": over_classes(scores, design)} if design.groups else {}),
         **({"located": rates_of(scores, design)} if "located" in design.words else {}),
+        **({"pooled": pooled_of(scores, summary, design)} if design.pooled else {}),
     }
     tested["volumes"] = Tested({"volumes": volumes}, volume_rows)
     hypotheses = {name: table for found in tested.values() for name, table in found.tables.items()}

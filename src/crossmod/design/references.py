@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from crossmod.analyse.declared import POOLED
 from crossmod.anatomy.structures import split_side
 from crossmod.design.fields import as_list
 from crossmod.design.sets import NOTHING, graded_levels
@@ -165,11 +166,28 @@ def _targets(study: Plain) -> Iterator[str]:
         yield "report.sections: classes is of targets with each_class, and there is none; remove it"
     if "localisation" in sections and "located" not in study["metrics"]:
         yield "report.sections: localisation is of the metric located, which metrics does not list; add it there"
+    if "throughput" in sections and study["throughput"] is None:
+        yield "report.sections: throughput is of the key throughput, which times networks; give it, or remove it"
+    yield from _pooled(study)
     treats = any((recipe or {}).get("treat") for levels in study["factors"].values() for recipe in levels.values())
     if "treatments" in sections and not treats:
         yield "report.sections: treatments is of levels that treat scans, and there is none; remove it"
     if "ellipsoid_ml" in study["metrics"] and not any(unit["apart"] == "side" for unit in study["units"].values()):
         yield "metrics: ellipsoid_ml is measured of units apart by side, and there is none; remove it"
+
+
+def _pooled(study: Plain) -> Iterator[str]:
+    """What scores are pooled from: both masks share a volume, and a background has one."""
+    metrics = study["metrics"]
+    if "shared_ml" in metrics:
+        if not set(metrics) & set(POOLED):
+            yield f"metrics: shared_ml pools none of {', '.join(metrics)}; add one of {', '.join(POOLED)}, or remove it"
+        if ("accuracy" in metrics) != ("extent_ml" in metrics):
+            yield "metrics: shared_ml pools accuracy by extent_ml; list accuracy and extent_ml both, or neither"
+    elif "extent_ml" in metrics:
+        yield "metrics: extent_ml is what accuracy is pooled by, together with shared_ml; add shared_ml, or remove it"
+    elif "pooled" in study["report"]["sections"]:
+        yield "report.sections: pooled is of the metric shared_ml, which metrics does not list; add it there"
 
 
 def _facts(study: Plain) -> list[str]:

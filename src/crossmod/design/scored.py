@@ -10,11 +10,33 @@ from crossmod.design.fields import Name, Positive, Text, unknown_structure, unre
 from crossmod.schema import Closed, Number
 
 Metric = Literal[
-    "dsc", "hd95_mm", "surface_dsc", "ellipsoid_ml", "precision", "recall", "accuracy", "f1", "iou", "located"
+    "dsc",
+    "hd95_mm",
+    "surface_dsc",
+    "ellipsoid_ml",
+    "precision",
+    "recall",
+    "accuracy",
+    "f1",
+    "iou",
+    "shared_ml",
+    "extent_ml",
+    "located",
 ]
 
 
-Section = Literal["scores", "classes", "localisation", "comparison", "volumes", "examples", "treatments", "patients"]
+Section = Literal[
+    "scores",
+    "classes",
+    "pooled",
+    "localisation",
+    "comparison",
+    "volumes",
+    "examples",
+    "treatments",
+    "throughput",
+    "patients",
+]
 
 
 class Match(Closed):

@@ -222,6 +222,16 @@ def relative_difference_pct(pair: Comparison) -> float:
     return 100 * (pair.predicted_voxels - pair.reference_voxels) / pair.reference_voxels
 
 
+def shared_ml(pair: Comparison) -> float:
+    """Volume that reference and prediction share: the true positives."""
+    return pair.shared_voxels * pair.voxel_volume_ml
+
+
+def extent_ml(pair: Comparison) -> float:
+    """Volume of the unit with its background: all that was compared; NaN of a unit without a background."""
+    return float("nan") if pair.unit_voxels is None else pair.unit_voxels * pair.voxel_volume_ml
+
+
 def bounding_box(mask: Mask) -> tuple[slice, ...]:
     """Smallest box that holds every True voxel; an empty mask gives an empty box."""
     return next(filter(None, boxes_of(mask.view(np.uint8))), (slice(0, 0),) * mask.ndim)

@@ -40,6 +40,9 @@ AFTER: dict[str, Callable[[metrics.Comparison], float]] = {
     "accuracy": metrics.accuracy,
     "f1": metrics.f1,
     "iou": metrics.iou,
+    # With the two volumes they give the four counts of voxels in ml, so that scores can be pooled over units.
+    "shared_ml": metrics.shared_ml,
+    "extent_ml": metrics.extent_ml,
 }
 # A word and not a number: whether something was found in its place.
 LOCATED = "located"

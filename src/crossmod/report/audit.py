@@ -22,7 +22,7 @@ COLUMNS = ["place", "printed", "value", "recomputed", "recomputed_value", "agree
 
 
 class Printed(HTMLParser):
-    """What a page prints: each cell of each table by its place, with the full value behind it, and each finding.
+    """What a page prints: each cell of each table with the full value behind it, and each sentence that holds numbers.
 
     Attributes:
         cells: (place, text, value as text), in the order of the page.
@@ -36,7 +36,7 @@ class Printed(HTMLParser):
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Enter a table, a row, a cell or a finding."""
+        """Enter a table, a list of sentences, a row, a cell or a sentence."""
         found = dict(attrs)
         if tag == "table":
             self.table, self.row = str(found.get("aria-labelledby")), 0
@@ -54,7 +54,7 @@ class Printed(HTMLParser):
 
     def handle_endtag(self, tag: str) -> None:
         """Leave a cell."""
-        if tag == self.open and (self.table.startswith("table-") or self.table == "findings"):
+        if tag == self.open and (self.table.startswith(("table-", "said-")) or self.table == "findings"):
             place = f"{self.table}, row {self.row}, column {self.column}"
             self.cells.append((place, " ".join("".join(self.words).split()), self.value))
         if tag == self.open:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from crossmod.report import by_size, chosen, classes, cohorts, outcomes, sizes, tables, tested
+from crossmod.report import by_size, chosen, classes, cohorts, outcomes, pooled, sizes, speed, tables, tested
 from crossmod.report.results import Results
 from crossmod.report.tables import Table
 from crossmod.report.words import as_words, capital, listed, metric_name
@@ -20,6 +20,7 @@ class Section:
         short: its entry in the list of sections.
         heading: above it.
         intro: sentences below the heading, or nothing.
+        said: what follows from its tables, as sentences; the audit reads them like cells.
         figures: names of its pictures.
         tables: shown.
         further: summary → tables that a reader must open.
@@ -29,6 +30,7 @@ class Section:
     short: str
     heading: str
     intro: str = ""
+    said: list[str] = field(default_factory=list)
     figures: list[str] = field(default_factory=list)
     tables: list[Table] = field(default_factory=list)
     further: dict[str, list[Table]] = field(default_factory=dict)
@@ -117,6 +119,34 @@ def _classes(results: Results) -> Section:
     )
 
 
+def _pooled(results: Results) -> Section:
+    every = pooled.every_arm(results)
+    return Section(
+        name="pooled",
+        short="Pooled",
+        heading="One score, two kinds of figure",
+        intro="A mean lets every unit weigh the same; a pooled score lets every voxel, and so the large targets. A "
+        "figure that does not say which of the two it is, and of what unit, cannot be compared with another.",
+        said=pooled.sentences(results),
+        tables=pooled.tables_of(results),
+        further={f"Every {results.words.arm}": every} if every else {},
+    )
+
+
+def _throughput(results: Results) -> Section:
+    timed = speed.throughput(results)
+    return Section(
+        name="throughput",
+        short="Throughput",
+        heading="How fast on this machine?",
+        intro="What a network takes for one slice is of the machine that is named, and differs from run to run."
+        if timed
+        else speed.not_measured(results),
+        said=speed.sentences(results),
+        tables=[timed] if timed else [],
+    )
+
+
 def _localisation(results: Results) -> Section:
     tests = [outcomes.mcnemar(results, hypothesis) for hypothesis in results.declared.localisations]
     return Section(
@@ -178,17 +208,20 @@ def _patients(results: Results) -> Section:
 SECTIONS: dict[str, Callable[[Results], Section]] = {
     "scores": _scores,
     "classes": _classes,
+    "pooled": _pooled,
     "localisation": _localisation,
     "comparison": _comparison,
     "volumes": _volumes,
     "examples": _examples,
     "treatments": _treatments,
+    "throughput": _throughput,
     "patients": _patients,
 }
 
 
-# Sections of what a study must declare: targets of each class of a stage, the metric `located`, and treatments.
-DECLARED = ("classes", "localisation", "treatments")
+# Sections of what a study must declare: targets of each class of a stage, the metrics `shared_ml` and `located`,
+# treatments, and networks that are timed.
+DECLARED = ("classes", "pooled", "localisation", "treatments", "throughput")
 
 
 def _alone(results: Results) -> list[Table]:

@@ -29,6 +29,7 @@ METRICS = {
     "accuracy": ("accuracy", ""),
     "f1": ("F1 score", ""),
     "iou": ("intersection over union", ""),
+    "f1_of_means": ("F1 score of the mean precision and recall", ""),
 }
 # Recipes of training sets hold nothing else: what then differs between arms is what they were trained on.
 _SETS_ALONE = {"title", "train"}

@@ -7,7 +7,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from crossmod.analyse.stats import DegenerateDataError, IncompleteDesignError, bootstrap_ci
+from crossmod.analyse.stats import DegenerateDataError, IncompleteDesignError, bootstrap_ci, ratio_ci
 from crossmod.job import UserError
 
 VALUES = np.random.default_rng(3).beta(30, 2, size=40)
@@ -122,3 +122,43 @@ def test_many_values_are_resampled_in_blocks():
     limits = stats.ttest_1samp(values, 0).confidence_interval()
     assert [found.ci_low, found.ci_high] == pytest.approx([limits.low, limits.high], abs=5e-3)
     assert found.resamples == 10_000
+
+
+def test_a_ratio_to_ones_is_the_mean():
+    patients = np.repeat(np.arange(20), 2)
+    mean, ratio = bootstrap_ci(VALUES, patients, seed=2), ratio_ci(VALUES, np.ones(40), patients, seed=2)
+    assert (ratio.estimate, ratio.ci_low, ratio.ci_high) == (mean.estimate, mean.ci_low, mean.ci_high)
+    assert ratio.statistic == "ratio" and (ratio.n, ratio.n_clusters) == (40, 20)
+
+
+def test_both_sums_are_taken_anew_in_every_resample():
+    # All 3^3 resamples of three patients, the first of them with two images.
+    part, whole, patient = np.array([9.0, 5, 70, 4]), np.array([10.0, 5, 90, 8]), np.array([0, 0, 1, 2])
+    draws = np.stack(np.meshgrid(*[range(3)] * 3), axis=-1).reshape(-1, 3)
+    ratios = np.sort(np.array([14.0, 70, 4])[draws].sum(axis=1) / np.array([15.0, 90, 8])[draws].sum(axis=1))
+    found = ratio_ci(part, whole, patient, method="percentile", level=0.8)
+    assert found.exact and found.estimate == pytest.approx(88 / 113)
+    limits = [ratios[int(np.ceil(p * len(ratios) - 1e-9)) - 1] for p in (0.1, 0.9)]
+    assert [found.ci_low, found.ci_high] == pytest.approx(limits, rel=1e-12)
+
+
+def test_a_resample_of_patients_without_any_prediction_counts_as_0():
+    found = ratio_ci([0.0, 0.0, 6.0], [0.0, 0.0, 8.0], method="percentile")
+    assert (found.estimate, found.ci_low, found.ci_high) == (0.75, 0.0, 0.75)
+
+
+@pytest.mark.parametrize(
+    ("part", "whole", "options", "error", "message"),
+    [
+        ([1.0], [1.0, 2.0], {}, UserError, "as many parts as wholes"),
+        ([1.0, 1.0], [-1.0, 2.0], {}, UserError, "no whole below 0"),
+        ([0.0, 0.0], [0.0, 0.0], {}, UserError, "add up to 0"),
+        ([1.0, np.inf], [1.0, 2.0], {}, UserError, "missing or infinite"),
+        ([1.0], [2.0], {}, IncompleteDesignError, "at least two clusters"),
+        ([1.0, 2.0], [2.0, 4.0], {}, DegenerateDataError, "each of the 2 clusters is 0.5"),
+        ([1.0, 2.0], [2.0, 3.0], {"level": 95}, UserError, "between 0 and 1"),
+    ],
+)
+def test_refusals_of_ratios(part, whole, options, error, message):
+    with pytest.raises(error, match=message):
+        ratio_ci(part, whole, **options)

@@ -9,7 +9,7 @@ from crossmod.analyse.stats.noninferiority import NonInferiority, noninferiority
 from crossmod.analyse.stats.paired import pairwise
 from crossmod.analyse.stats.power import PairedPower, power_paired
 from crossmod.analyse.stats.reliability import Agreement, agreement
-from crossmod.analyse.stats.resample import BootstrapInterval, bootstrap_ci
+from crossmod.analyse.stats.resample import BootstrapInterval, bootstrap_ci, ratio_ci
 from crossmod.analyse.stats.savings import annotation_savings
 from crossmod.analyse.stats.size import SizeDependence, rank_paired, size_dependence
 
@@ -33,6 +33,7 @@ __all__ = [
     "pairwise",
     "power_paired",
     "rank_paired",
+    "ratio_ci",
     "rm_anova",
     "size_dependence",
 ]

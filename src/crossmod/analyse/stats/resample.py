@@ -1,6 +1,6 @@
 """Bootstrap intervals that resample whole patients."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import combinations_with_replacement
@@ -27,7 +27,7 @@ class BootstrapInterval:
     Attributes:
         estimate: the statistic of the values themselves.
         ci_low, ci_high: limits.
-        level, statistic, method: as asked for.
+        level, statistic, method: as asked for; the statistic of :func:`ratio_ci` is ``ratio``.
         n: values; ``n_clusters``: independent units resampled.
         resamples: number of different resamples looked at.
         exact: whether these are all possible resamples, so that no chance is involved.
@@ -92,19 +92,79 @@ def bootstrap_ci(
             "Report the mean; it has no interval."
         )
 
-    estimate = float(_statistic(np.ones((1, groups)), x, codes, statistic)[0])
-    pairs = [(_statistic(w, x, codes, statistic), p) for w, p in _resamples(groups, seed)]
+    found = _resampled(lambda weights: _statistic(weights, x, codes, statistic), groups, level, method, seed)
+    estimate, low, high, resamples = found
+    exact = _can_enumerate(groups)
+    return BootstrapInterval(estimate, low, high, level, statistic, method, len(x), groups, resamples, exact)
+
+
+def ratio_ci(
+    part: ArrayLike,
+    whole: ArrayLike,
+    cluster: ArrayLike | None = None,
+    level: float = 0.95,
+    method: str = "bca",
+    seed: int = 0,
+) -> BootstrapInterval:
+    """Bootstrap confidence interval of a ratio of two sums, such as a precision over all voxels of all images.
+
+    Whole clusters are resampled as :func:`bootstrap_ci` does it, with the same resamples for the same seed. Both sums
+    are taken anew in every resample. The ratio of a resample whose ``whole`` adds up to nothing is 0: a model that
+    finds nothing has no precision by its formula, and to miss what is there never improves a score.
+
+    Args:
+        part: shape (n,), finite: what is counted of each unit.
+        whole: shape (n,), finite and at least 0: what it is counted of; some of it is positive.
+        cluster: shape (n,), the patient of each unit; every unit is one of its own where None.
+        level, method, seed: see :func:`bootstrap_ci`.
+
+    Raises:
+        IncompleteDesignError: fewer than two units or clusters.
+        DegenerateDataError: the ratio of every cluster is the same.
+        UserError: a value is missing, infinite or negative, nothing is positive, or an argument is unknown.
+    """
+    x, y = np.asarray(part, float), np.asarray(whole, float)
+    for values in (x, y):
+        _check(values, "mean", level, method)
+    if x.shape != y.shape or (y < 0).any() or not (y > 0).any():
+        raise UserError(
+            f"The ratio of sums needs as many parts as wholes, no whole below 0 and one above; there are {len(x)} "
+            f"parts and {len(y)} wholes, which add up to {y.sum():g}."
+        )
+    codes = cluster_codes(cluster, len(x))
+    groups = int(codes.max()) + 1
+    if groups < 2:
+        raise IncompleteDesignError(f"A bootstrap needs at least two clusters to resample; there is {groups}.")
+    parts, wholes = np.bincount(codes, weights=x), np.bincount(codes, weights=y)
+
+    def ratio(weights: np.ndarray) -> np.ndarray:
+        over, under = weights @ parts, weights @ wholes
+        return np.divide(over, under, out=np.zeros_like(over), where=under > 0)
+
+    own = ratio(np.eye(groups))
+    if no_variance(own.std(ddof=1), own):
+        raise DegenerateDataError(
+            f"No variance to resample: the ratio of each of the {groups} clusters is {own[0]:.6g}."
+        )
+    estimate, low, high, resamples = _resampled(ratio, groups, level, method, seed)
+    exact = _can_enumerate(groups)
+    return BootstrapInterval(estimate, low, high, level, "ratio", method, len(x), groups, resamples, exact)
+
+
+def _resampled(
+    statistic: Callable[[np.ndarray], np.ndarray], groups: int, level: float, method: str, seed: int
+) -> tuple[float, float, float, int]:
+    """Estimate, limits and number of resamples of a statistic of cluster weights, (rows, groups) → (rows,)."""
+    estimate = float(statistic(np.ones((1, groups)))[0])
+    pairs = [(statistic(weights), p) for weights, p in _resamples(groups, seed)]
     replicates, probability = (np.concatenate(part) for part in zip(*pairs, strict=True))
     tails = np.array([(1 - level) / 2, (1 + level) / 2])
     if method == "bca":
-        tails = _bca_tails(tails, estimate, replicates, probability, _leave_one_out(x, codes, statistic))
+        tails = _bca_tails(tails, estimate, replicates, probability, statistic(1 - np.eye(groups)))
     order = np.argsort(replicates, kind="stable")
     reached = np.cumsum(probability[order])
     low, high = replicates[order][np.minimum(np.searchsorted(reached, tails - 1e-9), len(order) - 1)]
-    exact = _can_enumerate(groups)
-    return BootstrapInterval(
-        estimate, float(low), float(high), level, statistic, method, len(x), groups, len(replicates), exact
-    )
+    return estimate, float(low), float(high), len(replicates)
 
 
 def _check(x: np.ndarray, statistic: str, level: float, method: str) -> None:
@@ -161,11 +221,6 @@ def _statistic(weights: np.ndarray, x: np.ndarray, codes: np.ndarray, statistic:
     lower = np.argmax(reached >= half, axis=1)
     upper = np.argmax(reached > half, axis=1)
     return (x[order][lower] + x[order][upper]) / 2
-
-
-def _leave_one_out(x: np.ndarray, codes: np.ndarray, statistic: str) -> np.ndarray:
-    groups = int(codes.max()) + 1
-    return _statistic(1 - np.eye(groups), x, codes, statistic)
 
 
 def _bca_tails(

@@ -1,0 +1,60 @@
+"""Scores of a few units of few voxels, whose means and pooled scores are worked out by hand."""
+
+import pandas as pd
+
+from crossmod.analyse.design import Design
+
+METRICS = ["dsc", "precision", "recall", "accuracy", "f1", "iou", "shared_ml", "extent_ml"]
+# Case, its patient, and the volumes in ml of reference, prediction, both, and the slice.
+THREE = [("s1", "p1", 10, 10, 9, 100), ("s2", "p1", 10, 5, 5, 100), ("s3", "p2", 80, 90, 70, 200)]
+UNITS = {"slice": {"structures": ["tumour"], "apart": "plane", "facts": []}}
+
+
+def design(arms=("patches", "whole"), **changes) -> Design:
+    given = {
+        "arms": [{"name": name, "levels": {"network": name}} for name in arms],
+        "factors": [{"name": "network", "levels": list(arms)}],
+        "sites": [{"name": "clinic"}],
+        "targets": ["slices"],
+        "metrics": METRICS,
+        "units": UNITS,
+    }
+    return Design.of(given | changes)
+
+
+def rows(units, arm: str = "patches", seed: int = 0, unit: str = "slice") -> list[dict]:
+    """Rows of the evaluate step, of units as in ``THREE``."""
+    return [_row(*one, arm, seed, unit) for one in units]
+
+
+def table(found: list[dict]) -> pd.DataFrame:
+    """Rows as :func:`crossmod.analyse.scores.read_scores` gives them."""
+    frame = pd.DataFrame(found)
+    frame["subject"], frame["person"] = "clinic/" + frame["case"] + "/both", "clinic/" + frame["patient"]
+    for column in ("arm", "site", "target", "region", "side"):
+        frame[column] = pd.Categorical(frame[column], categories=frame[column].unique(), ordered=True)
+    return frame
+
+
+def _row(case, patient, true, found, shared, extent, arm, seed, unit) -> dict:
+    """One unit; of two empty masks a share is undefined, of one it is 0."""
+    nothing = true + found == 0
+
+    def share(of: float) -> float:
+        return float("nan") if nothing else shared / of if of else 0.0
+
+    dsc = share((true + found) / 2)
+    return {
+        **{"arm": arm, "seed": seed, "site": "clinic", "case": case, "patient": patient, "modality": "MR"},
+        **{"simulated": True, "target": "slices", "region": "image", "unit": unit, "side": "both"},
+        **{
+            "dsc": dsc,
+            "f1": dsc,
+            "precision": share(found),
+            "recall": share(true),
+            "iou": share(true + found - shared),
+        },
+        **{"accuracy": 1 - (true + found - 2 * shared) / extent, "shared_ml": shared, "extent_ml": extent},
+        **{"volume_reference_ml": true, "volume_predicted_ml": found, "volume_difference_ml": found - true},
+        "relative_difference_pct": 0.0,
+    }
