@@ -181,6 +181,14 @@ def test_savings_are_an_estimate_without_p(run, scores):
     assert rows["p_family"].isna().all() and rows["note"].eq("").all()
 
 
+def test_savings_of_rows_of_several_arms_are_not_tested(run, scores):
+    savings = {"name": "saved", "test": "annotation_savings", "within": "strategy", "amount": "amount"}
+    savings |= {"assisted": "mixed", "unassisted": "pure", "where": {"site": "mr"}}
+    twice = pd.concat([scores.assign(network="one"), scores.assign(network="other")], ignore_index=True)
+    (row,) = run(PLAN | {"hypotheses": [savings]}, twice)["saved"].to_dict("records")
+    assert row["note"].startswith("not tested") and "more than one row" in row["note"]
+
+
 def test_ids_that_collide_across_sites_are_told_apart(run, scores):
     colliding = scores.assign(
         **{c: scores[c].str.replace("ct-", "").str.replace("mr-", "") for c in ("case", "patient")}

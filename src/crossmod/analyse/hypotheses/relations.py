@@ -8,6 +8,7 @@ import pandas as pd
 from crossmod.analyse.asked import Asked
 from crossmod.analyse.hypotheses.base import Hypothesis, Positive, choose
 from crossmod.analyse.owners import independent_of
+from crossmod.analyse.stats.cells import refuse_duplicates, subject_names
 from crossmod.analyse.stats.errors import IncompleteDesignError
 from crossmod.analyse.stats.localise import localisation
 from crossmod.analyse.stats.reliability import agreement
@@ -183,6 +184,8 @@ class SavingsOf(Hypothesis):
         """Rows of :func:`crossmod.analyse.stats.annotation_savings`, one per assisted amount."""
         outcome, keys = self.outcome or asked.outcome, list(asked.subject)
         chosen = choose(cell, self.within, [self.assisted, self.unassisted])
+        factors = [self.within, self.amount]
+        refuse_duplicates(chosen, subject_names(chosen, keys, factors), factors)
         assisted, unassisted = (
             chosen[chosen[self.within] == level].pivot(index=keys, columns=self.amount, values=outcome)
             for level in (self.assisted, self.unassisted)
