@@ -34,19 +34,26 @@ class Change:
 
     def __call__(self, image: np.ndarray, label: np.ndarray) -> dict[str, torch.Tensor]:
         """Apply to an image and its label of the same shape."""
-        classes = [int(value) for value in np.flatnonzero(np.bincount(label.ravel())) if value]
-        # (1 + classes, X, Y, Z), moved in one go; torch widens half precision several times faster than numpy.
-        both = torch.stack([torch.from_numpy(a).float() for a in (image, *(label == value for value in classes))])
-        both = both if self.thin is None else both.squeeze(1 + self.thin)
-        if self.affine is not None:
-            size = [side for axis, side in enumerate(self.patch) if axis != self.thin]
-            both = self.affine(both, spatial_size=size, mode="bilinear")
-        x, y = both[:1], _largest_share(both[1:], classes)
+        if self.affine is None:
+            x, y = torch.from_numpy(image).float()[None], torch.from_numpy(label).long()[None]
+            x, y = (x, y) if self.thin is None else (x.squeeze(1 + self.thin), y.squeeze(1 + self.thin))
+        else:
+            x, y = self._moved(self.affine, image, label)
         for change in self.intensity:
             x = change(x)
         if self.thin is not None:
             x, y = x.unsqueeze(1 + self.thin), y.unsqueeze(1 + self.thin)
         return {"image": x, "label": y}
+
+    def _moved(self, affine: Affine, image: np.ndarray, label: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+        """Image and label of the patch's size, whose classes are moved as shares of their voxels."""
+        classes = [int(value) for value in np.flatnonzero(np.bincount(label.ravel())) if value]
+        # (1 + classes, X, Y, Z), moved in one go; torch widens half precision several times faster than numpy.
+        both = torch.stack([torch.from_numpy(a).float() for a in (image, *(label == value for value in classes))])
+        both = both if self.thin is None else both.squeeze(1 + self.thin)
+        size = [side for axis, side in enumerate(self.patch) if axis != self.thin]
+        both = affine(both, spatial_size=size, mode="bilinear")
+        return both[:1], _largest_share(both[1:], classes)
 
 
 def _largest_share(shares: torch.Tensor, classes: list[int]) -> torch.Tensor:
