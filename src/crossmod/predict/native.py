@@ -11,10 +11,10 @@ from crossmod.job import Plain
 from crossmod.predict.keep import NEIGHBOURS, kept_part, without_small_parts
 from crossmod.scans.box import Box, three
 from crossmod.scans.grid import Grid, covered, resample
+from crossmod.scans.parallel_axes import ParallelAxes
 
 # Further than interpolation, and the blur before it where slices are thick, reaches.
 _MARGIN_VOXELS = 8
-_NEARLY = 0.99  # of a share, for sums of probabilities are rounded
 
 
 def native_mask(probability: NDArray, grid: Grid, stage: Plain, native: Grid) -> NDArray[np.uint8]:
@@ -102,20 +102,8 @@ def _with_kept(probability: NDArray, stage: Plain) -> NDArray:
 
 
 def _classes_on(probability: NDArray, grid: Grid, part: Grid) -> NDArray[np.uint8]:
-    """The likeliest class of each voxel of another grid; outside the probabilities' own grid lies background.
-
-    Of each class only the place where it may win is computed: of two dozen organs most are small. The probabilities of
-    a voxel sum to one, after interpolation too, so the likeliest of n classes has at least 1/n there.
-    """
-    values = np.zeros(part.shape, np.uint8)
-    best = resample(probability[0], grid.affine, part, outside=1.0)
-    for value, one in enumerate(probability[1:], start=1):
-        places = ndimage.find_objects((one >= _NEARLY / len(probability)).view(np.uint8))
-        for inside in (_wider(three(place), grid.shape) for place in places):
-            piece = grid.crop(np.array([part.start for part in inside]), one[inside].shape)
-            if reached := covered(part, piece):
-                where, target = reached
-                found = resample(one[inside], piece.affine, target)
-                better = found > best[where]
-                values[where][better], best[where][better] = value, found[better]
+    """The likeliest class of each voxel of another grid; outside the probabilities' own grid lies background."""
+    values, between = np.zeros(part.shape, np.uint8), ParallelAxes(grid, part)
+    for planes in between.slabs(len(probability)):
+        values[:, :, planes] = between.of(probability, planes).argmax(axis=0)
     return values

@@ -15,7 +15,7 @@ from crossmod.scans.voxels import edges_mm, voxel_mm3
 
 # nibabel's axes point to the patient's right, anterior and superior (RAS+); ITK's first two point the other way (LPS+).
 _RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
-_TRUNCATE = 3.0  # standard deviations that the low-pass reaches
+TRUNCATE = 3.0  # standard deviations that the low-pass reaches
 SLAB_VOXELS = 8_000_000  # treated at a time: a few copies of 32 MB
 
 Change = Callable[[np.ndarray], np.ndarray]
@@ -117,8 +117,8 @@ def resample(
     """
     source = Grid(array.shape, affine)
     result = np.full(grid.shape, outside, dtype=np.float32)
-    sigma = _blur_voxels(source, grid)
-    reach = np.ceil(_TRUNCATE * sigma).astype(int) + 2  # of the blur, and of the interpolation
+    sigma = blur_voxels(source, grid)
+    reach = np.ceil(TRUNCATE * sigma).astype(int) + 2  # of the blur, and of the interpolation
     # Slabs overlap least along the longest axis; of a scan on disk whole planes are read.
     along = int(np.argmax(grid.shape)) if isinstance(array, np.ndarray) else _like(grid, source, planes(array)[0])
     for where, slab in _slabs(grid, source, along):
@@ -187,7 +187,7 @@ def _slabs(grid: Grid, source: Grid, axis: int) -> Iterator[tuple[Box, Grid]]:
         yield box_between(low, low + shape), grid.crop(low, shape)
 
 
-def _blur_voxels(source: Grid, grid: Grid) -> np.ndarray:
+def blur_voxels(source: Grid, grid: Grid) -> np.ndarray:
     """Standard deviation of the low-pass along each axis of the source, in its voxels.
 
     It is 0 where the grid is not coarser.
@@ -203,7 +203,7 @@ def _blur_voxels(source: Grid, grid: Grid) -> np.ndarray:
 def _low_pass(array: np.ndarray, sigma: np.ndarray) -> np.ndarray:
     """Blur along each array axis so that its point spread becomes that of the coarser grid (box of one voxel)."""
     for axis in np.flatnonzero(sigma).tolist():
-        array = ndimage.gaussian_filter1d(array, sigma[axis], axis=axis, mode="nearest", truncate=_TRUNCATE)
+        array = ndimage.gaussian_filter1d(array, sigma[axis], axis=axis, mode="nearest", truncate=TRUNCATE)
     return array
 
 
