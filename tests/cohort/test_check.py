@@ -169,6 +169,22 @@ def test_patients_and_images_in_two_places(scans, user_cohort):
         refuse_errors(faults)
 
 
+def test_a_patient_may_validate_in_two_cohorts_of_which_neither_trains(scans, user_cohort):
+    """T1 and T2 of the same people are two validation sets; a training that saw one of them is refused."""
+    one = user_cohort(scans[:1], LABELS, "one")
+    two = user_cohort([scans[1] | {"patient": scans[0]["patient"]}], LABELS, "two")
+    for training, severity in (
+        ({"three"}, "warning"),
+        ({"one"}, "error"),
+        ({"two", "three"}, "error"),
+        (None, "error"),
+    ):
+        faults = check_cohorts([one, two], training)
+        (row,) = faults[faults["problem"] == "the patient is in two cohorts"].to_dict("records")
+        assert row["severity"] == severity
+        assert ("neither cohort trains" in row["cure"]) == (severity == "warning")
+
+
 def test_a_table_that_is_gone_cannot_be_compared(scans, user_cohort, tmp_path):
     one = user_cohort(scans[:1], LABELS, "one")
     two = user_cohort(scans[1:2], LABELS, "two")

@@ -25,6 +25,19 @@ def test_a_lower_verdict_is_named_not_hidden(edit):
     assert "never significantly lower" not in text
 
 
+def test_of_many_lower_verdicts_the_largest_are_named_and_the_others_counted(edit):
+    def lower(table):
+        rows = table.index[table["region"] != "reference_box"]
+        table.loc[rows, "verdict"] = "lower"
+        table.loc[rows, "mean_difference"] = [-0.001 * place for place in range(1, len(rows) + 1)]
+        return table
+
+    text = texts(edit("pairwise.csv", lower))
+    assert "Lower, largest differences first: " in text and " more." in text
+    named = text.split("largest differences first: ")[1].split("; and ")[0]
+    assert len(named.split("; ")) == 6
+
+
 def test_untested_comparisons_are_counted(edit):
     def forget(table):
         table.loc[:3, "verdict"] = ""

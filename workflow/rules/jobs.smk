@@ -67,12 +67,18 @@ def cohort_code(wildcards):
     return source_digest("crossmod.cohort:run", f"crossmod.cohort.{source}")
 
 
+def learned_from():
+    """The cohorts whose scans train, also those that a derived one takes its scans from."""
+    named = {pool["cohort"] for pool in STUDY["pools"].values()}
+    return sorted(named | {STUDY["cohorts"][name]["of"] for name in named} - {None})
+
+
 def check_job(wildcards):
     return job(
         "cohort.check",
         {"cohorts": folders("cohort", scanned(STUDIES[wildcards.study]["cohorts"]))},
         filled(CHECK, wildcards),
-        {},
+        {"training": learned_from()},
     )
 
 

@@ -36,14 +36,16 @@ def run(job: Job) -> None:
 def run_check(job: Job) -> None:
     """Check several cohorts together: list every fault in one table, tell the warnings, then stop if any is an error.
 
-    inputs: ``cohorts`` (folders). outputs: ``check`` (CSV).
+    inputs: ``cohorts`` (folders). outputs: ``check`` (CSV). settings: ``training`` (names of cohorts that networks
+    learn from; without it any may be).
 
     Raises:
         UserError: listing every error.
     """
     from crossmod.cohort.check import check_cohorts, refuse_errors, tell_warnings
 
-    faults = check_cohorts([Path(folder) for folder in job.inputs["cohorts"]])
+    folders = [Path(folder) for folder in job.inputs["cohorts"]]
+    faults = check_cohorts(folders, job.settings.get("training"))
     with whole(job.outputs["check"]) as partial:
         faults.to_csv(partial, index=False, lineterminator="\n")
     tell_warnings(faults, Path(job.outputs["check"]))

@@ -1,7 +1,7 @@
 """The one check that every cohort passes before anything trains; all faults are listed at once."""
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -44,10 +44,25 @@ def write_check(folder: Path, cohort: Cohort, threads: int = 1) -> None:
     faults.to_csv(folder / "faults.csv", index=False, lineterminator="\n")
 
 
-def check_cohorts(folders: list[Path]) -> pd.DataFrame:
+_LEAKS = (
+    "A patient must stay in one cohort, or training and validation may share them: remove them from one. If they are "
+    "two people with one number, prefix the numbers with the hospital."
+)
+_VALIDATES_TWICE = (
+    "Nothing has to be done: neither cohort trains. Scores of the two are of the same people; do not compare them as "
+    "if they were of different ones."
+)
+
+
+def check_cohorts(folders: list[Path], training: Collection[str] | None = None) -> pd.DataFrame:
     """The faults of several checked cohorts, and those that only show when they are seen together.
 
-    Added are: a case name used in two cohorts (warning), one image under two names, and one patient in two cohorts.
+    Added are: a case name used in two cohorts (warning), one image under two names, and one patient in two cohorts,
+    which is a warning where neither cohort trains.
+
+    Args:
+        folders: of the cohorts.
+        training: names of those that networks learn from; None: any may be.
 
     Returns:
         Rows ``cohort, case, severity, file, problem, value, cure``; errors first.
@@ -55,7 +70,7 @@ def check_cohorts(folders: list[Path]) -> pd.DataFrame:
     cohorts = [read_cohort(folder) for folder in folders]
     tables = [read_own(Path(folder) / "faults.csv") for folder in folders]
     facts = [read_own(Path(folder) / "facts.csv") for folder in folders]
-    joint = [*_same_names(cohorts), *_same_images(cohorts, facts), *_same_patients(cohorts, folders)]
+    joint = [*_same_names(cohorts), *_same_images(cohorts, facts), *_same_patients(cohorts, folders, training)]
     table = pd.concat([*tables, faults_table(joint)], ignore_index=True)[list(FAULTS)]
     return table.sort_values("severity", kind="stable", ignore_index=True)
 
@@ -113,7 +128,7 @@ def _same_images(cohorts: list[Cohort], facts: list[pd.DataFrame]) -> Iterable[F
         yield Fault(cohort, case, "error", image, "duplicate image", value, cure)
 
 
-def _same_patients(cohorts: list[Cohort], folders: list[Path]) -> Iterable[Fault]:
+def _same_patients(cohorts: list[Cohort], folders: list[Path], training: Collection[str] | None) -> Iterable[Fault]:
     from crossmod.cohort.folder import identities
 
     stated = [read_record(Path(folder)) for folder in folders]
@@ -128,11 +143,9 @@ def _same_patients(cohorts: list[Cohort], folders: list[Path]) -> Iterable[Fault
             everyone.append((key, (cohort.name, case), row["image"]))
     for _, (cohort, case), image, others in _repeats(everyone):
         where = ", ".join(f"{name}/{other}" for (name, other), _ in others)
-        cure = (
-            "A patient must stay in one cohort, or training and validation may share them: remove them from one. If "
-            "they are two people with one number, prefix the numbers with the hospital."
-        )
-        yield Fault(cohort, case, "error", image, "the patient is in two cohorts", f"the patient of {where}", cure)
+        learned = training is None or not {cohort, *(name for (name, _), _ in others)}.isdisjoint(training)
+        severity, cure = ("error", _LEAKS) if learned else ("warning", _VALIDATES_TWICE)
+        yield Fault(cohort, case, severity, image, "the patient is in two cohorts", f"the patient of {where}", cure)
 
 
 def _repeats(everyone: list[tuple]) -> Iterator[tuple]:

@@ -14,6 +14,8 @@ from crossmod.report.tables import signed
 from crossmod.report.tested import margins_of
 from crossmod.report.words import END_TO_END, capital, listed, metric_name, short, small
 
+MOST = 6  # cells that are named in one sentence
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -104,14 +106,22 @@ def _verdict(results: Results, asked: Comparison, table: pd.DataFrame, a: str, b
         f"significantly greater in {counts.get('greater', 0)}, not different in {counts.get('equal', 0)} and "
         f"significantly lower in {counts.get('lower', 0)}."
     )
-    lower = tested[tested["verdict"] == "lower"]
-    cells = [
-        _cells(results, asked, dict(zip(labels, key, strict=False)), rows) for key, rows in _by(lower, labels, asked.at)
-    ]
-    text += f" Lower: {'; '.join(cells)}." if cells else f" {capital(short(a))} was never significantly lower."
+    text += _lower(results, asked, tested[tested["verdict"] == "lower"], labels)
+    if (tested["verdict"] != "lower").all():
+        text += f" {capital(short(a))} was never significantly lower."
     if len(tested) < len(table):
         text += f" {len(table) - len(tested)} comparisons could not be tested."
     return Finding(text, f"analyse/{asked.main['name']}.csv")
+
+
+def _lower(results: Results, asked: Comparison, lower: pd.DataFrame, labels: list[str]) -> str:
+    """Where a level was lower; of many cells those with the largest differences. The table has all of them."""
+    cells = [(rows["mean_difference"].min(), key, rows) for key, rows in _by(lower, labels, asked.at)]
+    shown = cells if len(cells) <= MOST else sorted(cells, key=lambda cell: cell[0])[:MOST]
+    words = [_cells(results, asked, dict(zip(labels, key, strict=False)), rows) for _, key, rows in shown]
+    if len(shown) < len(cells):
+        return f" Lower, largest differences first: {'; '.join(words)}; and {len(cells) - len(shown)} more."
+    return f" Lower: {'; '.join(words)}." if words else ""
 
 
 def _claims(results: Results) -> Finding | None:
