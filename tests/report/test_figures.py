@@ -88,6 +88,12 @@ def test_an_infinite_distance_is_shown_as_a_median(pictures, results):
     assert [float(line.get_xdata()[0]) for line in crosses] == [missed[missed["target"] == "kidney"]["median"].item()]
 
 
+def test_a_study_whose_networks_find_nothing_still_has_its_figure(edit):
+    """Every distance is then infinite, as after a few steps of training."""
+    picture = figures.scores_by_arm(edit("scores.csv", lambda table: table.assign(hd95_mm=np.inf)), "hd95_mm")
+    assert {axis.get_xlim() for axis in picture.figure.axes} == {(0.0, 1.0)}
+
+
 def test_a_site_without_parenchyma_says_so(pictures, results):
     sites, targets = len(results.sites), len(results.targets)
     panels = np.array(pictures["dsc"].figure.axes).reshape(targets, sites)

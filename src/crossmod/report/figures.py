@@ -109,11 +109,13 @@ def _spreads(axis: Axes, colours: dict[str, str], units: pd.DataFrame, summary: 
 
 
 def _score_limits(axis: Axes, units: pd.DataFrame, metric: str) -> None:
-    """Room for every whisker, and no more."""
+    """Room for every whisker, and no more; where no unit has a finite value, from 0 to 1."""
     finite = units[np.isfinite(units[metric])]
     spread = finite.groupby(["arm", "site"], observed=True)[metric]
-    if is_distance(metric):
-        axis.set_xlim(0, 1.05 * float(spread.quantile(0.95).max()))
+    if finite.empty:
+        axis.set_xlim(0.0, 1.0)
+    elif is_distance(metric):
+        axis.set_xlim(0, 1.05 * float(spread.quantile(0.95).max()) or 1.0)
     else:
         lowest = float(spread.quantile(0.05).min())
         axis.set_xlim(max(0.0, np.floor((lowest - 0.01) * 20) / 20), 1.0)
