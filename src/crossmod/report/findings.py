@@ -106,9 +106,10 @@ def _verdict(results: Results, asked: Comparison, table: pd.DataFrame, a: str, b
         f"significantly greater in {counts.get('greater', 0)}, not different in {counts.get('equal', 0)} and "
         f"significantly lower in {counts.get('lower', 0)}."
     )
-    text += _lower(results, asked, tested[tested["verdict"] == "lower"], labels)
-    if (tested["verdict"] != "lower").all():
-        text += f" {capital(short(a))} was never significantly lower."
+    lower = tested[tested["verdict"] == "lower"]
+    text += (
+        _lower(results, asked, lower, labels) if len(lower) else f" {capital(short(a))} was never significantly lower."
+    )
     if len(tested) < len(table):
         text += f" {len(table) - len(tested)} comparisons could not be tested."
     return Finding(text, f"analyse/{asked.main['name']}.csv")
@@ -121,7 +122,7 @@ def _lower(results: Results, asked: Comparison, lower: pd.DataFrame, labels: lis
     words = [_cells(results, asked, dict(zip(labels, key, strict=False)), rows) for _, key, rows in shown]
     if len(shown) < len(cells):
         return f" Lower, largest differences first: {'; '.join(words)}; and {len(cells) - len(shown)} more."
-    return f" Lower: {'; '.join(words)}." if words else ""
+    return f" Lower: {'; '.join(words)}."
 
 
 def _claims(results: Results) -> Finding | None:
