@@ -99,3 +99,12 @@ def test_the_first_paragraph_parts_simulated_from_real_scans(results):
     assert found.question.endswith("mean nothing.") and f"with {most} MR patients" in found.question
     assert found.answers["Real scans"].startswith(f"Real MR (CHAOS), kidney {difference} (")
     assert "CHAOS" not in found.answers["Simulated scans"] and "Internal MR, kidney" in found.answers["Simulated scans"]
+
+
+def test_a_site_that_could_not_be_tested_is_told_apart_from_one_that_was_not_compared(edit):
+    def forget(table):
+        table.loc[table["site"] == "mr", ["a", "b", "at", "mean_difference", "verdict"]] = None
+        return table
+
+    text = lead(edit("pairwise.csv", forget)).answers["Simulated scans"]
+    assert "not tested" in text and "Internal MR, scored but not part" not in text

@@ -54,11 +54,12 @@ def _rows(results: Results, asked: Comparison) -> pd.DataFrame:
     """The cells of the contrast, end to end and at the largest dose; ``difference`` is NaN where none was estimated."""
     contrast = results.words.contrast or {}
     table = in_regions(results.tested(asked.main), END_TO_END)
-    # A cell that could not be tested names no levels.
+    # A cell that could not be tested names neither levels nor dose.
+    untested = ~filled(table["a"])
     named = (table["a"].map(str) == contrast["a"]) & (table["b"].map(str) == contrast["b"])
-    table = table[named | ~filled(table["a"])]
     if asked.at and asked.at == results.words.dose:
-        table = table[table["at"] == results.deployed[asked.at].max()]
+        named &= table["at"] == results.deployed[asked.at].max()
+    table = table[named | untested]
     value = "estimate" if asked.main is asked.margin else "mean_difference"
     group_of = {target: group for group, targets in results.class_groups.items() for target in targets}
     labels = [group_of.get(str(target), str(target)) for target in table["target"]]
