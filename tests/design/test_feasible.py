@@ -105,6 +105,7 @@ from crossmod.job import UserError
         ("model.in_channels=2", "model.in_channels: 2 must be 1"),
         ("model.spatial_dims=2", "needs a network of 3 dimensions, and model has 2"),
         ("model=dynunet", r"\[16, 16, 16\]"),
+        ("training.boundary=0.7", r"foreground and boundary: 1\.2 of the patches; together at most 1"),
         ("cohorts.ct.recipe.modality=PET", r"cohorts.ct: .*\n.*recipe.modality = 'PET'"),
         ("cohorts.ct.recipe.spacng_mm=[1,1,1]", "recipe.spacng_mm: no such key; did you mean spacing_mm"),
         ("cohorts.ct.recipe.spacing_mm=[0.1,1,1]", r"recipe.spacing_mm\[0\] = 0.1: must lie in"),
