@@ -41,7 +41,7 @@ def test_values_follow_the_renal_ones_and_stay():
     assert (ORGANS[9], ORGANS[11], ORGANS[26], ORGANS[30]) == ("spleen", "liver", "spine", "left_iliopsoas_muscle")
     assert labelled(Population()) == LABELS
     assert labelled(Population(organs=True)) == LABELS | ORGANS
-    assert _STREAMS[-2:] == ("shapes", "viscera"), "a new stream comes last"
+    assert _STREAMS[-4:] == ("shapes", "viscera", "column", "column_tumours"), "a new stream comes last"
 
 
 def test_everything_is_there(patients):
