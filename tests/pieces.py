@@ -9,6 +9,9 @@ METRICS = ["dsc", "precision", "recall", "accuracy", "f1", "iou", "shared_ml", "
 THREE = [("s1", "p1", 10, 10, 9, 100), ("s2", "p1", 10, 5, 5, 100), ("s3", "p2", 80, 90, 70, 200)]
 UNITS = {"slice": {"structures": ["tumour"], "apart": "plane", "facts": []}}
 
+# Components, and of every patient the whole image, in which there may be none.
+LESIONS = {"lesion": {"structures": ["tumour"], "apart": "component", "facts": [], "match": {"overlap": 0.1}}}
+
 
 def design(arms=("patches", "whole"), **changes) -> Design:
     given = {
@@ -31,9 +34,28 @@ def table(found: list[dict]) -> pd.DataFrame:
     """Rows as :func:`crossmod.analyse.scores.read_scores` gives them."""
     frame = pd.DataFrame(found)
     frame["subject"], frame["person"] = "clinic/" + frame["case"] + "/both", "clinic/" + frame["patient"]
+    if "part" in frame:
+        frame["subject"] += ("/" + frame["part"].astype("Int64").astype(str)).where(frame["part"].notna(), "")
     for column in ("arm", "site", "target", "region", "side"):
         frame[column] = pd.Categorical(frame[column], categories=frame[column].unique(), ordered=True)
     return frame
+
+
+def lesions(patients: dict[str, list[tuple[float, bool]]], arm: str = "patches", seed: int = 0) -> list[dict]:
+    """Rows of the evaluate step, of every patient's lesions as (volume in ml, whether it was found).
+
+    A volume of 0 is of a lesion that the model alone has found. Each patient has a row of the whole image as well.
+    """
+    found = []
+    for patient, own in patients.items():
+        true = sum(volume for volume, _ in own)
+        whole = _row(patient, patient, true, true, true, 100.0, arm, seed, "image")
+        found.append(whole | {"target": "image", "part": None, "matched": ""})
+        for part, (volume, hit) in enumerate(own, start=1):
+            predicted = (volume or 0.3) if hit else 0.0
+            row = _row(patient, patient, volume, predicted, min(volume, predicted), 100.0, arm, seed, "lesion")
+            found.append(row | {"target": "lesion", "part": part, "matched": str(hit and volume > 0)})
+    return found
 
 
 def _row(case, patient, true, found, shared, extent, arm, seed, unit) -> dict:

@@ -89,6 +89,8 @@ from crossmod.job import UserError
         ("report.sections=[scores,classes]", "report.sections: classes is of targets with each_class"),
         ("report.sections=[scores,localisation]", "localisation is of the metric located, which metrics does not list"),
         ("report.sections=[scores,pooled]", "pooled is of the metric shared_ml, which metrics does not list"),
+        ("report.sections=[scores,lesions]", "lesions is of targets whose unit is apart: component, and there is none"),
+        ("analyse.lesion_sizes_ml=[5,1]", "lesion_sizes_ml: the first number must be below the second, not"),
         ("report.sections=[scores,throughput]", "throughput is of the key throughput, which times networks; give it"),
         ("metrics=[dsc,accuracy,shared_ml]", "pools accuracy by extent_ml; list accuracy and extent_ml both"),
         ("metrics=[dsc,extent_ml]", "extent_ml is what accuracy is pooled by, together with shared_ml"),

@@ -14,7 +14,10 @@ from crossmod.job import Plain
 from crossmod.schema import Closed, nearest
 
 # Tables that the analyse step writes itself.
-TAKEN = ("scores", "dsc", "units", "incomplete", "volumes", "reference_error", "classes", "located", "pooled")
+TAKEN = (
+    *("scores", "dsc", "units", "incomplete", "volumes", "reference_error"),
+    *("classes", "located", "pooled", "detected"),
+)
 CELL = ["site", "target", "region"]
 UNIT = ["subject", "person", "patient", "case", "side"]
 # Measured beside the metrics, and no score of a model.

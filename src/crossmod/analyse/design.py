@@ -39,6 +39,7 @@ class Design:
         groups: name of several targets, one for each class of a stage → these targets.
         unavailable: arm → the program that would have segmented it, and that the machine lacks.
         validated: site → the arms that are validated there; a site that is absent validates all.
+        lesion_sizes_ml: volumes between the classes of size that components are counted by.
     """
 
     arms: list[Plain]
@@ -58,6 +59,7 @@ class Design:
     groups: dict[str, list[str]] = field(default_factory=dict)
     unavailable: dict[str, str] = field(default_factory=dict)
     validated: dict[str, list[str]] = field(default_factory=dict)
+    lesion_sizes_ml: list[float] = field(default_factory=list)
 
     @classmethod
     def of(cls, settings: Plain) -> "Design":

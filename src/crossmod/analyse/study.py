@@ -10,6 +10,7 @@ from crossmod import job as jobs
 from crossmod.analyse.classes import over_classes
 from crossmod.analyse.declared import CELL
 from crossmod.analyse.design import Design
+from crossmod.analyse.detected import detected_of
 from crossmod.analyse.located import rates_of
 from crossmod.analyse.plan import AnalysisPlan, Tested, families_of, run_plan
 from crossmod.analyse.pooled import pooled_of
@@ -40,9 +41,10 @@ def run(job: jobs.Job) -> None:
     Written: ``scores.csv`` (all rows in order), ``dsc.csv`` (:func:`summarise`), ``units.csv`` (:func:`units_of`),
     ``incomplete.csv`` (every unit left out of a test, with the missing cells and the reason), ``volumes.csv``
     (:func:`compare_volumes`), ``reference_error.csv`` (:func:`reference_errors`), and where the study declares them
-    ``classes.csv`` (:func:`over_classes`), ``located.csv`` (:func:`rates_of`) and ``pooled.csv`` (:func:`pooled_of`);
-    one CSV for each declared hypothesis (:class:`crossmod.analyse.plan.Tested`) and ``rows/``, the rows behind every
-    p-value; ``notes.json`` (what a reader must know) and ``record.json`` (hash of the plan, families).
+    ``classes.csv`` (:func:`over_classes`), ``located.csv`` (:func:`rates_of`), ``pooled.csv`` (:func:`pooled_of`) and
+    ``detected.csv`` (:func:`detected_of`); one CSV for each declared hypothesis (:class:`crossmod.analyse.plan.Tested`)
+    and ``rows/``, the rows behind every p-value; ``notes.json`` (what a reader must know) and ``record.json`` (hash of
+    the plan, families).
 
     Raises:
         IncompleteDesignError: duplicate score rows.
@@ -98,6 +100,7 @@ def analyse(scores: pd.DataFrame, design: Design) -> Analysis:
         **({"classes": over_classes(scores, design)} if design.groups else {}),
         **({"located": rates_of(scores, design)} if "located" in design.words else {}),
         **({"pooled": pooled_of(scores, summary, design)} if design.pooled else {}),
+        **({"detected": detected_of(scores, design)} if design.components else {}),
     }
     tested["volumes"] = Tested({"volumes": volumes}, volume_rows)
     hypotheses = {name: table for found in tested.values() for name, table in found.tables.items()}

@@ -1,6 +1,8 @@
 """Kinds of values that a study's configuration is made of, with their bounds."""
 
 import re
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -51,11 +53,12 @@ def label_values(given: Any) -> Any:
     return dict(zip(values, given.values(), strict=True))
 
 
-def rising(pair: tuple[float, float]) -> tuple[float, float]:
-    """Two bounds; a ValueError where the first is not below the second."""
-    if not pair[0] < pair[1]:
-        raise ValueError(f"the first number must be below the second, not [{pair[0]:g}, {pair[1]:g}]")
-    return pair
+def rising(values: Sequence[float]) -> Sequence[float]:
+    """Numbers that rise, such as two bounds; a ValueError where one is not below the next."""
+    for low, high in pairwise(values):
+        if not low < high:
+            raise ValueError(f"the first number must be below the second, not [{low:g}, {high:g}]")
+    return values
 
 
 def unknown_structure(structure: str) -> str | None:

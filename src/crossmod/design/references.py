@@ -166,6 +166,9 @@ def _targets(study: Plain) -> Iterator[str]:
         yield "report.sections: classes is of targets with each_class, and there is none; remove it"
     if "localisation" in sections and "located" not in study["metrics"]:
         yield "report.sections: localisation is of the metric located, which metrics does not list; add it there"
+    components = [name for name, unit in study["units"].items() if unit["apart"] == "component"]
+    if "lesions" in sections and not any(target["unit"] in components for target in study["targets"].values()):
+        yield "report.sections: lesions is of targets whose unit is apart: component, and there is none; remove it"
     if "throughput" in sections and study["throughput"] is None:
         yield "report.sections: throughput is of the key throughput, which times networks; give it, or remove it"
     yield from _pooled(study)

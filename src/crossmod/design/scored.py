@@ -6,7 +6,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from crossmod.analyse.declared import Hypotheses
 from crossmod.anatomy.structures import structure_problem
-from crossmod.design.fields import Name, Positive, Text, unknown_structure, unrepeated
+from crossmod.design.fields import Name, Positive, Text, rising, unknown_structure, unrepeated
 from crossmod.schema import Closed, Number
 
 Metric = Literal[
@@ -30,6 +30,7 @@ Section = Literal[
     "classes",
     "pooled",
     "localisation",
+    "lesions",
     "comparison",
     "volumes",
     "examples",
@@ -111,6 +112,10 @@ class Analysis(Closed):
     dose: Dose | None = Field(None, description="the factor along which annotation grows, e.g. amount")
     good_dsc: Annotated[Number, Field(gt=0, lt=1)] | None = Field(
         None, description="mean DSC from which a model counts as usable; null: no such finding"
+    )
+    lesion_sizes_ml: Annotated[list[Positive], AfterValidator(rising)] = Field(
+        default_factory=list,
+        description="volumes between classes of size of components, e.g. [1, 5]: below 1 ml, 1 to 5, 5 or more",
     )
     hypotheses: Hypotheses = Field(description="what is tested on which table, declared before any score exists")
     reference_error_ml: Positive | None = Field(

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from crossmod.report import by_size, chosen, classes, cohorts, outcomes, pooled, sizes, speed, tables, tested
+from crossmod.report import by_size, chosen, classes, cohorts, lesions, outcomes, pooled, sizes, speed, tables, tested
 from crossmod.report.results import Results
 from crossmod.report.tables import Table
 from crossmod.report.words import as_words, capital, listed, metric_name
@@ -157,6 +157,15 @@ def _localisation(results: Results) -> Section:
     )
 
 
+def _lesions(results: Results) -> Section:
+    return Section(
+        name="lesions",
+        short="Lesions",
+        heading="Which lesions are found, and which are missed?",
+        tables=_with_rows(lesions.detected(results)),
+    )
+
+
 def _volumes(results: Results) -> Section:
     every = tables.volumes(results, results.arms)
     errors = tables.reference_errors(results)
@@ -210,6 +219,7 @@ SECTIONS: dict[str, Callable[[Results], Section]] = {
     "classes": _classes,
     "pooled": _pooled,
     "localisation": _localisation,
+    "lesions": _lesions,
     "comparison": _comparison,
     "volumes": _volumes,
     "examples": _examples,
@@ -220,8 +230,8 @@ SECTIONS: dict[str, Callable[[Results], Section]] = {
 
 
 # Sections of what a study must declare: targets of each class of a stage, the metrics `shared_ml` and `located`,
-# treatments, and networks that are timed.
-DECLARED = ("classes", "pooled", "localisation", "treatments", "throughput")
+# components, treatments, and networks that are timed.
+DECLARED = ("classes", "pooled", "localisation", "lesions", "treatments", "throughput")
 
 
 def _alone(results: Results) -> list[Table]:
