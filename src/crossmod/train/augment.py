@@ -9,6 +9,7 @@ import torch
 from crossmod.models.parts import AdjustContrast, Affine, GaussianSmooth
 from crossmod.models.thin import thin_axis
 from crossmod.train.contrast import KEPT_DARK, Curve, Invert
+from crossmod.train.moved_labels import moved_labels
 
 
 @dataclass(frozen=True)
@@ -46,25 +47,34 @@ class Change:
         return {"image": x, "label": y}
 
     def _moved(self, affine: Affine, image: np.ndarray, label: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-        """Image and label of the patch's size, whose classes are moved as shares of their voxels."""
+        """Image and label of the patch's size; each voxel gets the class that covers most of it."""
         classes = [int(value) for value in np.flatnonzero(np.bincount(label.ravel())) if value]
-        # (1 + classes, X, Y, Z), moved in one go; torch widens half precision several times faster than numpy.
-        both = torch.stack([torch.from_numpy(a).float() for a in (image, *(label == value for value in classes))])
-        both = both if self.thin is None else both.squeeze(1 + self.thin)
         size = [side for axis, side in enumerate(self.patch) if axis != self.thin]
-        both = affine(both, spatial_size=size, mode="bilinear")
-        return both[:1], _largest_share(both[1:], classes)
+        if len(classes) > 1:
+            x, y = (self._flat(torch.from_numpy(a)) for a in (image, label))
+            moved = affine(x.float()[None], spatial_size=size, mode="bilinear")
+            return moved, moved_labels(y, _points(affine, size, y))[None]
+        # (1 + classes, X, Y, Z), moved in one go; torch widens half precision several times faster than numpy.
+        both = [self._flat(torch.from_numpy(a).float()) for a in (image, *(label == value for value in classes))]
+        moved = affine(torch.stack(both), spatial_size=size, mode="bilinear")
+        return moved[:1], _most(moved[1:], classes)
+
+    def _flat(self, values: torch.Tensor) -> torch.Tensor:
+        return values if self.thin is None else values.squeeze(self.thin)
 
 
-def _largest_share(shares: torch.Tensor, classes: list[int]) -> torch.Tensor:
-    """(1, X, Y, Z) class that covers most of each voxel; ties as in :func:`crossmod.prepare.labels.label_on_grid`."""
-    label = torch.zeros(shares.shape[1:], dtype=torch.long)
-    most, rest = torch.zeros(shares.shape[1:]), torch.ones(shares.shape[1:])
-    for share, value in zip(shares, classes, strict=True):
-        label[share >= most] = value
-        most, rest = torch.maximum(most, share), rest - share
-    label[rest > most] = 0
-    return label[None]
+def _points(affine: Affine, size: list[int], values: torch.Tensor) -> torch.Tensor:
+    """(D, *size) the place of every moved voxel, in voxels of what is moved."""
+    grid, _ = affine.affine_grid(spatial_size=size)
+    middle = torch.tensor([(side - 1) / 2 for side in values.shape])
+    return grid[: values.ndim] + middle.view(-1, *[1] * values.ndim)
+
+
+def _most(shares: torch.Tensor, classes: list[int]) -> torch.Tensor:
+    """(1, X, Y, Z) the only class where it covers half of a voxel or more; nothing where there is none."""
+    if not classes:
+        return torch.zeros((1, *shares.shape[1:]), dtype=torch.long)
+    return torch.where(1 - shares > shares, 0, classes[0])
 
 
 class Augment:
