@@ -276,7 +276,7 @@ def test_tumours_are_drawn_apart_from_the_column(bodies):
     assert ill.spine.tumours and ill.spine.column.vertebrae == bodies[1].spine.column.vertebrae
 
 
-@pytest.mark.parametrize("protocol", ["mr-spine-t1", "mr-spine-gd-t1", "mr-spine-t2"])
+@pytest.mark.parametrize("protocol", ["mr-spine-t1", "mr-spine-gd-t1", "mr-spine-gd-t1-fs", "mr-spine-t2"])
 def test_protocols_are_sagittal_and_fine(protocol):
     for seed in range(20):
         recipe = draw_recipe(protocol, np.random.default_rng(seed))

@@ -27,6 +27,7 @@ TRAINING = {
     "budget": "steps",
     "foreground": 0.5,
     "boundary": 0.0,
+    "off_centre": 0.0,
     "checkpoint_every": 2,
     "balance": "natural",
     "precision": "auto",

@@ -89,6 +89,28 @@ def test_patches_may_be_forced_onto_the_edge_of_the_foreground(patches):
         assert tuple(data._centre(case, np.random.default_rng(0))) in {tuple(point) for point in edge} or thin is None
 
 
+def test_a_forced_voxel_may_lie_anywhere_in_its_patch(patches):
+    """Else a network would learn that whatever it looks for lies in the middle."""
+    augmentation = TRAINING["augmentation"] | {"affine": 0.0}
+    middles = {}
+    for off in (0.0, 1.0):
+        data = patches(foreground=1.0, off_centre=off, augmentation=augmentation)
+        labels = [data[sample]["label"][0].numpy() for sample in range(60)]
+        assert all(label.any() for label in labels)
+        middles[off] = np.mean([label[tuple(side // 2 for side in label.shape)] > 0 for label in labels])
+    assert middles[0.0] > middles[1.0]
+
+
+def test_no_further_chance_is_drawn_where_voxels_lie_in_the_middle(patches):
+    """So that trainings without the key stay what they were, to the byte."""
+    data = patches(foreground=1.0)
+    rng = np.random.default_rng(5)
+    data._centre(data.cases[0], rng)
+    other = np.random.default_rng(5)
+    other.random(), other.integers(len(data.cases[0].foreground))
+    assert rng.random() == other.random()
+
+
 def test_the_prior_counts_patches_with_foreground(patches):
     augmentation = TRAINING["augmentation"] | {"affine": 0.0}
     data = patches(foreground=0.3, augmentation=augmentation)

@@ -152,6 +152,9 @@ class Training(Closed):
     )
     foreground: Probability = Field(description="share of the patches forced onto foreground")
     boundary: Probability = Field(0.0, description="share of the patches forced onto the edge of the foreground")
+    off_centre: Probability = Field(
+        0.0, description="how far off the middle of its patch such a voxel may lie, as a share of half the patch"
+    )
     checkpoint_every: Count = Field(description="steps between resumable checkpoints")
     balance: Literal["natural", "modality"] = Field(
         description="natural: every case equally often; modality: CT and MR equally often"

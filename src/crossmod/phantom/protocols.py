@@ -183,6 +183,15 @@ PROTOCOLS: dict[str, dict[str, Any]] = {
     },
     "mr-spine-t1": _SPINE_T1 | {"sequence": "t1"},
     "mr-spine-gd-t1": _SPINE_T1 | {"sequence": "gd-t1", "mr.gadolinium": (0.8, 1.2), "mr.phase": 1.0},
+    # ASSUME: metastases of the marrow are looked for with fat suppressed, as these practice parameters have it.
+    "mr-spine-gd-t1-fs": _SPINE_T1
+    | {
+        "sequence": "gd-t1-fs",
+        "mr.gadolinium": (0.8, 1.2),
+        "mr.phase": 1.0,
+        "mr.fat_suppression": (0.84, 0.97),
+        "mr.fat_failure": (0.1, 0.5),
+    },
     "mr-spine-t2": _SPINE
     | {"sequence": "t2", "mr.repetition_time_ms": (2500.0, 4500.0), "mr.echo_time_ms": (85.0, 120.0)},
 }

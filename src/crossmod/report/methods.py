@@ -233,6 +233,8 @@ def _training(study: Plain) -> str:
         "modality": "CT and MR were drawn equally often",
     }[training["balance"]]
     edge = f" and {100 * training['boundary']:g} % onto its edge" if training.get("boundary") else ""
+    if off := training.get("off_centre"):
+        edge += f", which lies up to {100 * off:g} % of half a patch off its middle"
     further = f" Gradients were clipped to a norm of {training['clip_norm']:g}." if training.get("clip_norm") else ""
     if training.get("average"):
         further += f" Of the weights a moving average (decay {training['average']:g}) is kept."

@@ -46,7 +46,7 @@ class Patches(Dataset):
     Args:
         cases: prepared cases of one stage.
         stage: config of the stage (region, patch, spacing_mm, jitter_mm, learns, degrade).
-        training: config of the training (foreground, boundary, balance, augmentation).
+        training: config of the training (foreground, boundary, off_centre, balance, augmentation).
         seed: of everything random.
 
     An item is ``{"image": (1, X, Y, Z) float32, "label": (1, X, Y, Z) int64}``. Where images are to be restored,
@@ -62,6 +62,7 @@ class Patches(Dataset):
         self.thin = thin_axis(stage["patch"])
         self.spacing_mm, self.jitter_mm = stage["spacing_mm"], stage.get("jitter_mm") or 0.0
         self.foreground, self.boundary = training["foreground"], training["boundary"]
+        self.off_centre = training["off_centre"]
         self.cases = [case for case in cases if case.boxes or self.region == "image"]
         if not self.cases:
             raise UserError(
@@ -111,15 +112,25 @@ class Patches(Dataset):
             return self._in_box(case, rng)
         drawn = rng.random()
         if drawn < self.foreground and len(case.foreground):
-            centre = _foreground(case, rng)
+            centre = self._beside(_foreground(case, rng), rng)
         elif drawn < self.foreground + self.boundary and len(edge := self._edge(case)):
-            centre = edge[rng.integers(len(edge))]
+            centre = self._beside(edge[rng.integers(len(edge))], rng)
         else:
             centre = np.array([rng.integers(n) for n in shape])
         # The patch stays inside the image where the image is large enough; else it is centred on it.
         half = self.patch // 2
         clamped = np.clip(centre, half, np.maximum(shape - (self.patch - half), half))
         return np.where(shape > self.patch, clamped, shape // 2)
+
+    def _beside(self, voxel: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """The middle of a patch that holds a voxel: the voxel itself, or one as far beside it as the config lets.
+
+        In a patch little larger than what is learnt, a network would else learn that it lies in the middle.
+        """
+        if not self.off_centre:
+            return voxel
+        far = self.off_centre * ((self.patch - 1) // 2)
+        return voxel + np.round(rng.uniform(-far, far)).astype(int)
 
     def _edge(self, case: Prepared) -> np.ndarray:
         """(N, 3) voxels of the foreground with one beside them that is none, in the planes of a thin patch."""
