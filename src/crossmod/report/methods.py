@@ -233,9 +233,9 @@ def _training(study: Plain) -> str:
         "modality": "CT and MR were drawn equally often",
     }[training["balance"]]
     edge = f" and {100 * training['boundary']:g} % onto its edge" if training.get("boundary") else ""
-    if off := training.get("off_centre"):
-        edge += f", which lies up to {100 * off:g} % of half a patch off its middle"
     further = f" Gradients were clipped to a norm of {training['clip_norm']:g}." if training.get("clip_norm") else ""
+    if off := training.get("off_centre"):
+        further += f" A voxel that a patch was forced onto lies up to {100 * off:g} % of half a patch off its middle."
     if training.get("average"):
         further += f" Of the weights a moving average (decay {training['average']:g}) is kept."
     return (

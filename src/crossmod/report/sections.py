@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from crossmod.report import by_size, chosen, classes, cohorts, lesions, outcomes, pooled, sizes, speed, tables, tested
 from crossmod.report.results import Results
 from crossmod.report.tables import Table
-from crossmod.report.words import as_words, capital, listed, metric_name
+from crossmod.report.words import as_words, capital, listed, metric_name, small
 
 REFERENCE_BOX = ("reference_box",)
 
@@ -258,7 +258,7 @@ def _question(results: Results) -> str:
     if not contrast:
         return "Comparisons"
     first, second = (results.words.level(contrast["factor"], contrast[key]) for key in "ab")
-    return f"{first} against {second}" + (f", by {results.words.factor(dose)}" if dose in results.factors else "")
+    return f"{first} against {second}{f', by {small(results.words.factor(dose))}' if dose in results.factors else ''}"
 
 
 def _registered(results: Results, made: list[Table]) -> str:

@@ -74,7 +74,7 @@ class Words:
 
     def doses(self, amounts: Iterable[object]) -> str:
         """``2, 4 MR patients``; the factor's title follows the amounts."""
-        return f"{', '.join(short(amount) for amount in amounts)} {self.factor(self.dose or 'amount')}"
+        return f"{', '.join(short(amount) for amount in amounts)} {small(self.factor(self.dose or 'amount'))}"
 
     def target(self, name: str) -> str:
         """A target's title."""
