@@ -1,4 +1,4 @@
-"""The section of lesions: shares by size, invented ones, and its audit."""
+"""The section of lesions: shares by size, and invented ones."""
 
 import pytest
 

@@ -50,7 +50,7 @@ def detected_of(scores: pd.DataFrame, design: Design) -> pd.DataFrame:
     sizes = design.lesion_sizes_ml
     invented = found_alone(scores, design)
     # Patients and trainings are those of all rows: one without any lesion, true or invented, has no row of components.
-    examined = {key: cell for key, cell in cells_of(scores[["arm", "site", "person", "seed"]], ["arm", "site"])}
+    examined = dict(cells_of(scores[["arm", "site", "person", "seed"]], ["arm", "site"]))
     components = scores[scores["unit"].isin(design.components)]
     for (arm, *cell), found in cells_of(components, ["arm", *CELL]):
         labels = {"arm": arm, **arms.loc[arm].to_dict(), **dict(zip(CELL, cell, strict=True))}
