@@ -5,7 +5,17 @@ Names, order and sharing follow from the config.
 
 import pytest
 
-from crossmod.design.arms import arms, deployed, factors_of, published, taught, teachers, trainings, unavailable
+from crossmod.design.arms import (
+    arms,
+    deployed,
+    factors_of,
+    published,
+    seeds_of,
+    taught,
+    teachers,
+    trainings,
+    unavailable,
+)
 from crossmod.design.compose import compose
 from crossmod.job import UserError
 
@@ -30,6 +40,7 @@ def invented(factors, blocks, pools=None, stages=None, **said):
         "factors": {
             name: {level: recipe(**keys) for level, keys in levels.items()} for name, levels in factors.items()
         },
+        "seeds": [0, 1, 2],
         "arms": blocks,
         "pools": pools or {"mr": pool()},
         "stages": stages or {"liver": segmenting},
@@ -223,3 +234,42 @@ def test_arms_of_an_optional_program_that_is_absent_are_named():
     )
     study["arms"] = [{"tool": "all"}]
     assert unavailable(arms(study)) == {"optional": "no-such-tool"}
+
+
+def test_a_block_may_train_its_arms_with_the_first_seeds_alone():
+    factors = {"network": {"usual": {}, "wide": {"model": "wide"}}}
+    study = invented(factors, [{"network": "all", "first_seeds": 1}])
+    assert [arm.seeds for arm in arms(study)] == [(0,), (0,)]
+    study = invented(factors, [{"network": "all", "first_seeds": 2}], seeds=[7])  # of a scale with fewer of them
+    assert [arm.seeds for arm in arms(study)] == [(7,), (7,)]
+
+
+def test_an_arm_of_two_blocks_has_the_seeds_of_both():
+    factors = {"network": {"usual": {}, "wide": {"model": "wide"}}}
+    for blocks in (
+        [{"network": "all", "first_seeds": 1}, {"network": "usual"}],
+        [{"network": "usual"}, {"network": "all", "first_seeds": 1}],
+    ):
+        assert {arm.name: arm.seeds for arm in arms(invented(factors, blocks))} == {
+            "mr-usual": (0, 1, 2),
+            "mr-wide": (0,),
+        }
+
+
+def test_a_training_has_the_seeds_of_all_who_need_it():
+    start = {"stage": "restore", "train": ["mr"], "init": None}
+    factors = {"start": {"none": {}, "restored": {"start": start}, "again": {"start": start}}}
+    stages = {
+        "restore": {"learns": "reconstruction", "classes": {}, "region": "image", "keep": None},
+        "liver": {"learns": "segmentation", "classes": {"liver": ["liver"]}, "region": "image", "keep": None},
+    }
+    blocks = [{"start": "restored", "first_seeds": 1}, {"start": "again", "first_seeds": 2}]
+    found = seeds_of(invented(factors, blocks, stages=stages))
+    assert found == {"mr/restore": (0, 1), "mr-restored/liver": (0,), "mr-again/liver": (0, 1)}
+    assert set(found) == set(trainings(invented(factors, blocks, stages=stages)))
+
+
+def test_a_program_from_outside_runs_once_whatever_seeds_its_block_has():
+    tool = {"segmenter": {"command": "threshold", "optional": False}}
+    study = invented({"tool": {"network": {}, "threshold": tool}}, [{"tool": "all"}])
+    assert {arm.name: arm.seeds for arm in arms(study)} == {"mr-network": (0, 1, 2), "threshold": (0,)}

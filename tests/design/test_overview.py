@@ -126,3 +126,12 @@ def test_the_command_prints_it_with_the_overrides():
     assert said.exit_code == 0, said.output
     assert "seeds 0, 1" in said.output and "10 trainings × 2 seeds" in said.output
     assert "ct116+mrB020/kidney" in said.output
+
+
+def test_seeds_are_a_column_where_arms_differ_in_them(studies):
+    study = studies["slices"]
+    arms_sheet, fitted = sheet(study, "what is compared"), sheet(study, "what is fitted")
+    assert set(column(arms_sheet, "seeds").values()) == {"0", "0, 1"}
+    asked = [len(seeds.split(", ")) for seeds in column(fitted, "seeds").values()]
+    assert f", {sum(asked)} networks with their seeds" in fitted.title
+    assert "seeds" not in sheet(studies["default"], "what is compared").columns

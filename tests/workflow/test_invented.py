@@ -206,3 +206,20 @@ def test_a_page_shows_pooled_scores_and_throughput_and_both_follow_from_their_fi
         "report": 1,
         "number_audit": 1,
     }
+
+
+def test_arms_of_a_block_with_fewer_seeds_are_trained_less_often_and_the_page_says_so(finished):
+    results = finished("slices")
+    seeds = json.loads((results / "analyse/notes.json").read_text())["seeds"]
+    assert seeds == {"mr3-none-adamw": [0], "mr3-restore-adamw": [0], "mr3-none-sgd": [0, 1]}
+    trained = {path.parent.relative_to(results / "train").as_posix() for path in results.glob("train/*/*/seed*/run.json")}
+    assert trained == {
+        "mr3-adamw/restore/seed0",
+        "mr3-none-adamw/kidney/seed0",
+        "mr3-restore-adamw/kidney/seed0",
+        "mr3-none-sgd/kidney/seed0",
+        "mr3-none-sgd/kidney/seed1",
+    }
+    page = (results / "report/index.html").read_text()
+    assert "Differences from an arm that was trained once include the luck of that training." in page
+    assert "2 of 3 arms were trained once" in page.replace("\n", " ")

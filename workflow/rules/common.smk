@@ -70,6 +70,8 @@ PLACES = SITES | LABELLED
 COHORTS = list(STUDY["cohorts"])
 STAGES = STUDY["stages"]
 SEEDS = STUDY["seeds"]
+# Training → the seeds that any arm needs it with.
+SEEDED = design.seeds_of(STUDY)
 
 
 wildcard_constraints:
@@ -138,15 +140,10 @@ def of_sites(pattern):
     return [
         f"{home_of('sites', site)}/{pattern.format(arm=arm, seed=seed, site=site)}"
         for arm in ARMS
-        for seed in seeds_of(ARMS[arm])
+        for seed in ARMS[arm].seeds
         for site in SITES
         if arm in VALIDATED[site]
     ]
-
-
-def seeds_of(arm):
-    """A program from outside and a teacher have one seed."""
-    return SEEDS if arm.set and arm.name in ARMS else SEEDS[:1]
 
 
 def scanned(cohorts):

@@ -338,7 +338,7 @@ def followed():
         }
         for arm in ARMS.values()
         if arm.name not in UNAVAILABLE
-        for seed in seeds_of(arm)
+        for seed in arm.seeds
     ]
 
 

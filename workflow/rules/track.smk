@@ -5,7 +5,7 @@ rule track:
         runs=[
             TRAIN["run"].format(training=training, seed=seed)
             for training in TRAININGS
-            for seed in SEEDS
+            for seed in SEEDED[training]
         ],
         scores=SCORES,
         predictions=PREDICTIONS,

@@ -28,7 +28,8 @@ rule weights:
     input:
         [
             weights_of(training.name, seed)
-            for each in design.deployed(STUDY)[0].trainings.values()
-            for training in each
-            for seed in SEEDS
+            for arm in design.deployed(STUDY)[:1]
+            for folds in arm.trainings.values()
+            for training in folds
+            for seed in arm.seeds
         ],

@@ -7,8 +7,9 @@ from typing import Any
 from crossmod.job import Plain
 from crossmod.schema import nearest
 
-# Columns that tables have whatever a study varies: no factor can be called so.
+# Columns that tables have whatever a study varies, and a key of the blocks of arms: no factor can be called so.
 TAKEN = (
+    "first_seeds",
     "arm",
     "arms",
     "seed",

@@ -4,10 +4,10 @@ import itertools
 import shlex
 import shutil
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from crossmod.anatomy.kidneys import MASK_VALUES
-from crossmod.design.fields import as_list
+from crossmod.design.fields import FIRST_SEEDS, as_list
 from crossmod.design.sets import NOTHING, Share, TrainingSet, graded_levels, sets_of
 from crossmod.design.trainings import Training, learned
 from crossmod.job import Plain, UserError
@@ -31,6 +31,7 @@ class Arm:
         models: stage → the network as a ``_target_``.
         treat: the treatment of scans, by its name; None for none.
         segmenter: a program from outside; None for networks.
+        seeds: each of its trainings has one network per seed. A program from outside has the first seed alone.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Arm:
     models: dict[str, Plain]
     treat: str | None
     segmenter: Plain | None
+    seeds: tuple[int, ...]
 
     def record(self) -> Plain:
         """What the later steps know of an arm, as plain values."""
@@ -52,7 +54,7 @@ def arms(study: Plain) -> list[Arm]:
 
     A list or ``all`` inside a block of the section ``arms`` is crossed, blocks are united, a factor that is left out
     takes its first level. Where a recipe trains on a graded pool, there is one arm for every subset and amount of it,
-    or for those that the block names.
+    or for those that the block names. An arm of several blocks is trained with the seeds of all of them.
 
     Raises:
         UserError: two levels of one arm say different things of one key, or two arms have one name.
@@ -62,12 +64,15 @@ def arms(study: Plain) -> list[Arm]:
         for arm in _arms_of(study, levels):
             if not _wanted(arm, block):
                 continue
-            if arm.name in found and found[arm.name] != arm:
+            asked = _seeds(study, arm, block)
+            known = found.setdefault(arm.name, replace(arm, seeds=asked))
+            if replace(known, seeds=()) != replace(arm, seeds=()):
                 raise UserError(
-                    f"arms: {found[arm.name].levels} and {arm.levels} would both be called '{arm.name}'; give levels "
+                    f"arms: {known.levels} and {arm.levels} would both be called '{arm.name}'; give levels "
                     "of different factors different names"
                 )
-            found.setdefault(arm.name, arm)
+            either = tuple(seed for seed in study["seeds"] if seed in known.seeds or seed in asked)
+            found[arm.name] = replace(known, seeds=either)
     return list(found.values())
 
 
@@ -107,6 +112,15 @@ def trainings(study: Plain) -> dict[str, Training]:
                 "change training other names, or let one factor alone change it"
             )
     return found
+
+
+def seeds_of(study: Plain) -> dict[str, tuple[int, ...]]:
+    """Training → the seeds that any arm or teacher needs it with, in the order of the study."""
+    asked: dict[str, set[int]] = {}
+    for arm in [*arms(study), *teachers(study)]:
+        for node in (node for folds in arm.trainings.values() for last in folds for node in last.chain()):
+            asked.setdefault(node.name, set()).update(arm.seeds)
+    return {name: tuple(seed for seed in study["seeds"] if seed in seeds) for name, seeds in asked.items()}
 
 
 def taught(study: Plain, teacher: str, structure: str) -> Plain:
@@ -181,7 +195,15 @@ def _arms_of(study: Plain, levels: dict[str, str]) -> Iterator[Arm]:
         name = "-".join(levels[factor] for factor in told) or "command"
         graded = _graded(study, Share())
         yield Arm(
-            name, {**levels, **graded}, None, _stages(study, recipe), {}, {}, recipe.get("treat"), recipe["segmenter"]
+            name,
+            {**levels, **graded},
+            None,
+            _stages(study, recipe),
+            {},
+            {},
+            recipe.get("treat"),
+            recipe["segmenter"],
+            (study["seeds"][0],),
         )
         return
     silent = [factor for factor in told if not _shows(study["factors"][factor])]
@@ -206,7 +228,12 @@ def _arm(
     stages = _stages(study, recipe)
     trainings = {stage: learned(study, recipe, chosen, stage, suffix) for stage in stages}
     models = {stage: each[0].model for stage, each in trainings.items()}
-    return Arm(name, levels, chosen, stages, trainings, models, recipe.get("treat"), None)
+    return Arm(name, levels, chosen, stages, trainings, models, recipe.get("treat"), None, (study["seeds"][0],))
+
+
+def _seeds(study: Plain, arm: Arm, block: Plain) -> tuple[int, ...]:
+    """The seeds that a block trains an arm with: the first of the study's, as many as it says, or else all."""
+    return arm.seeds if arm.set is None else tuple(study["seeds"][: block.get(FIRST_SEEDS)])
 
 
 def _named(study: Plain, recipes: dict[str, Plain]) -> Plain:

@@ -18,6 +18,8 @@ Spacing = Annotated[Number, Field(ge=0.1, le=20)]  # ASSUME: no CT or MR of a bo
 Probability = Annotated[Number, Field(ge=0, le=1)]
 Share = Annotated[Number, Field(ge=0)]
 Level = str | Whole  # of a factor
+# The key of a block of arms that is no factor: how many of the study's seeds its arms are trained with.
+FIRST_SEEDS = "first_seeds"
 Positive = Annotated[Number, Field(gt=0)]
 # ASSUME: CT numbers lie between -1024 and 30000 HU (metal, extended scale).
 Hounsfield = Annotated[Number, Field(ge=-1024, le=30_000)]

@@ -4,7 +4,7 @@ import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from crossmod.design.arms import Arm, arms, factor_names, teachers, trainings
+from crossmod.design.arms import Arm, arms, factor_names, seeds_of, teachers, trainings
 from crossmod.design.fields import as_list
 from crossmod.design.splits import teachers_of
 from crossmod.design.trainings import Training
@@ -81,14 +81,20 @@ def _heading(study: Plain) -> str:
 def _arms(study: Plain) -> Sheet:
     compared = arms(study)
     factors = factor_names(study)
+    seeds = _seeds([arm.seeds for arm in compared])
     return Sheet(
         f"{_counted(len(compared), 'arm')}: what is compared",
-        ["arm", *factors, "set", "treat", "stages", "program"],
+        ["arm", *factors, "set", "treat", "seeds", "stages", "program"],
         [
-            [arm.name, *(str(arm.levels[factor]) for factor in factors), *_set(arm), arm.treat or "", *_way(arm)]
-            for arm in compared
+            [arm.name, *(str(arm.levels[factor]) for factor in factors), *_set(arm), arm.treat or "", each, *_way(arm)]
+            for arm, each in zip(compared, seeds, strict=True)
         ],
     )
+
+
+def _seeds(asked: list[tuple[int, ...]]) -> list[str]:
+    """The seeds of each row in words; nothing where all have the same, which the heading names."""
+    return [", ".join(map(str, seeds)) for seeds in asked] if len(set(asked)) > 1 else [""] * len(asked)
 
 
 def _teachers(study: Plain) -> Sheet:
@@ -102,17 +108,18 @@ def _teachers(study: Plain) -> Sheet:
 
 
 def _trainings(study: Plain) -> Sheet:
-    nodes, why = trainings(study), reasons(study)
+    nodes, why, seeded = trainings(study), reasons(study), seeds_of(study)
     starts = any(node.start for node in nodes.values())
     networks = len({str(node.model) for node in nodes.values()}) > 1
-    seeds = f" × {len(study['seeds'])} seeds" if len(study["seeds"]) > 1 else ""
+    seeds = _seeds([seeded[name] for name in nodes])
     return Sheet(
-        f"{_counted(len(nodes), 'training')}{seeds}: what is fitted, and who needs it",
-        ["training", "set", "fold", "stage", "network", "labelled by", "start", "differs", "needed by"],
+        f"{_counted(len(nodes), 'training')}{_times(list(seeded.values()))}: what is fitted, and who needs it",
+        ["training", "set", "seeds", "fold", "stage", "network", "labelled by", "start", "differs", "needed by"],
         [
             [
                 node.name,
                 node.set.name,
+                each,
                 f"{node.fold} of {node.set.folds}" if node.set.folds > 1 else "",
                 node.stage,
                 _network(study, node) if networks else "",
@@ -121,9 +128,17 @@ def _trainings(study: Plain) -> Sheet:
                 ", ".join(differences(study["training"], node.settings)),
                 needed(why[node.name]),
             ]
-            for node in nodes.values()
+            for node, each in zip(nodes.values(), seeds, strict=True)
         ],
     )
+
+
+def _times(asked: list[tuple[int, ...]]) -> str:
+    """How many networks the trainings come to, where they are more than one each."""
+    counts = {len(seeds) for seeds in asked}
+    if len(counts) > 1:
+        return f", {sum(map(len, asked))} networks with their seeds"
+    return f" × {max(counts)} seeds" if max(counts, default=1) > 1 else ""
 
 
 def _sites(study: Plain) -> Sheet:

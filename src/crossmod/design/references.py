@@ -5,7 +5,7 @@ from typing import Any
 
 from crossmod.analyse.declared import POOLED
 from crossmod.anatomy.structures import split_side
-from crossmod.design.fields import as_list
+from crossmod.design.fields import FIRST_SEEDS, as_list
 from crossmod.design.sets import NOTHING, graded_levels
 from crossmod.job import Plain
 from crossmod.schema import nearest
@@ -102,7 +102,14 @@ def _program(study: Plain, key: str, recipe: Plain) -> Iterator[str]:
 def _arms(study: Plain) -> Iterator[str]:
     known = {name: list(levels) for name, levels in study["factors"].items()} | graded_levels(study["pools"])
     for place, block in enumerate(study["arms"]):
-        chosen = {factor: levels for factor, levels in block.items() if levels != "all" or factor not in known}
+        first = block.get(FIRST_SEEDS, 1)
+        if not isinstance(first, int) or first < 1:
+            yield f"arms[{place}].{FIRST_SEEDS}: {first!r} is no number of seeds; give 1 or more, or leave the key out"
+        chosen = {
+            factor: levels
+            for factor, levels in block.items()
+            if factor != FIRST_SEEDS and (levels != "all" or factor not in known)
+        }
         yield from _levels(f"arms[{place}]", chosen, known)
     none = {factor: [*known[factor], entry] for factor, entry in NOTHING.items() if factor in known}
     for name, site in study["sites"].items():

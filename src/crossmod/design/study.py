@@ -43,7 +43,8 @@ class Study(Closed):
         default_factory=_everything,
         min_length=1,
         description="blocks of combinations: factor → all, a level or several; a factor left out takes its first "
-        "level, amount and subset of a graded pool all theirs",
+        "level, amount and subset of a graded pool all theirs. first_seeds: 1 in a block trains its arms with the "
+        "first seed alone, 2 with two; left out: with all",
     )
     teachers: dict[Name, Recipe] = Field(
         default_factory=dict, description="arms that are predicted but not compared: they label derived cohorts"

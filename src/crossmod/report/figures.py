@@ -1,5 +1,7 @@
 """Figures of scores by arm and site."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -13,22 +15,56 @@ from crossmod.report.style import GREY, PAGE_MM, Picture, absent, colours_of, he
 from crossmod.report.words import END_TO_END, capital, is_distance, metric_label, metric_name, small
 
 
+# A page of A4 holds a figure of the first height and its caption; the second one has room for one arm, axis and legend.
+HIGHEST_MM, LOWEST_MM = 240, 45
+AROUND_MM, TARGET_MM, ARM_MM = 14, 6, 3.6
+
+
+def pages_of_targets(results: Results) -> list[list[str]]:
+    """The targets that share a figure of scores: neighbours that the same arms segment, as many as one page holds."""
+    units = end_to_end(results.table("scores"))
+    pages: list[list[str]] = []
+    before: set[str] = set()
+    for target in _targets(results):
+        arms = set(units.loc[units["target"] == target, "arm"])
+        if pages and arms == before and _height_mm(len(pages[-1]) + 1, len(arms)) <= HIGHEST_MM:
+            pages[-1].append(target)
+        else:
+            pages.append([target])
+        before = arms
+    return pages
+
+
+def names_of_scores(results: Results, metric: str) -> list[str]:
+    """The names of the figures of one metric, in order."""
+    return [_name(results, metric, targets) for targets in pages_of_targets(results)]
+
+
+def _name(results: Results, metric: str, targets: Sequence[str]) -> str:
+    return "_".join([f"{metric}_by_arm", *(targets if set(targets) != set(_targets(results)) else ())])
+
+
+def _height_mm(targets: int, arms: int) -> float:
+    return max(LOWEST_MM, AROUND_MM + targets * (TARGET_MM + ARM_MM * arms))
+
+
 @styled
-def scores_by_arm(results: Results, metric: str = "dsc") -> Picture:
+def scores_by_arm(results: Results, metric: str = "dsc", targets: Sequence[str] = ()) -> Picture:
     """Spread, mean and interval of a score for every arm, one panel per target and site.
 
     Args:
         results: of the study.
         metric: one of the study's.
+        targets: some of the study's; none: all but the classes of a stage, which have a figure of their own.
     """
     units = end_to_end(results.table("scores"))
     summary = end_to_end(results.table("dsc"))
     summary = summary[summary["metric"] == metric]
-    targets = _targets(results)
+    targets = targets or _targets(results)
     units, summary = (table[table["target"].isin(targets)] for table in (units, summary))
     sites = scored_sites(results, units)
     colours = {arm: colour for arm, colour in _arm_colours(results).items() if (units["arm"] == arm).any()}
-    height_mm = 14 + len(targets) * (6 + 3.6 * len(colours))
+    height_mm = _height_mm(len(targets), len(colours))
     figure, axes = panels(len(targets), len(sites), PAGE_MM, height_mm, sharex="row", sharey=True)
     for row, target in enumerate(targets):
         for column, site in enumerate(sites):
@@ -45,9 +81,11 @@ def scores_by_arm(results: Results, metric: str = "dsc") -> Picture:
         axis.set_xlabel(metric_label(metric))
     _level_legend(figure, results)
     name = capital(metric_name(metric))
+    every = set(targets) == set(_targets(results))
+    of = "" if every else f" of {', '.join(small(results.words.target(target)) for target in targets)}"
     return Picture(
-        name=f"{metric}_by_arm",
-        title=f"{name} by {results.words.arm} and site",
+        name=_name(results, metric, targets),
+        title=f"{name}{of} by {results.words.arm} and site",
         caption="Boxes span the quartiles over the units, whiskers the 5th to 95th percentile; dots are means with "
         f"their {results.level} % interval (patients resampled), crosses medians where a distance is infinite. "
         f"End to end. {sizes_in_words(results, summary)} {results.provenance}",

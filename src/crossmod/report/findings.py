@@ -291,7 +291,8 @@ def _seeds(results: Results) -> Finding:
         )
     else:
         number = " to ".join(str(count) for count in sorted({min(counts), max(counts)}))
-        text = f"Every arm was trained with {number} seeds; tests use their means per unit."
+        once = " Differences from an arm that was trained once include the luck of that training." * (1 in counts)
+        text = f"Every arm was trained with {number} seeds; tests use their means per unit.{once}"
     return Finding(text, "analyse/notes.json")
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from crossmod.report import by_size, chosen, classes, cohorts, lesions, outcomes, pooled, sizes, speed, tables, tested
+from crossmod.report.figures import names_of_scores
 from crossmod.report.results import Results
 from crossmod.report.tables import Table
 from crossmod.report.words import as_words, capital, listed, metric_name, small
@@ -59,7 +60,7 @@ def _scores(results: Results) -> Section:
         name="scores",
         short="Scores",
         heading=f"Scores by {results.words.arm} and site",
-        figures=[f"{metric}_by_arm" for metric in [first, *others]],
+        figures=[name for metric in [first, *others] for name in names_of_scores(results, metric)],
         tables=_with_rows([_of(results, first, targets)]),
         further=further,
     )

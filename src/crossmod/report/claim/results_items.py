@@ -139,6 +139,11 @@ def _limits(run: Run) -> list[str]:
         known.append("scale smoke: trained for a few steps only, the scores mean nothing")
     if max(run.seeds) == 1:
         known.append(f"every {run.arm} was trained once, so differences include the luck of a single training")
+    elif once := run.seeds.count(1):
+        known.append(
+            f"{once} of {len(run.seeds)} {run.arm}s were trained once; what differs from them includes the luck of a "
+            "single training"
+        )
     known.append(f"“equal” means {notes['equal']}")
     patients = run.quoted("dsc").groupby("site", observed=True)["n_patients"].max()
     few = patients[patients < FEW_PATIENTS]
