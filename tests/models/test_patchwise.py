@@ -123,3 +123,26 @@ def test_a_patch_smaller_than_the_network_s_own_is_refused():
         compose(["model=patched", "stages.kidney.patch=[1,48,64]", "stages.parenchyma.patch=[1,80,100]"])
     assert "kidney.patch: [1, 48, 64] is smaller than the 64 pixels of model.patch_size" in str(told.value)
     assert "parenchyma" not in str(told.value), "a larger one is cut"
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(16, 90), st.integers(16, 90), st.integers(3, 16))
+def test_patches_lie_inside_the_plane_at_even_distances(width, height, stride):
+    """No patch holds a repeated edge, every pixel is in some patch, and no step is longer than was asked."""
+    seen = []
+
+    class Sees(nn.Module):
+        def forward(self, x):
+            seen.append(x[:, 0])
+            return x
+
+    plane = torch.arange(float(width * height)).reshape(1, 1, width, height)
+    Patchwise(Sees(), 16, stride)(plane)
+    corners = seen[0][:, 0, 0].long()
+    starts = [sorted(set((corners // height).tolist())), sorted(set((corners % height).tolist()))]
+    for found, side in zip(starts, (width, height), strict=True):
+        steps = np.diff(found)
+        assert found[0] == 0 and found[-1] == side - 16
+        assert (steps <= stride).all() and (len(steps) == 0 or steps.max() - steps.min() <= 1)
+    ramp = torch.arange(16.0)
+    assert torch.equal(seen[0] - seen[0][:, :1, :1], (ramp[:, None] * height + ramp).expand_as(seen[0]))

@@ -212,7 +212,9 @@ def test_arms_of_a_block_with_fewer_seeds_are_trained_less_often_and_the_page_sa
     results = finished("slices")
     seeds = json.loads((results / "analyse/notes.json").read_text())["seeds"]
     assert seeds == {"mr3-none-adamw": [0], "mr3-restore-adamw": [0], "mr3-none-sgd": [0, 1]}
-    trained = {path.parent.relative_to(results / "train").as_posix() for path in results.glob("train/*/*/seed*/run.json")}
+    trained = {
+        path.parent.relative_to(results / "train").as_posix() for path in results.glob("train/*/*/seed*/run.json")
+    }
     assert trained == {
         "mr3-adamw/restore/seed0",
         "mr3-none-adamw/kidney/seed0",

@@ -1,5 +1,6 @@
 """Patches inside a network: a plane is cut into overlapping ones, and what is found in them is put together again."""
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -23,7 +24,8 @@ class Patchwise(nn.Module):
     Args:
         network: maps (B, C, P, P) to (B, K, P, P), or to (B, K).
         patch_size: P, in pixels.
-        patch_stride: pixels from one patch to the next; None: half a patch.
+        patch_stride: pixels from one patch to the next, or a little less, so that the last one ends where the plane
+            does; None: half a patch.
         patch_weights: ``hann`` or ``gaussian``, highest in the middle of a patch.
 
     Raises:
@@ -50,34 +52,45 @@ class Patchwise(nn.Module):
         size = x.shape[2:]
         if tuple(size) == (self.size, self.size):
             return self.network(x)
-        padded = self._padded(x)
-        output = self.network(self._cut(padded))  # (B·n, K, P, P)
-        if output.ndim == 2:
-            return output.unflatten(0, (len(x), -1)).amax(dim=1)
-        joined = self._joined(output, len(x), padded.shape[2:])
-        low = [(padded.shape[2 + axis] - size[axis]) // 2 for axis in range(2)]
+        padded, low = self._padded(x)
+        places = list(itertools.product(*(self._starts(side) for side in padded.shape[2:])))
+        patches = torch.stack([self._at(padded, *place) for place in places], dim=1)  # (B, n, C, P, P)
+        output = self.network(patches.flatten(0, 1)).unflatten(0, (len(x), len(places)))
+        if output.ndim == 3:
+            return output.amax(dim=1)
+        joined = self._joined(output, places, padded.shape[2:])
         return joined[:, :, low[0] : low[0] + size[0], low[1] : low[1] + size[1]]
 
-    def _padded(self, x: torch.Tensor) -> torch.Tensor:
-        """A plane with its edges repeated as far as the last patches reach, on both sides alike."""
-        around = []
-        for side in reversed(x.shape[2:]):  # torch pads the last axis first
-            missing = self.size + self.stride * math.ceil(max(0, side - self.size) / self.stride) - side
-            around += [missing // 2, missing - missing // 2]
-        return functional.pad(x, around, mode="replicate") if any(around) else x
+    def _padded(self, x: torch.Tensor) -> tuple[torch.Tensor, list[int]]:
+        """A plane with its edges repeated up to the size of a patch, and how far it was moved along each axis."""
+        missing = [max(0, self.size - side) for side in x.shape[2:]]
+        low = [count // 2 for count in missing]
+        if not any(missing):
+            return x, low
+        around = [low[1], missing[1] - low[1], low[0], missing[0] - low[0]]  # torch pads the last axis first
+        return functional.pad(x, around, mode="replicate"), low
 
-    def _cut(self, x: torch.Tensor) -> torch.Tensor:
-        """(B, C, X, Y) → (B·n, C, P, P), the n patches of each plane."""
-        patches = x.unfold(2, self.size, self.stride).unfold(3, self.size, self.stride)  # (B, C, n, m, P, P)
-        return patches.permute(0, 2, 3, 1, 4, 5).reshape(-1, x.shape[1], self.size, self.size)
+    def _starts(self, side: int) -> list[int]:
+        """Where the patches along a side begin: from edge to edge at even distances, none longer than the stride.
 
-    def _joined(self, output: torch.Tensor, batch: int, size: Sequence[int]) -> torch.Tensor:
-        """(B·n, K, P, P) → (B, K, X, Y): the sum of weighted values, by the sum of the weights."""
-        weighted = (output * self.weights).unflatten(0, (batch, -1)).flatten(2).transpose(1, 2)  # (B, K·P·P, n)
-        alone = self.weights.reshape(1, -1, 1).expand(1, -1, weighted.shape[2])  # (1, P·P, n)
-        values, total = (
-            functional.fold(columns, tuple(size), self.size, stride=self.stride) for columns in (weighted, alone)
-        )
+        So no patch reaches beyond the plane. What is repeated there looks like nothing that a network has learnt from:
+        with it, the precision of a network of ``spine`` was a third (``docs/spine.md``).
+        """
+        room = side - self.size
+        steps = math.ceil(room / self.stride)
+        return [round(step * room / steps) for step in range(steps + 1)] if steps else [0]
+
+    def _at(self, x: torch.Tensor, first: int, second: int) -> torch.Tensor:
+        return x[..., first : first + self.size, second : second + self.size]
+
+    def _joined(self, output: torch.Tensor, places: list[tuple[int, ...]], size: Sequence[int]) -> torch.Tensor:
+        """(B, n, K, P, P) → (B, K, X, Y): the sum of weighted values, by the sum of the weights."""
+        weighted = output * self.weights
+        values = weighted.new_zeros(len(output), output.shape[2], *size)
+        total = weighted.new_zeros(*size)
+        for patch, place in zip(weighted.unbind(1), places, strict=True):
+            self._at(values, *place).add_(patch)
+            self._at(total, *place).add_(self.weights)
         return values / total
 
 
