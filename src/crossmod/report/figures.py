@@ -14,7 +14,6 @@ from crossmod.report.rows import each, highest, lowest
 from crossmod.report.style import GREY, PAGE_MM, Picture, absent, colours_of, heading, panels, styled
 from crossmod.report.words import END_TO_END, capital, is_distance, metric_label, metric_name, small
 
-
 # A page of A4 holds a figure of the first height and its caption; the second one has room for one arm, axis and legend.
 HIGHEST_MM, LOWEST_MM = 240, 45
 AROUND_MM, TARGET_MM, ARM_MM = 14, 6, 3.6
