@@ -323,3 +323,19 @@ def test_later_tissues_leave_the_numbers_of_earlier_ones_alone():
 def test_bad_populations_are_refused(settings, words):
     with pytest.raises(UserError, match=words):
         parse_population(settings)
+
+
+@pytest.mark.parametrize("share", [0.4, 1.0])
+def test_a_saturation_band_darkens_what_lies_in_front_of_it_by_its_share_and_nothing_behind(plain, share):
+    tissue, _ = plain[0]
+    means = []
+    for saturation in (0.0, share):
+        # Without ringing, ghosts and noise a point's signal is its own; the 99th percentile is that of fat behind.
+        mr = MRSettings(saturation=saturation, saturation_from_mm=0.0, noise=0.0, bias=0.0, psf_fwhm_mm=0.0)
+        recipe = LUMBAR.model_copy(update={"mr": mr})
+        grid = make_grid(recipe, np.random.default_rng(0))
+        image = render_mr(tissue, grid, recipe, "clear_cell", np.random.default_rng(0)).astype(float)
+        muscle, y = grid.centre_slices(tissue) == Tissue.MUSCLE, grid.axes[1][None, :, None]
+        means.append([image[muscle & part].mean() for part in (y < -20, y > 20)])
+    (behind, front), (behind_too, darkened) = means
+    assert darkened * behind / (front * behind_too) == pytest.approx(1 - share, abs=0.01)

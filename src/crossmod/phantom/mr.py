@@ -100,6 +100,8 @@ EVEN_T1, T2_WEIGHTED_MS = 0.5, 60.0
 # ASSUME: over a long train of echoes everything fades with one T2, between those of liver and kidney: fluids, which
 # fade more slowly, are as blurred as organs.
 TRAIN_T2_MS = 80.0
+# ASSUME: the edge of a saturation band is as sharp as the profile of its pulse, and lies parallel to the back.
+BAND_EDGE_MM = 3.0
 # Spread (log scale) of every tissue's signal under full domain randomisation.
 RANDOM_LOG = 0.6
 
@@ -120,6 +122,8 @@ def render_mr(fine: np.ndarray, grid: Grid, recipe: Recipe, histology: str, rng:
     # slices and the point spread mix both.
     weight *= 1 - share + share * np.float32(phase) * (1 - _suppression(grid, settings, rng))
     image = grid.mean_slices(weight)
+    if settings.saturation:
+        image *= _unsaturated(grid.axes[1], settings)[None, :, None]
     inplane = [axis for axis in range(3) if axis != grid.slice_axis]
     for axis in inplane:
         sigma = settings.psf_fwhm_mm / FWHM / grid.spacing_mm[axis]
@@ -184,6 +188,12 @@ def _suppression(grid: Grid, settings: MRSettings, rng: np.random.Generator) -> 
     failure = np.float32(settings.fat_failure) * expit(np.float32(2.5) * (off - np.float32(2.0)))
     strength = np.float32(np.clip(settings.fat_suppression + rng.normal(0, 0.03), 0, 1))
     return np.repeat(strength * (1 - failure), grid.samples, axis=grid.slice_axis)
+
+
+def _unsaturated(y_mm: np.ndarray, settings: MRSettings) -> np.ndarray:
+    """Share of the signal that a saturation band in front of a plane leaves, along the axis from back to front."""
+    band = expit((y_mm - settings.saturation_from_mm) / BAND_EDGE_MM)
+    return (1 - settings.saturation * band).astype(np.float32)
 
 
 def _receive_field(grid: Grid, settings: MRSettings, rng: np.random.Generator) -> np.ndarray:

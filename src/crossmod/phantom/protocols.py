@@ -72,6 +72,10 @@ _SPINE = _MR | {
     "position_sd_mm": 3.0,
     "arms": "down",
     "mr.coil_mm": (100.0, 260.0),
+    # ASSUME: the band in front of the spine, which these protocols have, takes most of the signal there, and begins
+    # 15 to 45 mm in front of the bodies.
+    "mr.saturation": (0.6, 0.95),
+    "mr.saturation_from_mm": (-30.0, 0.0),
     "mr.bias": (0.03, 0.15),
     "mr.noise": (0.003, 0.02),
     "mr.psf_fwhm_mm": (0.7, 1.1),

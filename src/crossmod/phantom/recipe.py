@@ -107,6 +107,20 @@ class MRSettings(Closed):
         description="radius of surface coils in a row under the back: the smaller, the faster the picture darkens "
         "to the front; 0 is none",
     )
+    saturation: float = Field(
+        0.0,
+        ge=0.0,
+        le=1.0,
+        description="share of the signal that a band in front of the spine takes away, lest belly and vessels disturb "
+        "the picture; 0 is no band",
+    )
+    saturation_from_mm: float = Field(
+        -15.0,
+        ge=-100.0,
+        le=200.0,
+        description="where the band begins, from back to front; vertebral bodies end about 45 mm behind the zero of "
+        "this axis",
+    )
     noise: float = Field(
         0.025,
         ge=0.0,
