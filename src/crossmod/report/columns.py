@@ -15,6 +15,10 @@ from crossmod.report.words import CORRECTIONS, capital, short
 Row = dict
 
 
+# What tables call equal has not been shown to be so: a test that finds no difference shows no equality.
+READ_AS = {"equal": "not shown to differ"}
+
+
 @dataclass(frozen=True)
 class Column:
     """A column of a table of tests.
@@ -88,8 +92,9 @@ def test_p(row: Row, hypothesis: Plain | None = None, column: str = "p_corrected
 
 
 def verdict(row: Row) -> Cell:
-    """What the corrected p-value says, or why there is none."""
-    return Cell(_text(row.get("verdict")) or _text(row.get("note")) or "–")
+    """What the corrected p-value says, in a reader's words, or why there is none."""
+    found = _text(row.get("verdict"))
+    return Cell(READ_AS.get(found, found) or _text(row.get("note")) or "–")
 
 
 def in_regions(table: pd.DataFrame, regions: Iterable[str]) -> pd.DataFrame:

@@ -26,7 +26,7 @@ from crossmod.report.style import (
 )
 from crossmod.report.words import capital, metric_name, short
 
-VERDICT_MARKS = {"greater": "▲", "equal": "=", "lower": "▼"}
+VERDICT_MARKS = {"greater": "▲", "equal": "○", "lower": "▼"}
 
 
 @styled
@@ -97,8 +97,8 @@ def _marks(contrast: dict, differences: pd.DataFrame) -> str:
         return ""
     a, b = short(contrast["a"]), short(contrast["b"])
     return (
-        f"Marks above each amount: {a} is significantly greater (▲), not different (=) or significantly lower (▼) than "
-        f"{b}, corrected over its family; “=” is not equivalence. "
+        f"Marks above each amount: {a} is significantly greater (▲), not shown to differ (○) or significantly lower "
+        f"(▼) than {b}, corrected over its family. "
     )
 
 

@@ -103,7 +103,7 @@ def _verdict(results: Results, asked: Comparison, table: pd.DataFrame, a: str, b
     first, second = (results.words.level(asked.factor, level) for level in (a, b))
     text = (
         f"In {len(tested)} comparisons of {first} with {second} ({' × '.join(map(short, labels))}), {short(a)} was "
-        f"significantly greater in {counts.get('greater', 0)}, not different in {counts.get('equal', 0)} and "
+        f"significantly greater in {counts.get('greater', 0)}, not shown to differ in {counts.get('equal', 0)} and "
         f"significantly lower in {counts.get('lower', 0)}."
     )
     lower = tested[tested["verdict"] == "lower"]

@@ -116,7 +116,7 @@ def note_lines(results: Results) -> list[str]:
     notes = results.notes
     lines = [
         f"Level of significance {notes['alpha']:g}; correction: {notes['correction']}.",
-        f"“Equal” means {notes['equal']}.",
+        f"“Not shown to differ” (in tables: equal) means {notes['equal']}.",
         *(f"{results.site_title(site)}: {text}." for site, text in (notes.get("subsets") or {}).items()),
         *(f"Reference method of the volume tests: {source}." for source in notes["reference_error"]),
         *(f"Not independent: {text}." for text in notes["independence"]),

@@ -212,7 +212,7 @@ def _comparison_caption(results: Results, asked: Comparison, main: pd.DataFrame)
     pair = f", {short(asked.levels[0])} − {short(asked.levels[1])}" if len(asked.levels) == 2 else ""
     roads = [ROADS[road] for road in ROADS if getattr(asked, road)]
     tests = f"Tested by {'; '.join(roads)}. No test is chosen by another's result. " if roads else ""
-    equal = "“equal” means no significant difference, not equivalence. " if roads else ""
+    equal = "“Not shown to differ” is no evidence of equality. " if roads else ""
     return (
         f"Difference of the mean {metric}{pair}, paired by unit, with its interval (patients as clusters). "
         f"{tests}{equal}{_margin_caption(results, asked)}{facts(results, main, 'n')} {results.provenance}"

@@ -144,7 +144,7 @@ def _limits(run: Run) -> list[str]:
             f"{once} of {len(run.seeds)} {run.arm}s were trained once; what differs from them includes the luck of a "
             "single training"
         )
-    known.append(f"“equal” means {notes['equal']}")
+    known.append(f"“not shown to differ” means {notes['equal']}")
     patients = run.quoted("dsc").groupby("site", observed=True)["n_patients"].max()
     few = patients[patients < FEW_PATIENTS]
     known += [f"{results.site_title(str(site))} has {n} patients only" for site, n in few.items()]
