@@ -150,3 +150,32 @@ def test_the_forest_shows_the_differences_of_its_subgroups(pictures, results):
         if line.get_marker() in ("D", "o")
     ]
     assert sorted(drawn) == pytest.approx(sorted(expected)) and len(drawn) > 10
+
+
+def test_targets_share_a_figure_of_scores_as_far_as_a_page_holds_them(results, monkeypatch):
+    assert figures.pages_of_targets(results) == [results.targets]
+    assert figures.names_of_scores(results, "hd95_mm") == ["hd95_mm_by_arm"]
+    monkeypatch.setattr(figures, "HIGHEST_MM", 60)
+    pages = figures.pages_of_targets(results)
+    assert pages == [[target] for target in results.targets]
+    drawn = [figures.scores_by_arm(results, "dsc", targets) for targets in pages]
+    assert [picture.name for picture in drawn] == figures.names_of_scores(results, "dsc")
+    assert len({picture.name for picture in drawn}) == len({picture.title for picture in drawn}) == len(pages)
+    units = figures.end_to_end(results.table("scores"))
+    sites = [units.loc[units["target"] == target, "site"].nunique() for target in results.targets]
+    assert [len(picture.figure.axes) for picture in drawn] == sites
+
+
+def test_a_target_that_other_arms_segment_has_a_figure_of_its_own(results, monkeypatch):
+    first, last = results.arms[0], results.targets[-1]
+    kept = figures.end_to_end
+
+    def without(table):
+        rows = kept(table)
+        return rows[(rows["target"] != last) | (rows["arm"] == first)]
+
+    monkeypatch.setattr(figures, "end_to_end", without)
+    assert figures.pages_of_targets(results) == [results.targets[:-1], [last]]
+    alone = figures.scores_by_arm(results, "dsc", [last]).figure
+    assert [label.get_text() for label in alone.axes[0].get_yticklabels()] == [first]
+    assert alone.get_size_inches()[1] / MM == pytest.approx(figures.LOWEST_MM), "with room for its axis and legend"
