@@ -73,9 +73,9 @@ _SPINE = _MR | {
     "arms": "down",
     "mr.coil_mm": (100.0, 260.0),
     # ASSUME: the band in front of the spine, which these protocols have, takes most of the signal there, and begins
-    # 15 to 45 mm in front of the bodies.
+    # 5 to 45 mm in front of the foremost body: these end between 12 and 31 mm.
     "mr.saturation": (0.6, 0.95),
-    "mr.saturation_from_mm": (-30.0, 0.0),
+    "mr.saturation_from_mm": (36.0, 57.0),
     "mr.bias": (0.03, 0.15),
     "mr.noise": (0.003, 0.02),
     "mr.psf_fwhm_mm": (0.7, 1.1),

@@ -115,11 +115,10 @@ class MRSettings(Closed):
         "the picture; 0 is no band",
     )
     saturation_from_mm: float = Field(
-        -15.0,
+        45.0,
         ge=-100.0,
         le=200.0,
-        description="where the band begins, from back to front; vertebral bodies end about 45 mm behind the zero of "
-        "this axis",
+        description="where the band begins, from back to front; lumbar bodies end between 12 and 31 mm",
     )
     noise: float = Field(
         0.025,
