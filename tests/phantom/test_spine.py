@@ -276,6 +276,71 @@ def test_tumours_are_drawn_apart_from_the_column(bodies):
     assert ill.spine.tumours and ill.spine.column.vertebrae == bodies[1].spine.column.vertebrae
 
 
+@pytest.mark.parametrize("protocol", ["mr-spine-t1", "mr-spine-gd-t1", "mr-spine-gd-t1-fs", "mr-spine-t2"])
+def test_protocols_are_sagittal_and_fine(protocol):
+    for seed in range(20):
+        recipe = draw_recipe(protocol, np.random.default_rng(seed))
+        across = recipe.shape[2]
+        assert recipe.orientation[2] in "LR" and 11 <= across <= 22
+        assert 0.6 <= recipe.spacing_mm[0] <= 0.7 and 300 <= recipe.shape[0] <= 440
+        assert recipe.mr.coil_mm > 0
+
+
+def test_every_point_of_a_bent_trunk_is_in_the_box_that_should_hold_it(bodies):
+    body = bodies[1]
+    pose = body.spine.bent(body.pose)
+    axes = (np.arange(-40.0, 41.0, 8.0), np.arange(-120.0, 121.0, 8.0), np.arange(-200.0, 301.0, 8.0))
+    canvas = Canvas.blank(axes, pose)
+    for centre in np.random.default_rng(0).uniform([-30, -80, -180], [30, 80, 280], (60, 3)):
+        apart = np.sqrt(sum((value - c) ** 2 for value, c in zip(canvas.xyz, centre, strict=True)))
+        box = canvas.box(centre, 25.0)
+        inside = np.zeros(apart.shape, bool)
+        if box is not None:
+            inside[box] = True
+        assert not np.any((apart < 25.0) & ~inside)
+
+
+def test_later_tissues_leave_the_numbers_of_earlier_ones_alone():
+    rng, plain = np.random.default_rng(5), np.random.default_rng(5)
+    drawn, first = steps(rng, 3), plain.normal(size=(3, Tissue.INTRADURAL_TUMOUR + 1))
+    np.testing.assert_array_equal(drawn[:, : first.shape[1]], first)
+    assert drawn.shape == (3, len(Tissue)) and rng.normal() == plain.normal()
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"spine": {}, "organs": True}, "spine: leaves no room for organs"),
+        ({"spine": {"metastases": 0.8, "intradural": 0.4}}, "metastases \\+ intradural = 1.2"),
+        ({"spine": {"schwannomas": 0.8, "ependymomas": 0.4}}, "schwannomas \\+ ependymomas = 1.2"),
+        ({"spine": {"levels": ["L5", "T11"]}}, "highest vertebra comes first"),
+        ({"spine": {"levels": ["L5", "X1"]}}, "population.spine.levels"),
+        ({"spine": {"metastase": 0.1}}, "did you mean metastases"),
+        ({"spine": {"wear": 3.0}}, "population.spine.wear = 3.0.*at most 2"),
+        ({"spine": True}, "population.spine"),
+    ],
+)
+def test_bad_populations_are_refused(settings, words):
+    with pytest.raises(UserError, match=words):
+        parse_population(settings)
+
+
+@pytest.mark.parametrize("share", [0.4, 1.0])
+def test_a_saturation_band_darkens_what_lies_in_front_of_it_by_its_share_and_nothing_behind(plain, share):
+    tissue, _ = plain[0]
+    means = []
+    for saturation in (0.0, share):
+        # Without ringing, ghosts and noise a point's signal is its own; the 99th percentile is that of fat behind.
+        mr = MRSettings(saturation=saturation, saturation_from_mm=0.0, noise=0.0, bias=0.0, psf_fwhm_mm=0.0)
+        recipe = LUMBAR.model_copy(update={"mr": mr})
+        grid = make_grid(recipe, np.random.default_rng(0))
+        image = render_mr(tissue, grid, recipe, "clear_cell", np.random.default_rng(0)).astype(float)
+        muscle, y = grid.centre_slices(tissue) == Tissue.MUSCLE, grid.axes[1][None, :, None]
+        means.append([image[muscle & part].mean() for part in (y < -20, y > 20)])
+    (behind, front), (behind_too, darkened) = means
+    assert darkened * behind / (front * behind_too) == pytest.approx(1 - share, abs=0.01)
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_the_band_of_the_protocols_reaches_no_vertebral_body(seed):
     """A band that cuts the bodies hides the tumours that it is to show."""
